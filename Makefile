@@ -1,0 +1,89 @@
+# One word per task; `make` alone lists them. A fresh machine needs Python 3.11 or later and make, no more.
+#
+#   make run PYTHON=python3.12       another interpreter (only while .venv does not exist yet)
+#   make test ARGS="-k fetch -x"     ARGS goes to the program that the target runs
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Stamps: the environment is built again only when what it was built from has changed. The server's part
+# is small, so that `make run` is quick; the tools of development are added by the first target that needs them.
+SERVER := $(VENV)/.server-installed
+DEV := $(VENV)/.dev-installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+UV_VERSION := 0.13.9
+LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command "make lock" $(ARGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test nightly check lint format types layers bench bench-quick bench-backlog demo lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+run: $(SERVER) ## start the server with its data under ./data
+	$(BIN)/lineshaft serve -d ./data $(ARGS)
+
+test: $(DEV) ## the everyday suite
+	$(BIN)/pytest -m "not slow" $(ARGS)
+
+nightly: $(DEV) ## the whole suite, with the tests that take minutes
+	$(BIN)/pytest $(ARGS)
+
+check: lint types layers ## lint, types and layers
+
+lint: $(DEV) ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(DEV) ## let ruff fix and format the sources
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(DEV) ## mypy --strict
+	$(BIN)/mypy
+	MYPYPATH=bench $(BIN)/mypy bench/run.py bench/backlog.py
+
+layers: $(DEV) ## import-linter: imports go downward only
+	$(BIN)/lint-imports
+
+bench: $(DEV) ## the server beside the speed reference (ARGS=--check fails on a missed target)
+	$(BIN)/python bench/run.py $(ARGS)
+
+bench-quick: $(DEV) ## the same, short
+	$(BIN)/python bench/run.py --quick $(ARGS)
+
+bench-backlog: $(DEV) ## memory and start with a million enqueued jobs
+	$(BIN)/python bench/backlog.py $(ARGS)
+
+demo: $(DEV) ## real work by workers in two languages
+	$(BIN)/python demo/run.py $(ARGS)
+
+lock: ## write requirements/*.txt anew (ARGS=--upgrade raises the versions)
+	test -x build/lock/bin/uv || { $(PYTHON) -m venv build/lock && build/lock/bin/pip install uv==$(UV_VERSION); }
+	$(LOCK) --extra dev pyproject.toml requirements/build.in -o requirements/dev.txt
+	$(LOCK) --extra server -c requirements/dev.txt pyproject.toml requirements/build.in -o requirements/server.txt
+
+clean: ## remove caches and built files (neither .venv nor ./data)
+	rm -rf build dist bench/jobload bench/results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests bench demo -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Lineshaft needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+		echo "Name a newer one: make run PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "$(PYTHON) cannot make a virtual environment; Debian and Ubuntu: apt install python3-venv." >&2; exit 1; }
+
+# --no-build-isolation: what builds the package is in the locked files too, so nothing unlocked is fetched.
+$(SERVER): requirements/server.txt pyproject.toml | $(VENV)/pyvenv.cfg
+	$(PIP) install --quiet --require-hashes -r requirements/server.txt
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): requirements/dev.txt $(SERVER)
+	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,74 @@
+"""What the numbers were taken on: without it they mean nothing to the next reader."""
+
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import time
+from importlib import metadata
+from pathlib import Path
+
+__all__ = ["describe_machine"]
+
+LIBRARIES = ("lineshaft", "msgspec", "rocksdict", "uvloop")
+
+
+def describe_machine(scratch: Path) -> dict[str, str]:
+    """Processor, system, versions, and the disk that `scratch` lies on, as label and text."""
+    one, five, _ = os.getloadavg()
+    return {
+        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "kernel": f"{platform.system()} {platform.release()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "libraries": ", ".join(f"{name} {_version(name)}" for name in LIBRARIES),
+        "sources": _commit(),
+        "disk": f"{_filesystem(scratch)}, fsync of 4 KiB takes {_fsync_ms(scratch):.2f} ms (median)",
+        "load": f"{one:.2f} (1 min), {five:.2f} (5 min) before the start",
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        label, _, value = line.partition(":")
+        if label.strip() == "model name":
+            return value.strip()
+    return platform.machine()
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def _commit() -> str:
+    git = shutil.which("git")
+    if git is None:
+        return "unknown"
+    command = [git, "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+
+
+def _filesystem(directory: Path) -> str:
+    """The type of the file system below `directory`; on tmpfs a sync costs nothing and proves nothing."""
+    best, found = "", "unknown file system"
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, mount, kind, *_ = line.split()
+        if directory.resolve().is_relative_to(mount) and len(mount) >= len(best):
+            best, found = mount, kind
+    return found
+
+
+def _fsync_ms(directory: Path) -> float:
+    times = []
+    path = directory / "fsync.probe"
+    with path.open("wb", buffering=0) as file:
+        for _ in range(50):
+            file.write(bytes(4096))
+            began = time.perf_counter()
+            os.fsync(file.fileno())
+            times.append(time.perf_counter() - began)
+    path.unlink()
+    return statistics.median(times) * 1000

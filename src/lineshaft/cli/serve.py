@@ -1,0 +1,79 @@
+"""`lineshaft serve`: load the configuration, start the server, say where it is."""
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from lineshaft.cli.banner import start_banner
+from lineshaft.config import Environment, Flags, LogLevel, load_config
+from lineshaft.errors import UsageError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["serve"]
+
+
+def serve(
+    *,
+    binding: Annotated[str | None, Parameter(name=["--binding", "-b"], metavar="HOST:PORT")] = None,
+    web: Annotated[str | None, Parameter(name=["--web", "-w"], metavar="HOST:PORT")] = None,
+    data: Annotated[str | None, Parameter(name=["--data", "-d"], metavar="DIR")] = None,
+    config: Annotated[str | None, Parameter(name=["--config", "-c"], metavar="DIR")] = None,
+    environment: Annotated[Environment | None, Parameter(name=["--environment", "-e"])] = None,
+    log_level: Annotated[LogLevel | None, Parameter(name=["--log-level", "-l"])] = None,
+    ephemeral: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+) -> int:
+    """Start the server and run it until SIGTERM or SIGINT; SIGHUP reloads the configuration.
+
+    A flag wins over an environment variable, that over the files in CONFIG/conf.d/*.toml, those over the default.
+
+    Parameters
+    ----------
+    binding
+        Where producers and workers connect [default: 127.0.0.1:7419].
+    web
+        Where HTTP is served [default: 127.0.0.1:7420]; ":0" switches it off.
+    data
+        Where the jobs lie [default: ~/.lineshaft/data; staging and production: /var/lib/lineshaft].
+    config
+        Where conf.d/*.toml and TLS files lie [default: ~/.lineshaft; staging and production: /etc/lineshaft].
+    environment
+        Which defaults apply, and whether a password is required [default: FAKTORY_ENV, else development].
+    log_level
+        How much is logged [default: info].
+    ephemeral
+        Keep everything in memory; it is gone when the server stops.
+    """
+    flags = Flags(
+        binding=binding,
+        web=web,
+        data=data,
+        config=config,
+        environment=environment,
+        log_level=log_level,
+        ephemeral=ephemeral,
+    )
+    load = partial(load_config, flags, os.environ)
+    settled = load()
+    code: int = _daemon().run(
+        settled,
+        reload=load,
+        on_started=lambda addresses: print(start_banner(settled, addresses), flush=True),
+    )
+    return code
+
+
+def _daemon() -> "ModuleType":
+    """The server itself. Raises UsageError when what it is built on is not installed."""
+    try:
+        from lineshaft import daemon  # noqa: PLC0415 - an optional dependency
+    except ModuleNotFoundError as missing:
+        if missing.name is None or missing.name.partition(".")[0] == "lineshaft":
+            raise
+        raise UsageError(
+            f"the server needs {missing.name}, which is not installed: pip install 'lineshaft[server]'"
+        ) from None
+    return daemon

@@ -1,0 +1,31 @@
+"""Configuration: from flags, environment and TOML files to one frozen `Config`.
+
+    kinds    what a value may be, and how it is read: sizes, durations, bindings, secrets
+    model    the tables and keys, with their defaults: this is where a new key is added
+    toml     conf.d/*.toml, read as one document that remembers which file said what
+    tables   a document against the model: every key known, every value of its kind
+    load     flags, environment, places, password and TLS around it: `load_config`
+    reload   what of a freshly loaded Config a running server takes over
+
+Nothing here reads the environment by itself or keeps anything between calls: the same arguments and
+files give the same Config, and a reload is a second call.
+"""
+
+from lineshaft.config.kinds import Binding, Secret
+from lineshaft.config.load import Flags, load_config
+from lineshaft.config.model import Config, Environment, LogLevel, Queue, Queues, Sync
+from lineshaft.config.reload import take_over
+
+__all__ = [
+    "Binding",
+    "Config",
+    "Environment",
+    "Flags",
+    "LogLevel",
+    "Queue",
+    "Queues",
+    "Secret",
+    "Sync",
+    "load_config",
+    "take_over",
+]

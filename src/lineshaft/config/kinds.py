@@ -1,0 +1,209 @@
+"""What a value of the configuration may be: each kind reads a TOML value and says in words what it allows.
+
+A kind stands in the annotation of the key that has it (see `model`). Its `read` gives the value in the unit in
+which the server counts (bytes, milliseconds), or raises ValueError; the message that an operator sees is made
+by the caller, who knows the file and the key, from `allowed`.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from msgspec import Struct
+
+__all__ = [
+    "Binding",
+    "Kind",
+    "Secret",
+    "address",
+    "choice",
+    "duration",
+    "secret",
+    "size",
+    "switch",
+    "text",
+    "web_address",
+    "whole",
+]
+
+
+class Kind(Struct, frozen=True):
+    """A kind of value."""
+
+    allowed: str  #: completes the sentence "KEY must be ..."
+    read: Callable[[Any], Any]  #: TOML value to ours; raises ValueError
+    is_secret: bool = False  #: whether a refused value must stay out of messages
+
+
+class Secret(str):
+    """A string that does not show itself in a repr, and so in no log and no traceback."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+class Binding(Struct, frozen=True):
+    """Where to listen: an empty host is every interface, port 0 any that is free."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can connect; False when the host is a name that could be anything."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def choice(*words: str) -> Kind:
+    """One of these words."""
+    quoted = [f'"{word}"' for word in words]
+
+    def read(value: object) -> object:
+        _need(value in words)
+        return value
+
+    return Kind(" or ".join([", ".join(quoted[:-1]), quoted[-1]]), read)
+
+
+def switch() -> Kind:
+    """true or false."""
+
+    def read(value: object) -> object:
+        _need(isinstance(value, bool))
+        return value
+
+    return Kind("true or false", read)
+
+
+def text() -> Kind:
+    """A string of one line that is not empty."""
+
+    def read(value: object) -> object:
+        _need(isinstance(value, str) and value.isprintable() and bool(value.strip()))
+        return value
+
+    return Kind("a string of one line, not empty", read)
+
+
+def secret() -> Kind:
+    """A password, or the absolute path of the file that holds it: that is opened by `load`, not here."""
+
+    def read(value: object) -> Secret:
+        if not isinstance(value, str) or not value.strip():
+            raise ValueError
+        return Secret(value)
+
+    return Kind("a string, not empty (leave the key out for no password)", read, is_secret=True)
+
+
+def whole(least: int, most: int) -> Kind:
+    """A whole number from `least` to `most`."""
+
+    def read(value: object) -> object:
+        _need(isinstance(value, int) and not isinstance(value, bool) and least <= value <= most)
+        return value
+
+    return Kind(f"a whole number from {least} to {most}", read)
+
+
+#: Decimal as disks are sold, binary as memory is; in lower case, since nobody means millibits.
+_BYTES: Final = {
+    "b": 1,
+    **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", 1)},
+    **{f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", 1)},
+}
+
+
+def size(least: str, most: str) -> Kind:
+    """Bytes: a whole number, or a string such as "500MB" or "16MiB". Read as an int of bytes."""
+
+    def read(value: object) -> int:
+        amount = _amount(value, _BYTES, bare=1)
+        _need(_amount(least, _BYTES) <= amount <= _amount(most, _BYTES))
+        return round(amount)
+
+    return Kind(f'a number of bytes, or a string such as "500MB" or "16MiB", from {least} to {most}', read)
+
+
+_MILLISECONDS: Final = {
+    "ms": 1,
+    "s": 1000,
+    "m": 60_000,
+    "h": 3_600_000,
+    "d": 86_400_000,
+    "w": 7 * 86_400_000,
+}
+
+
+def duration(least: str, most: str, *, unit_ms: int = 1) -> Kind:
+    """A time: a number of seconds, or a string such as "90s" or "30m". Read as an int of `unit_ms`."""
+
+    def read(value: object) -> int:
+        amount = _amount(value, _MILLISECONDS, bare=1000)
+        _need(_amount(least, _MILLISECONDS) <= amount <= _amount(most, _MILLISECONDS))
+        return round(amount / unit_ms)
+
+    spoken = 'a number of seconds, or a string such as "90s", "30m", "24h" or "180d"'
+    return Kind(f"{spoken}, from {least} to {most}", read)
+
+
+def _amount(value: object, units: dict[str, int], *, bare: int = 1) -> float:
+    """A number in units of `bare`, or text with a unit of its own. Raises ValueError."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value * bare
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", value.lower()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError
+    number, unit = match.groups()
+    if unit not in units and unit:
+        raise ValueError
+    factor = units[unit] if unit else bare
+    return float(number) * factor if "." in number else int(number) * factor
+
+
+_ADDRESS: Final = re.compile(
+    r"(?P<host>[A-Za-z0-9._-]*|\[(?P<six>[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?)\]):(?P<port>[0-9]{1,5})"
+)
+_ADDRESS_ALLOWED: Final = '"HOST:PORT" (as "127.0.0.1:7419", "[::1]:7419"; ":7419" is every interface)'
+
+
+def address() -> Kind:
+    """Where to listen."""
+    return Kind(_ADDRESS_ALLOWED, _read_address)
+
+
+def web_address() -> Kind:
+    """Where to listen, or `:0` for nowhere, which is read as None."""
+
+    def read(value: object) -> Binding | None:
+        return None if value == ":0" else _read_address(value)
+
+    return Kind(f'{_ADDRESS_ALLOWED}, or ":0" to switch it off', read)
+
+
+def _read_address(value: object) -> Binding:
+    match = _ADDRESS.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError
+    six, port = match["six"], int(match["port"])
+    _need(port <= 65_535)
+    if six is not None:
+        ipaddress.IPv6Address(six)
+    return Binding(match["host"] if six is None else six, port)
+
+
+def _need(holds: bool) -> None:
+    if not holds:
+        raise ValueError

@@ -1,0 +1,141 @@
+"""From flags, environment and files to a `Config`.
+
+Who wins: a command-line flag, then an environment variable, then the files, then the default. Everything comes in
+through the arguments, so a reload (SIGHUP) is the same call again; `reload.take_over` then decides what of the new
+Config a running server uses.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from lineshaft.config.kinds import Kind, Secret, address, web_address
+from lineshaft.config.model import ENVIRONMENTS, LOG_LEVELS, Config, Environment
+from lineshaft.config.places import find_places, find_tls
+from lineshaft.config.tables import read_tables
+from lineshaft.config.toml import Document, read_directory
+from lineshaft.errors import ConfigError
+
+__all__ = ["Flags", "load_config"]
+
+
+class Flags(Struct, frozen=True, kw_only=True):
+    """What `lineshaft serve` was given on the command line, as text; None is a flag that was not given."""
+
+    binding: str | None = None
+    web: str | None = None
+    data: str | None = None
+    config: str | None = None
+    environment: str | None = None
+    log_level: str | None = None
+    ephemeral: bool = False
+
+
+def load_config(flags: Flags, variables: Mapping[str, str], *, root: Path = Path("/")) -> Config:
+    """Read and check everything; `variables` is the process environment, `root` stands for `/` in tests.
+
+    Reads files, changes nothing, and gives the same Config for the same input. Raises ConfigError for the first
+    thing that cannot be; its message is one line that names the file or flag, the key and what is allowed.
+
+    A running server takes over on reload: `[faktory] password`, `[web] password`, `[queues]` and its tables,
+    `[workers]`, `[retention]`, `[storage] min_free`, `[server] description` and `refuse_duplicate_jids`. Both
+    bindings, both directories, TLS, `[storage] sync`, `interval_ms`, `jid_index` and `memory`, `[server]
+    connections` and `line_limit` need a restart.
+    """
+    environment = _environment(flags, variables)
+    places = find_places(environment, config=flags.config, data=flags.data, variables=variables, root=root)
+    document = read_directory(places.config / "conf.d")
+    tables: dict[str, Any] = read_tables(document)
+    config = Config(
+        environment=environment,
+        config_dir=places.config,
+        data_dir=places.data,
+        ephemeral=flags.ephemeral,
+        log_level=_flag("--log-level", LOG_LEVELS, flags.log_level, "info"),
+        tls=find_tls(places.config),
+        files=tuple(document.files),
+        password_skipped=_is_skipped(variables),
+        **tables,
+    )
+    config = _with_passwords(_with_bindings(config, flags), variables, document)
+    _check_whole(config)
+    return config
+
+
+def _environment(flags: Flags, variables: Mapping[str, str]) -> Environment:
+    if flags.environment is not None:
+        environment: Environment = _flag("--environment", ENVIRONMENTS, flags.environment, None)
+        return environment
+    from_variable: Environment = _flag("FAKTORY_ENV", ENVIRONMENTS, variables.get("FAKTORY_ENV") or None, "development")
+    return from_variable
+
+
+def _flag(name: str, kind: Kind, given: str | None, default: Any) -> Any:
+    """What a flag or a variable says, else the default."""
+    if given is None:
+        return default
+    try:
+        return kind.read(given)
+    except ValueError:
+        raise ConfigError(f'{name} must be {kind.allowed}, not "{given}"') from None
+
+
+def _with_bindings(config: Config, flags: Flags) -> Config:
+    return replace(
+        config,
+        faktory=replace(config.faktory, binding=_flag("--binding", address(), flags.binding, config.faktory.binding)),
+        web=replace(config.web, binding=_flag("--web", web_address(), flags.web, config.web.binding)),
+    )
+
+
+def _with_passwords(config: Config, variables: Mapping[str, str], document: Document) -> Config:
+    """The passwords themselves, out of the files that a value with a slash in front names."""
+    own, web = config.faktory.password, config.web.password
+    if config.password_skipped:
+        # Their files need not exist, then: whoever skips the password often has none at hand.
+        own = web = None
+    else:
+        if given := variables.get("FAKTORY_PASSWORD"):
+            own = _opened(Secret(given), "FAKTORY_PASSWORD")
+        elif own is not None:
+            own = _opened(own, document.located(("faktory", "password")))
+        if web is not None:
+            web = _opened(web, document.located(("web", "password")))
+    return replace(config, faktory=replace(config.faktory, password=own), web=replace(config.web, password=web))
+
+
+def _opened(given: Secret, name: str) -> Secret:
+    """The password that a value stands for: itself, or what is in the file that it names."""
+    if not given.startswith("/"):
+        return given
+    try:
+        password = Path(given).read_text("utf-8").strip()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"{name} names the password file {given!s}, which cannot be read: {reason}") from None
+    if not password:
+        raise ConfigError(f"{name} names the password file {given!s}, which is empty")
+    return Secret(password)
+
+
+def _is_skipped(variables: Mapping[str, str]) -> bool:
+    """Any value skips the password, but those that plainly say no: nobody who writes `false` wants an open server."""
+    return variables.get("FAKTORY_SKIP_PASSWORD", "").strip().lower() not in ("", "0", "false", "no", "off")
+
+
+def _check_whole(config: Config) -> None:
+    """What no key can know alone."""
+    if config.environment != "development" and config.password is None and not config.password_skipped:
+        raise ConfigError(
+            f"a password is required in {config.environment}: set FAKTORY_PASSWORD to it, or to the path of a file that"
+            f' holds it, or write password = "..." under [faktory] in {config.config_dir / "conf.d"}/*.toml'
+            " (FAKTORY_SKIP_PASSWORD=1 starts without one)"
+        )
+    if config.server.refuse_duplicate_jids and not config.storage.jid_index:
+        raise ConfigError(
+            "server.refuse_duplicate_jids = true needs the index that storage.jid_index = false switches off:"
+            " change one of them"
+        )

@@ -1,0 +1,186 @@
+"""The tables of the configuration: one Struct per table, one field per key.
+
+A new key is one line here and one row in docs/configuration.md (a test compares them). A field says what its key
+may hold, with a kind, and whether a running server takes a change over: `AT_START` marks those that it does not.
+The key in the file is the field's name, or `field(name=...)` where the field's own name carries the unit in which
+the value is read.
+
+Each table gets a place of its own in `TABLES`; a table that is not there is refused by name.
+"""
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from msgspec import Struct, field
+
+from lineshaft.config.kinds import (
+    Binding,
+    Secret,
+    address,
+    choice,
+    duration,
+    secret,
+    size,
+    switch,
+    text,
+    web_address,
+    whole,
+)
+
+__all__ = [
+    "AT_START",
+    "ENVIRONMENTS",
+    "LOG_LEVELS",
+    "TABLES",
+    "Config",
+    "Environment",
+    "Faktory",
+    "LogLevel",
+    "Queue",
+    "Queues",
+    "Retention",
+    "Server",
+    "Storage",
+    "Sync",
+    "Takes",
+    "Web",
+    "Workers",
+]
+
+Environment = Literal["development", "staging", "production"]
+LogLevel = Literal["debug", "info", "warn", "error"]
+Sync = Literal["always", "interval", "never"]
+
+ENVIRONMENTS: Final = choice("development", "staging", "production")
+LOG_LEVELS: Final = choice("debug", "info", "warn", "error")
+
+
+class Takes(Enum):
+    """When a changed key takes effect; a key that says nothing takes effect on reload."""
+
+    AT_START = "restart"
+
+
+AT_START: Final = Takes.AT_START
+
+#: Sequence numbers and counts stay well inside 64 bits with this.
+_MANY: Final = 10**12
+
+
+class Faktory(Struct, frozen=True):
+    """`[faktory]`: the port that producers and workers speak to."""
+
+    binding: Annotated[Binding, address(), AT_START] = Binding("127.0.0.1", 7419)
+    password: Annotated[Secret | None, secret()] = None  #: what clients must know; None asks for none
+
+
+class Web(Struct, frozen=True):
+    """`[web]`: HTTP."""
+
+    binding: Annotated[Binding | None, web_address(), AT_START] = Binding("127.0.0.1", 7420)  #: None is off
+    password: Annotated[Secret | None, secret()] = None  #: None takes the one of `[faktory]`
+
+
+class Storage(Struct, frozen=True):
+    """`[storage]`: what the disk is asked for."""
+
+    sync: Annotated[Sync, choice("always", "interval", "never"), AT_START] = "always"
+    #: Between two syncs, with sync = "interval". A power cut loses this much, so it is bounded.
+    interval_ms: Annotated[int, whole(1, 60_000), AT_START] = 100
+    jid_index: Annotated[bool, switch(), AT_START] = True
+    #: Pushes are refused below it. RocksDB wants room to compact: some files of 64 MiB, written before the old
+    #: ones go. 0 switches the check off.
+    min_free_bytes: Annotated[int, size("0", "1000TB")] = field(default=256_000_000, name="min_free")
+    #: Caches and write buffers of RocksDB together.
+    memory_bytes: Annotated[int, size("8MiB", "1TiB"), AT_START] = field(default=128 << 20, name="memory")
+
+
+class Server(Struct, frozen=True):
+    """`[server]`: the conversation with clients."""
+
+    connections: Annotated[int, whole(1, 1_000_000), AT_START] = 10_000
+    #: A line is a command with its whole job; it is held in memory, once per connection that sends one.
+    line_limit_bytes: Annotated[int, size("1KiB", "1GiB"), AT_START] = field(default=16 << 20, name="line_limit")
+    description: Annotated[str, text()] = "Lineshaft"  #: what INFO calls this server
+    refuse_duplicate_jids: Annotated[bool, switch()] = False  #: needs the jid index
+
+
+class Workers(Struct, frozen=True):
+    """`[workers]`: what happens to the jobs of a worker that is gone."""
+
+    recover_after_ms: Annotated[int, duration("0s", "1d")] = field(default=60_000, name="recover_after")
+    recover_limit: Annotated[int, whole(1, 1_000_000)] = 3
+
+
+class Retention(Struct, frozen=True):
+    """`[retention]`: how long what is over is kept."""
+
+    dead_ms: Annotated[int, duration("1s", "36500d")] = field(default=180 * 86_400_000, name="dead")
+    dead_max: Annotated[int, whole(1, _MANY)] = 100_000
+
+
+class Queue(Struct, frozen=True):
+    """`[queues.NAME]`: the limits of one queue; None is none of its own."""
+
+    max_jobs: Annotated[int | None, whole(1, _MANY)] = None
+    backpressure: Annotated[int | None, whole(1, _MANY)] = None  #: the older name of max_jobs; never both
+    reserve_for_seconds: Annotated[int | None, duration("60s", "86400s", unit_ms=1000)] = field(
+        default=None, name="reserve_for"
+    )
+
+    @property
+    def limit(self) -> int | None:
+        """How many jobs the queue may hold, by whichever name it was given."""
+        return self.max_jobs if self.max_jobs is not None else self.backpressure
+
+
+class Queues(Struct, frozen=True):
+    """`[queues]`: a limit for every queue, and tables of the queues that have their own."""
+
+    backpressure: Annotated[int | None, whole(1, _MANY)] = None
+    named: dict[str, Queue] = {}  #: no key of its own: `tables` collects the `[queues.NAME]` here
+
+
+TABLES: Final[dict[str, type[Struct]]] = {
+    "faktory": Faktory,
+    "web": Web,
+    "storage": Storage,
+    "server": Server,
+    "workers": Workers,
+    "retention": Retention,
+    "queues": Queues,
+}
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """Everything an operator decides, read and checked: what the composition root builds the server from."""
+
+    # From the command line and the environment; fixed for the life of the process.
+    environment: Environment = "development"
+    config_dir: Path
+    data_dir: Path
+    ephemeral: bool = False  #: keep everything in memory and leave `data_dir` alone
+    log_level: LogLevel = "info"
+    tls: tuple[Path, Path] | None = None  #: certificate chain and private key, PEM
+    # The tables.
+    faktory: Faktory = Faktory()
+    web: Web = Web()
+    storage: Storage = Storage()
+    server: Server = Server()
+    workers: Workers = Workers()
+    retention: Retention = Retention()
+    queues: Queues = Queues()
+    # For those who ask where it all came from.
+    files: tuple[Path, ...] = ()  #: the files of conf.d, in the order in which they were read
+    password_skipped: bool = False  #: FAKTORY_SKIP_PASSWORD: no password is asked for, whatever the files say
+
+    @property
+    def password(self) -> Secret | None:
+        """What clients must know, or None when none is asked for."""
+        return None if self.password_skipped else self.faktory.password
+
+    @property
+    def web_password(self) -> Secret | None:
+        """What HTTP asks for: its own password, else that of the clients, else None."""
+        return None if self.password_skipped else self.web.password or self.faktory.password

@@ -1,0 +1,124 @@
+"""A document against the model: each key must be known, and each value of its kind.
+
+The check is ours and not msgspec's, so that a refusal can say in an operator's words what is allowed, and in
+which file the key stands.
+"""
+
+import re
+from functools import cache
+from typing import Any, Final, TypeVar, get_type_hints
+
+from msgspec import Struct
+from msgspec.structs import fields
+
+from lineshaft.config.kinds import Kind
+from lineshaft.config.model import AT_START, TABLES, Queue, Queues
+from lineshaft.config.toml import Document, KeyPath, dotted
+
+__all__ = ["Key", "keys_of", "read_tables"]
+
+T = TypeVar("T", bound=Struct)
+
+#: As the engine has it; stated again because a name that no client can use is better refused at the start.
+_QUEUE_NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,255}")
+
+
+class Key(Struct, frozen=True):
+    """A key of a table."""
+
+    attribute: str  #: the field of the table's Struct
+    kind: Kind
+    at_start: bool  #: whether a change waits for the next start
+
+
+@cache
+def keys_of(shape: type[Struct]) -> dict[str, Key]:
+    """The keys of a table by the name that they have in a file, in the order of the model."""
+    hints = get_type_hints(shape, include_extras=True)
+    keys = {}
+    for column in fields(shape):
+        said = getattr(hints[column.name], "__metadata__", ())
+        for kind in (item for item in said if isinstance(item, Kind)):
+            keys[column.encode_name] = Key(column.name, kind, AT_START in said)
+    return keys
+
+
+def read_tables(document: Document) -> dict[str, Struct]:
+    """All tables that the document has, by name. Raises ConfigError for the first thing that cannot be."""
+    known = ", ".join(f"[{name}]" for name in TABLES)
+    tables: dict[str, Struct] = {}
+    for name, value in document.values.items():
+        if name not in TABLES:
+            raise document.error((name,), f"there is no table [{dotted((name,))}]; the tables are {known}")
+        if name == "queues":
+            tables[name] = _read_queues(_need_table(document, (name,), value), document)
+        else:
+            tables[name] = _read_table(TABLES[name], value, (name,), document)
+    return tables
+
+
+def _read_table(shape: type[T], value: object, path: KeyPath, document: Document) -> T:
+    read = {}
+    keys = keys_of(shape)
+    for name, item in _need_table(document, path, value).items():
+        here = (*path, name)
+        if name not in keys:
+            raise document.error(here, f"{dotted(here)} is not a key; {_keys_in_words(path, keys)}")
+        read[keys[name].attribute] = _read_value(keys[name].kind, item, here, document)
+    return shape(**read)
+
+
+def _read_value(kind: Kind, value: object, path: KeyPath, document: Document) -> Any:
+    try:
+        return kind.read(value)
+    except ValueError:
+        shown = "what stands there" if kind.is_secret else _shown(value)
+        raise document.error(path, f"{dotted(path)} must be {kind.allowed}, not {shown}") from None
+
+
+def _read_queues(table: dict[str, Any], document: Document) -> Queues:
+    """`[queues]` holds keys for every queue and a table for each named one; a table is told by being one."""
+    own = {name: value for name, value in table.items() if not isinstance(value, dict)}
+    for name, value in own.items():
+        if name not in keys_of(Queues):
+            known = f"{_keys_in_words(('queues',), keys_of(Queues))}, and a table [queues.NAME] per queue"
+            raise document.error(("queues", name), f"{dotted(('queues', name))} is not a key; {known}")
+        _read_value(keys_of(Queues)[name].kind, value, ("queues", name), document)
+    named = {name: _read_queue(name, value, document) for name, value in table.items() if isinstance(value, dict)}
+    return Queues(**own, named=named)
+
+
+def _read_queue(name: str, table: dict[str, Any], document: Document) -> Queue:
+    path = ("queues", name)
+    if _QUEUE_NAME.fullmatch(name) is None:
+        raise document.error(
+            path, f"[{dotted(path)}]: a queue name has 1 to 255 characters out of a-z, A-Z, 0-9, dot, dash, underscore"
+        )
+    for key, value in table.items():
+        if isinstance(value, dict) and key not in keys_of(Queue):
+            here, quoted = (*path, key), f'[queues."{name}.{key}"]'
+            complaint = "is a table inside a queue; a queue name with a dot needs quotes"
+            raise document.error(here, f"[{dotted(here)}] {complaint}: {quoted}")
+    queue = _read_table(Queue, table, path, document)
+    if queue.max_jobs is not None and queue.backpressure is not None:
+        complaint = "sets max_jobs and backpressure, which are the same: leave one out"
+        raise document.error((*path, "backpressure"), f"[{dotted(path)}] {complaint}")
+    return queue
+
+
+def _need_table(document: Document, path: KeyPath, value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise document.error(path, f"{dotted(path)} must be a table, written [{dotted(path)}]")
+    return value
+
+
+def _keys_in_words(path: KeyPath, keys: dict[str, Key]) -> str:
+    return f"the keys of [{dotted(path)}] are {', '.join(keys)}"
+
+
+def _shown(value: object) -> str:
+    """A refused value as TOML would write it, cut off where it gets long."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    shown = f'"{value}"' if isinstance(value, str) else "a table" if isinstance(value, dict) else str(value)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."

@@ -1,0 +1,235 @@
+"""The composition root: builds the server from a configuration, runs it, and ends it in order.
+
+```
+Config ─> store ─> Engine ─> Server <─ AsyncShell ─ asyncio ─ sockets, timer, sync thread
+                                └──> web application
+```
+
+Started: the store is open and loaded, every address is bound; only then `on_started` is called.
+SIGHUP reads the configuration again and takes into effect what needs no restart; a bad one is logged and changes
+nothing. SIGTERM and SIGINT stop accepting, answer what is in flight, sync, close, and the process exits with 0.
+A kill instead of all that loses nothing: a start after a crash is the same as any other.
+"""
+
+import asyncio
+import gc
+import logging
+import random
+import shutil
+import signal
+import ssl
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+
+import uvicorn
+
+from lineshaft.clock import system_clock
+from lineshaft.config import Config, take_over
+from lineshaft.engine.engine import Engine
+from lineshaft.engine.settings import QueueLimits, Settings
+from lineshaft.errors import ConfigError
+from lineshaft.server.listener import AsyncShell, listen, raise_file_limit
+from lineshaft.server.server import Server
+from lineshaft.server.settings import ServerSettings, SyncMode
+from lineshaft.store.memory import MemoryStore
+from lineshaft.store.port import Store
+from lineshaft.store.rocks import RocksStore
+from lineshaft.web.app import build_app
+
+__all__ = ["Daemon", "run"]
+
+log = logging.getLogger(__name__)
+
+#: What is in flight at a stop is answered within milliseconds; a disk that takes longer than this is stuck.
+STOP_SECONDS = 10.0
+
+#: How often the free space is looked at: at a gigabyte a second this is well before `min_free` is used up.
+SPACE_SECONDS = 1.0
+
+
+def run(config: Config, *, reload: Callable[[], Config], on_started: Callable[[], None]) -> int:
+    """Run a server until it is told to stop; returns the exit code.
+
+    Raises StoreError or OSError when it cannot start.
+    """
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(Daemon(config, reload).serve(on_started))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - optional: asyncio's own loop serves where it cannot be installed
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+class Daemon:
+    """One running server and everything around it."""
+
+    def __init__(self, config: Config, reload: Callable[[], Config]) -> None:
+        self.config = config
+        self.reload = reload
+        self.stopping = asyncio.Event()
+
+    async def serve(self, on_started: Callable[[], None]) -> int:
+        """Start, run until told to stop, stop."""
+        config, loop = self.config, asyncio.get_running_loop()
+        binding = config.faktory.binding
+        raise_file_limit(config.server.connections)
+        shell = AsyncShell(loop, lambda: open_store(config))
+        store = open_store(config)
+        try:
+            engine = Engine(store, engine_settings(config), random.random, system_clock())
+            self.server = shell.server = Server(store, engine, server_settings(config), system_clock, shell)
+            self._watch_space(loop)
+            self.server.need_turn()
+            listener = await listen(self.server, binding.host or None, binding.port, tls_context(config))
+            web = await self._serve_web()
+            self._hear_signals(loop)
+            _calm_garbage_collector()
+            on_started()
+            await self.stopping.wait()
+            listener.close()
+            await self._finish(shell)
+            if web is not None:
+                await _stop_web(*web)
+        finally:
+            shell.close()
+            (self.server.store if hasattr(self, "server") else store).close()
+        return 0
+
+    def _hear_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+
+    def _reload(self) -> None:
+        """Take a new configuration into effect, as far as that needs no restart."""
+        try:
+            config = self.reload()
+        except ConfigError as error:
+            log.error("the configuration was not reloaded: %s", error)
+            return
+        config, waiting = take_over(self.config, config)
+        self.config = config
+        server = self.server
+        settings = server_settings(config)
+        server.settings = settings
+        server.begin_turn()
+        server.engine.apply(engine_settings(config))
+        server.need_turn()
+        log.info("the configuration was reloaded")
+        if waiting:
+            log.warning("changed, but only a restart takes it into effect: %s", ", ".join(waiting))
+
+    def _watch_space(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Refuse pushes while the disk has less than `min_free` left; FETCH and ACK go on and make room."""
+        least = self.config.storage.min_free_bytes
+        if not self.config.ephemeral:
+            with suppress(OSError):
+                free = shutil.disk_usage(self.config.data_dir).free
+                refusal = f"storage is low: {free >> 20} MB free, and min_free is {least >> 20} MB"
+                self.server.engine.state.push_refusal = refusal if free < least else None
+        loop.call_later(SPACE_SECONDS, self._watch_space, loop)
+
+    async def _serve_web(self) -> "tuple[uvicorn.Server, asyncio.Task[None]] | None":
+        binding = self.config.web.binding
+        if binding is None:
+            return None
+        app = build_app(self._info, lambda: self.config.web_password)
+        settings = uvicorn.Config(app, binding.host, binding.port, log_config=None, access_log=False, lifespan="off", ws="none")
+        web = _Web(settings)
+        task = asyncio.create_task(web.serve())
+        while not web.started and not task.done():
+            await asyncio.sleep(0.005)
+        if task.done():
+            raise OSError(f"the web page cannot listen on {binding}: is the address in use? (-w :0 switches it off)")
+        return web, task
+
+    def _info(self) -> dict[str, object]:
+        self.server.begin_turn()
+        return self.server.info()
+
+    async def _finish(self, shell: AsyncShell) -> None:
+        """Answer what is in flight, sync, and close every connection."""
+        server, loop = self.server, asyncio.get_running_loop()
+        server.stop()
+        end = loop.time() + STOP_SECONDS
+        while not server.is_idle() and loop.time() < end:
+            await asyncio.sleep(0.001)
+        server.end_turn()
+        await loop.run_in_executor(None, server.store.sync)
+        for session in list(server.sessions):
+            session.transport.close()
+        while server.sessions and loop.time() < end:
+            await asyncio.sleep(0.001)
+
+
+class _Web(uvicorn.Server):
+    """uvicorn without its signal handlers: the daemon has its own."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave the signals alone."""
+        yield
+
+
+async def _stop_web(web: uvicorn.Server, task: "asyncio.Task[None]") -> None:
+    web.should_exit = True
+    web.force_exit = True
+    await task
+
+
+def open_store(config: Config) -> Store:
+    """The store that the configuration asks for. Raises StoreError."""
+    if config.ephemeral:
+        return MemoryStore()
+    return RocksStore(config.data_dir, memory_bytes=config.storage.memory_bytes)
+
+
+def engine_settings(config: Config) -> Settings:
+    """What of the configuration concerns the rules."""
+    return Settings(
+        jid_index=config.storage.jid_index,
+        refuse_duplicate_jids=config.server.refuse_duplicate_jids,
+        recover_after=config.workers.recover_after_ms,
+        recover_limit=config.workers.recover_limit,
+        dead_keep=config.retention.dead_ms,
+        dead_max=config.retention.dead_max,
+        every_queue=QueueLimits(config.queues.backpressure),
+        queues={
+            name: QueueLimits(queue.limit, queue.reserve_for_seconds) for name, queue in config.queues.named.items()
+        },
+    )
+
+
+def server_settings(config: Config) -> ServerSettings:
+    """What of the configuration concerns the conversation with clients."""
+    return ServerSettings(
+        sync=SyncMode(config.storage.sync),
+        sync_interval_ms=config.storage.interval_ms,
+        password=config.password,
+        max_connections=config.server.connections,
+        line_limit_bytes=config.server.line_limit_bytes,
+        description=config.server.description,
+    )
+
+
+def tls_context(config: Config) -> ssl.SSLContext | None:
+    """TLS 1.2 and up with the configured certificate; None without one. Raises OSError for a bad one."""
+    if config.tls is None:
+        return None
+    certificate, key = config.tls
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+def _calm_garbage_collector() -> None:
+    """What exists now stays; what comes is mostly freed by reference counts, so look for circles rarely."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)

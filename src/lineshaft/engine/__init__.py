@@ -1,0 +1,1 @@
+"""The rules: a synchronous, deterministic state machine over an ordered store."""

@@ -1,0 +1,69 @@
+"""Chores: long work in bounded slices, between other clients' commands.
+
+A chore is a record on disk that says what is to be done and how far it came. Each slice is one transition: what it
+moves and the chore's new cursor are one commit, so a crash repeats nothing and forgets nothing. A new kind of long
+work is a function from a record to the changes of its next slice, entered in `engine.KINDS`.
+
+What is true after every call: `active` are the C keys as the turn leaves them; a chore that ended is on `finished`,
+once, for whoever waits for it.
+"""
+
+from msgspec import structs
+
+from lineshaft.engine import keys
+from lineshaft.engine.records import ChoreRecord, decode_chore, encode_record
+from lineshaft.engine.turn import Change, Turn
+
+__all__ = ["Chores"]
+
+
+class Chores:
+    """The long work that is in progress."""
+
+    def __init__(self, turn: Turn) -> None:
+        self.turn = turn
+        self.active: dict[int, ChoreRecord] = {}
+        self.finished: list[int] = []
+
+    def load(self) -> None:
+        """Read what was in progress. Raises StoreError."""
+        self.active.clear()
+        start, end = keys.prefix_range(b"C")
+        for key, value in self.turn.scan(start, end, limit=100_000):
+            self.active[int.from_bytes(key[1:])] = decode_chore(value)
+
+    def clear(self) -> None:
+        """Forget all; whoever waits for one is told that it ended. The keys are the caller's business."""
+        self.finished += self.active
+        self.active.clear()
+
+    def begin(self, change: Change, number: int, record: ChoreRecord) -> None:
+        """Take a chore on."""
+        change.put(keys.chore_key(number), encode_record(record))
+        change.then(self.active.__setitem__, number, record)
+
+    def next(self) -> tuple[int, ChoreRecord] | None:
+        """The chore whose turn it is; each slice goes to another."""
+        if not self.active:
+            return None
+        number = next(iter(self.active))
+        return number, self.active[number]
+
+    def advance(self, change: Change, number: int, cursor: bytes, done: int) -> None:
+        """Note how far a chore came; the other chores have their turn first."""
+        record = structs.replace(self.active[number], cursor=cursor, done=self.active[number].done + done)
+        change.put(keys.chore_key(number), encode_record(record))
+        change.then(self._requeue, number, record)
+
+    def end(self, change: Change, number: int) -> None:
+        """A chore is through."""
+        change.delete(keys.chore_key(number))
+        change.then(self._end, number)
+
+    def _requeue(self, number: int, record: ChoreRecord) -> None:
+        del self.active[number]
+        self.active[number] = record
+
+    def _end(self, number: int) -> None:
+        del self.active[number]
+        self.finished.append(number)

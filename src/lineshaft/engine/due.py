@@ -1,0 +1,75 @@
+"""What comes due by itself: promotion of scheduled and retried jobs, expiry, recovery, pruning.
+
+Each function does one bounded slice of what is due now, so that a million jobs due at the same instant never hold
+up a client; `engine.tick` calls them until nothing is due. A slice is one transition per job, since one damaged
+job must not stop the others.
+"""
+
+from typing import Final
+
+from lineshaft.engine.finish import expire, recover
+from lineshaft.engine.moves import Ending, join_queue, leave
+from lineshaft.engine.state import State
+from lineshaft.engine.timed import TimedJob, TimedSet
+from lineshaft.job import decode_stored
+
+__all__ = ["expire_leases", "promote", "prune_dead", "recover_vanished"]
+
+#: Jobs per slice: about two milliseconds of work.
+SLICE: Final = 100
+
+
+def promote(state: State, timed: TimedSet) -> None:
+    """Move jobs whose time has come to the tail of their queues. Raises StoreError."""
+    for waiting in timed.due(state.now, SLICE):
+        release(state, timed, waiting)
+
+
+def release(state: State, timed: TimedSet, waiting: TimedJob) -> None:
+    """Move one job from a timed set to the tail of its queue. Raises StoreError."""
+    with state.change() as change:
+        job = decode_stored(waiting.payload)
+        timed.remove(change, waiting.key)
+        join_queue(state, change, job, waiting.seq, waiting.extras)
+
+
+def prune_dead(state: State) -> None:
+    """Drop the dead jobs that were kept long enough, and the oldest of too many. Raises StoreError."""
+    settings, dead = state.settings, state.dead
+    pruned = dead.due(state.now - settings.dead_keep, SLICE)
+    if not pruned and dead.size > settings.dead_max:
+        pruned = dead.slice(dead.prefix + dead.cursor.to_bytes(8), min(SLICE, dead.size - settings.dead_max))
+    for waiting in pruned:
+        discard(state, dead, waiting, Ending.PRUNED)
+
+
+def discard(state: State, timed: TimedSet, waiting: TimedJob, ending: Ending) -> None:
+    """Drop one job from a timed set. Raises StoreError."""
+    with state.change() as change:
+        jid = decode_stored(waiting.payload).jid
+        timed.remove(change, waiting.key)
+        leave(state, change, jid, waiting.seq, ending)
+
+
+def expire_leases(state: State) -> None:
+    """Fail the jobs whose reservation ran out. Raises StoreError."""
+    for lease in state.leases.take_expired(state.now):
+        expire(state, lease)
+
+
+def recover_vanished(state: State) -> None:
+    """Take the jobs of vanished workers back. Raises StoreError.
+
+    What is known of such a worker on disk goes with its last job, so that a crash in between starts over.
+    """
+    vanished = state.workers.take_vanished(state.now)
+    if vanished:
+        state.lost_wids |= vanished
+        state.lost += reversed(state.leases.of_holders(vanished))
+    for _ in range(min(SLICE, len(state.lost))):
+        lease = state.lost.pop()
+        if state.leases.by_seq.get(lease.seq) is lease:
+            recover(state, lease)
+    if not state.lost and state.lost_wids:
+        state.workers.forget(state.lost_wids)
+        state.lost_wids = set()

@@ -1,0 +1,234 @@
+"""The engine: every verb as one method, and time as one more.
+
+```
+advance(now) ── verbs ... ── settle() ── commit() ─> durable when the store is synced
+                tick()  does what is due and says when to come back
+```
+
+It is synchronous and deterministic: the same store, settings, instants and chances give the same bytes. It never
+waits, reads no clock, and knows nothing of connections but the name of who holds a job. Each verb is one
+transition: it happens whole, or raises and has changed nothing.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from lineshaft.engine import control, finish
+from lineshaft.engine.due import expire_leases, promote, prune_dead, recover_vanished
+from lineshaft.engine.fetch import fetch
+from lineshaft.engine.leases import NEVER
+from lineshaft.engine.mutate import MUTATE, begin_mutate, mutate_slice
+from lineshaft.engine.push import push, push_bulk
+from lineshaft.engine.records import ChoreRecord
+from lineshaft.engine.retry import Report
+from lineshaft.engine.settings import Settings
+from lineshaft.engine.state import State
+from lineshaft.engine.sweep import SWEEP, sweep
+from lineshaft.engine.views import figures
+from lineshaft.engine.workers import Worker
+from lineshaft.errors import Refusal
+from lineshaft.job import Job
+from lineshaft.lifecycle import WorkerState
+from lineshaft.store.port import Store
+
+__all__ = ["KINDS", "NEVER", "Engine"]
+
+KINDS: Final[dict[str, Callable[[State, int, ChoreRecord], None]]] = {MUTATE: mutate_slice, SWEEP: sweep}
+"""Every kind of long work, and the function that does its next slice."""
+
+
+class Engine:
+    """The whole of the rules over one store."""
+
+    #: PUSH: accept a job. Raises Refusal.
+    push: Callable[[Job], None]
+    #: PUSHB: accept many jobs; returns jid to error text for those that were refused.
+    push_bulk: Callable[[list[Job]], dict[str, str]]
+    #: FETCH: lease the next job of the first named queue that has one; queues, holder. Raises StoreError.
+    fetch: Callable[[list[str], str], bytes | None]
+    #: ACK: the job is done; jid, holder. False when there is no such lease.
+    ack: Callable[[str, str], bool]
+
+    def __init__(self, store: Store, settings: Settings, chance: Callable[[], float], now: int) -> None:
+        state = State(store, settings, chance, now)
+        state.load()
+        self._bind(state)
+
+    def _bind(self, state: State) -> None:
+        """Work on this state. The verbs of the hot path are bound to it directly, without a method in between."""
+        self.state = state
+        self.push = partial(push, state)
+        self.push_bulk = partial(push_bulk, state)
+        self.fetch = partial(fetch, state)
+        self.ack = partial(finish.ack, state)
+
+    # Turns
+
+    def advance(self, now: int) -> None:
+        """Let it be `now`, in milliseconds; the first thing in every turn."""
+        self.state.advance(now)
+
+    def apply(self, settings: Settings) -> None:
+        """Take other settings into effect; whether there is a jid index stays as it was at the start."""
+        self.state.apply(settings)
+
+    def commit(self) -> bool:
+        """End the turn with one commit; False when there was nothing to write. Raises StoreBusy, StoreError."""
+        state = self.state
+        state.settle()
+        if state.turn.is_empty():
+            return False
+        state.turn.commit()
+        return True
+
+    def reload(self, store: Store) -> None:
+        """Throw the memory away and begin again from `store`, after a commit or a sync failed.
+
+        Who is connected is not forgotten, nor what an operator or a reload of the configuration has set.
+        Raises StoreError; the engine is then as unusable as before.
+        """
+        before = self.state
+        state = State(store, before.settings, before.chance, before.now)
+        state.workers.present = before.workers.present
+        state.push_refusal = before.push_refusal
+        state.load()
+        # Whoever waits for a chore that was begun in a turn that is lost is told that it ended.
+        state.chores.finished = [n for n in before.chores.active if n not in state.chores.active]
+        self._bind(state)
+
+    # Jobs
+
+    def fail(self, jid: str, holder: str, report: Report) -> None:
+        """FAIL: the job failed. Raises Refusal when `holder` has no such job."""
+        finish.fail(self.state, jid, holder, report)
+
+    def give_back(self, jid: str, holder: str) -> None:
+        """A fetched job never reached its worker: back to the head of its queue."""
+        finish.give_back(self.state, jid, holder)
+
+    def mutate(
+        self,
+        command: str,
+        target: str,
+        *,
+        jids: list[str] | None = None,
+        jobtype: str | None = None,
+        regexp: str | None = None,
+    ) -> int | None:
+        """MUTATE: returns a chore's number while the work goes on, None when it is through. Raises Refusal."""
+        return begin_mutate(self.state, command, target, jids=jids, jobtype=jobtype, regexp=regexp)
+
+    # Queues
+
+    def pause(self, names: list[str]) -> None:
+        """QUEUE PAUSE. Raises Refusal."""
+        control.pause(self.state, names)
+
+    def resume(self, names: list[str]) -> None:
+        """QUEUE RESUME. Raises Refusal."""
+        control.resume(self.state, names)
+
+    def remove(self, names: list[str]) -> None:
+        """QUEUE REMOVE. Raises Refusal."""
+        control.remove(self.state, names)
+
+    def latency(self, names: list[str]) -> dict[str, float]:
+        """QUEUE LATENCY: seconds by queue. Raises Refusal."""
+        return control.latency(self.state, names)
+
+    def is_blocked(self, names: list[str]) -> bool:
+        """Whether a FETCH of these queues can only wait, since all of them are paused."""
+        by_name = self.state.queues.by_name
+        return all((queue := by_name.get(name)) is not None and queue.paused for name in names)
+
+    def flush(self) -> None:
+        """FLUSH: all job data is gone."""
+        control.flush(self.state)
+
+    def want(self, name: str, *, wanted: bool) -> None:
+        """Say whether somebody waits for a job of a queue; `take_arrivals` then names it when one comes."""
+        queue = self.state.queues.by_name.get(name)
+        if queue is not None:
+            queue.wanted = wanted
+
+    def take_arrivals(self) -> list[str]:
+        """The queues in which a job has become available since the last call."""
+        arrivals, self.state.arrivals = self.state.arrivals, []
+        return arrivals
+
+    # Workers
+
+    def connect(self, wid: str, hostname: str, pid: int, labels: tuple[str, ...]) -> Worker:
+        """A worker's connection opened."""
+        return self.state.workers.connect(wid, hostname, pid, labels, self.state.now)
+
+    def disconnect(self, worker: Worker) -> None:
+        """A worker's connection closed."""
+        self.state.workers.disconnect(worker, self.state.now)
+
+    def beat(self, wid: str, rss_kb: int, state: WorkerState | None) -> WorkerState:
+        """BEAT: returns the state that the worker is to be in. Raises Refusal for a wid that is not connected."""
+        worker = self.state.workers.present.get(wid)
+        if worker is None:
+            raise Refusal(f"unknown worker {wid[:200]}")
+        self.state.workers.beat(worker, rss_kb, state, self.state.now)
+        return worker.state
+
+    def signal(self, wid: str, state: WorkerState) -> None:
+        """Tell a worker, with its next BEAT, to go quiet or to terminate; `all` means every one."""
+        for worker in self.state.workers.present.values():
+            if wid in ("all", worker.wid):
+                worker.state = max(worker.state, state)
+
+    def take_expelled(self) -> list[str]:
+        """The wids whose connections are to be closed, since they fell silent."""
+        workers = self.state.workers
+        expelled, workers.expelled = workers.expelled, []
+        return expelled
+
+    # Time
+
+    def tick(self) -> int:
+        """Do a slice of what is due now; returns the instant of the next call, now itself when there is more.
+
+        Raises StoreError.
+        """
+        state = self.state
+        if self.deadline() > state.now:
+            return self.deadline()
+        promote(state, state.scheduled)
+        promote(state, state.retries)
+        expire_leases(state)
+        recover_vanished(state)
+        prune_dead(state)
+        chore = state.chores.next()
+        if chore is not None:
+            number, record = chore
+            KINDS[record.kind](state, number, record)
+        return self.deadline()
+
+    def deadline(self) -> int:
+        """When `tick` has something to do, as far as is known; it may be early, never late."""
+        state = self.state
+        if state.chores.active or state.lost or state.dead.size > state.settings.dead_max:
+            return state.now
+        return min(
+            state.scheduled.next_due,
+            state.retries.next_due,
+            state.dead.next_due + state.settings.dead_keep,
+            state.leases.next_expiry,
+            state.workers.next_check,
+            state.day_ends,
+        )
+
+    def take_finished(self) -> list[int]:
+        """The chores that ended since the last call."""
+        finished, self.state.chores.finished = self.state.chores.finished, []
+        return finished
+
+    # Views
+
+    def figures(self) -> dict[str, Any]:
+        """The `faktory` part of INFO."""
+        return figures(self.state)

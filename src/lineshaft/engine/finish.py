@@ -1,0 +1,120 @@
+"""ACK and FAIL: a worker is through with a job, for better or worse; and the two ends that need no worker.
+
+`ack` is the third transition of the hot path and written flat; the others are rare and use a `Change`.
+"""
+
+from lineshaft.engine import keys
+from lineshaft.engine.index import find
+from lineshaft.engine.moves import Ending, count, join_set, leave, put_back, read_leased
+from lineshaft.engine.records import Extras, Lease, split_value
+from lineshaft.engine.retry import LOST, RESERVATION_EXPIRED, Dead, Report, Retry, judge
+from lineshaft.engine.state import State
+from lineshaft.errors import Refusal
+from lineshaft.job import decode_stored
+
+__all__ = ["ack", "expire", "fail", "give_back", "recover"]
+
+
+def ack(state: State, jid: str, holder: str) -> bool:
+    """The job is done; False when `holder` has no such job, which is nothing to complain about.
+
+    A job taken back from this worker while it worked still counts, as long as nobody else has it.
+    """
+    leases = state.leases
+    lease = leases.by_jid.get(jid)
+    if type(lease) is not Lease:
+        # Nobody has such a job, or several have.
+        lease = leases.find(jid, holder)
+        if lease is None:
+            return _late_ack(state, jid, holder)
+    changes = state.turn.changes
+    changes[lease.key] = None
+    if state.has_index:
+        encoded = jid.encode()
+        changes[keys.WHERE[len(encoded)] + encoded + lease.seq.to_bytes(8)] = None
+    leases.end(lease)
+    queue = state.queues.by_name.get(lease.queue)
+    if queue is None:
+        state.add_totals(1, 0)
+        return True
+    queue.processed += 1
+    if not queue.dirty:
+        queue.dirty = True
+        state.queues.dirty.append(queue)
+    return True
+
+
+def _late_ack(state: State, jid: str, holder: str) -> bool:
+    for seq, key in find(state, jid):
+        value = state.turn.get(key) if key[:1] == b"R" else None
+        if value is None:
+            continue
+        extras, _ = split_value(value)
+        name, generation, priority = keys.ready_parts(key)
+        queue = state.queues.by_name.get(name)
+        if extras.former != holder or state.leases.holds(seq) or queue is None or queue.generation != generation:
+            continue
+        with state.change() as change:
+            change.delete(key)
+            leave(state, change, jid, seq, Ending.DONE)
+            change.then(state.queues.lose, queue, priority, keys.ready_order(key))
+            change.then(count, state, name, 1, 0)
+        return True
+    return False
+
+
+def fail(state: State, jid: str, holder: str, report: Report) -> None:
+    """The job failed: retried later, dead, or discarded. Durable with the commit. Raises Refusal, StoreError."""
+    lease = state.leases.find(jid, holder)
+    if lease is None:
+        raise Refusal(f"Job not found {jid[:200]}")
+    _fail(state, lease, report)
+
+
+def expire(state: State, lease: Lease) -> None:
+    """The reservation ran out: this counts as a failure. Raises StoreError."""
+    _fail(state, lease, RESERVATION_EXPIRED)
+
+
+def recover(state: State, lease: Lease) -> None:
+    """The worker vanished: the job goes back to the head of its queue, no retry burned.
+
+    When that has happened to it too often, it counts as a failure instead: a job that kills its workers must
+    not run for ever. Raises StoreError.
+    """
+    with state.change() as change:
+        extras, payload = read_leased(change, lease)
+        recoveries = extras.recoveries + 1
+        if recoveries < state.settings.recover_limit:
+            again = Extras(extras.seq, extras.priority, recoveries, lease.holder)
+            put_back(state, change, lease, again, payload)
+            return
+    _fail(state, lease, LOST)
+
+
+def give_back(state: State, jid: str, holder: str) -> None:
+    """A job whose reply never reached its worker returns to the head, as if it had not been fetched."""
+    lease = state.leases.find(jid, holder)
+    if lease is None or lease.holder != holder:
+        return
+    with state.change() as change:
+        extras, payload = read_leased(change, lease)
+        put_back(state, change, lease, extras, payload)
+
+
+def _fail(state: State, lease: Lease, report: Report) -> None:
+    with state.change() as change:
+        extras, payload = read_leased(change, lease)
+        job = decode_stored(payload)
+        outcome = judge(job, report, state.now, state.chance())
+        # A failure starts the count of recoveries anew.
+        kept = Extras(priority=extras.priority)
+        change.delete(lease.key)
+        if isinstance(outcome, Retry):
+            join_set(state, change, state.retries, outcome.at, job, lease.seq, kept)
+        elif isinstance(outcome, Dead):
+            join_set(state, change, state.dead, state.now, job, lease.seq, kept)
+        else:
+            leave(state, change, lease.jid, lease.seq, Ending.DISCARDED)
+        change.then(state.leases.end, lease)
+        change.then(count, state, lease.queue, 1, 1)

@@ -1,0 +1,172 @@
+"""The key space: where everything lies, in byte order.
+
+```
+F                                        format: the version of everything below
+N                                        the sequence block that is reserved, as a decimal
+Q <name>                                 QueueRecord: counters, pause, cursors
+R <len><name> <generation> <9-priority> <order>   a ready job; it stays here while it is leased
+L <seq>                                  Lease: who holds the job, since when, until when
+S <set>                                  SetRecord: how many jobs a timed set holds, and from where
+T <set> <due> <order>                    a job that waits for an instant: scheduled, retries, dead
+W <len><jid> <seq>                       the key under which the job lies now (the jid index)
+K <wid>                                  a worker process that has ever sent a BEAT
+C <id>                                   Chore: long work in progress; resumes after a crash
+D <yyyy-mm-dd>                           DayRecord: the totals as they stood when that day began
+G                                        TotalsRecord: what removed queues had counted
+```
+
+Integers are big-endian, 8 bytes (a generation and an order too), so that byte order is time or sequence
+order. What varies in length stands behind its own length (1 byte for a queue's name, 2 for a jid), since a jid
+may hold any byte; a name that ends its key needs none.
+
+`seq` is a job's identity and is never used twice: two live jobs may carry the same jid, and neither may touch
+the other. `order` is its place in line, drawn from the same counter: for a job pushed straight into its queue
+the two are equal; one that comes back from a timed set joins the tail with a new order and keeps its seq (see
+`records.Extras`).
+
+To change anything here or in `records`: raise FORMAT_VERSION, teach `upgrade` the step from the version before,
+and describe both in docs/format.md. A store of a newer version is refused at the start.
+"""
+
+from typing import Final
+
+__all__ = [
+    "WHERE",
+    "FORMAT_KEY",
+    "FORMAT_VERSION",
+    "JOB_RANGES",
+    "SEQUENCE_KEY",
+    "TOTALS_KEY",
+    "after",
+    "chore_key",
+    "day_key",
+    "lease_key",
+    "prefix_range",
+    "queue_key",
+    "ready_order",
+    "ready_parts",
+    "ready_prefix",
+    "ready_range",
+    "set_key",
+    "timed_due",
+    "timed_key",
+    "timed_order",
+    "timed_prefix",
+    "where_key",
+    "where_prefix",
+    "where_seq",
+    "worker_key",
+]
+
+FORMAT_VERSION: Final = 1
+
+FORMAT_KEY: Final = b"F"
+SEQUENCE_KEY: Final = b"N"
+TOTALS_KEY: Final = b"G"
+
+#: All that FLUSH removes: everything but the format, the sequence (it must go on rising) and the known workers.
+JOB_RANGES: Final = ((b"C", b"F"), (b"G", b"H"), (b"L", b"N"), (b"O", b"X"))
+
+#: How a key of the jid index begins, by the length of its encoded jid (512 characters at most, see `job`).
+WHERE: Final = [b"W" + length.to_bytes(2) for length in range(4 * 512 + 1)]
+
+
+def prefix_range(prefix: bytes) -> tuple[bytes, bytes]:
+    """The range of all keys that start with `prefix` (which must not end in 0xff)."""
+    return prefix, prefix[:-1] + bytes([prefix[-1] + 1])
+
+
+def after(key: bytes) -> bytes:
+    """The smallest key behind `key`."""
+    return key + b"\0"
+
+
+def queue_key(name: str) -> bytes:
+    """Q <name>"""
+    return b"Q" + name.encode()
+
+
+def ready_range(name: str, generation: int) -> tuple[bytes, bytes]:
+    """The range of all ready jobs of one generation of a queue."""
+    encoded = name.encode()
+    stem = b"R%c%s" % (len(encoded), encoded)
+    return stem + generation.to_bytes(8), stem + (generation + 1).to_bytes(8)
+
+
+def ready_prefix(name: str, generation: int, priority: int) -> bytes:
+    """R <len><name> <generation> <9-priority>: an order behind it makes the key of a ready job."""
+    encoded = name.encode()
+    return b"R%c%s%s%c" % (len(encoded), encoded, generation.to_bytes(8), 9 - priority)
+
+
+def ready_order(key: bytes) -> int:
+    """The order in the key of a ready job."""
+    return int.from_bytes(key[-8:])
+
+
+def ready_parts(key: bytes) -> tuple[str, int, int]:
+    """Queue name, generation and priority in the key of a ready job."""
+    end = 2 + key[1]
+    return key[2:end].decode(), int.from_bytes(key[end : end + 8]), 9 - key[end + 8]
+
+
+def lease_key(seq: int) -> bytes:
+    """L <seq>"""
+    return b"L" + seq.to_bytes(8)
+
+
+def set_key(code: bytes) -> bytes:
+    """S <set>; the code is one byte."""
+    return b"S" + code
+
+
+def timed_prefix(code: bytes) -> bytes:
+    """T <set>: all jobs of one timed set, the earliest first."""
+    return b"T" + code
+
+
+def timed_key(code: bytes, due: int, order: int) -> bytes:
+    """T <set> <due> <order>; `due` is an instant, and one before the epoch counts as the epoch."""
+    return b"T" + code + max(due, 0).to_bytes(8) + order.to_bytes(8)
+
+
+def timed_due(key: bytes) -> int:
+    """The instant in the key of a job in a timed set."""
+    return int.from_bytes(key[2:10])
+
+
+def timed_order(key: bytes) -> int:
+    """The order in the key of a job in a timed set."""
+    return int.from_bytes(key[10:18])
+
+
+def where_prefix(jid: str) -> bytes:
+    """W <len><jid>: all live jobs with that jid, the oldest first."""
+    encoded = jid.encode()
+    return WHERE[len(encoded)] + encoded
+
+
+def where_key(jid: str, seq: int) -> bytes:
+    """W <len><jid> <seq>"""
+    encoded = jid.encode()
+    return WHERE[len(encoded)] + encoded + seq.to_bytes(8)
+
+
+def where_seq(key: bytes) -> int:
+    """The seq in a key of the jid index."""
+    return int.from_bytes(key[-8:])
+
+
+def worker_key(wid: str) -> bytes:
+    """K <wid>"""
+    return b"K" + wid.encode()
+
+
+def chore_key(number: int) -> bytes:
+    """C <id>"""
+    return b"C" + number.to_bytes(8)
+
+
+def day_key(day: str) -> bytes:
+    """D <yyyy-mm-dd>"""
+    return b"D" + day.encode()

@@ -1,0 +1,115 @@
+"""Moves: the steps that more than one transition takes, each on a `Change`.
+
+Every job comes to its queue's tail through `join_queue`, into a timed set through `join_set`, and out of the
+server through `leave`. What a later feature must do whenever a job arrives or ends attaches here, once.
+"""
+
+from enum import StrEnum
+
+from lineshaft.engine import keys
+from lineshaft.engine.naming import open_queue
+from lineshaft.engine.ready import Queue, make_entry
+from lineshaft.engine.records import Extras, Lease, join_value, split_value
+from lineshaft.engine.state import State
+from lineshaft.engine.timed import TimedSet
+from lineshaft.engine.turn import Change
+from lineshaft.errors import StoreCorrupt
+from lineshaft.job import DEFAULT_QUEUE, Job, encode_job
+
+__all__ = ["Ending", "count", "join_queue", "join_set", "leave", "put_back", "read_leased"]
+
+
+class Ending(StrEnum):
+    """How a job leaves the server."""
+
+    DONE = "done"
+    DISCARDED = "discarded"  #: failed and wanted no retry, or was thrown away by a MUTATE
+    REMOVED = "removed"  #: its queue was
+    PRUNED = "pruned"  #: dead for long enough
+
+
+def join_queue(state: State, change: Change, job: Job, seq: int, extras: Extras) -> Queue:
+    """Put a job that was elsewhere at the tail of its queue, enqueued now."""
+    queue = open_queue(state, job.queue or DEFAULT_QUEUE)
+    order = state.take_order()
+    job.enqueued_at = state.stamp
+    window = queue.window(extras.priority)
+    key = window.prefix + order.to_bytes(8)
+    # In a ready job's key stands its priority; in its Extras only what the key does not say.
+    kept = Extras(seq=seq, recoveries=extras.recoveries, former=extras.former)
+    payload = encode_job(job)
+    change.put(key, join_value(kept, payload))
+    locate(state, change, job.jid, seq, key)
+    change.then(window.append, make_entry(key, seq, kept, payload), state.queues.bound)
+    change.then(_one_more, state, queue)
+    return queue
+
+
+def _one_more(state: State, queue: Queue) -> None:
+    queue.size += 1
+    state.queues.touch(queue)
+    if queue.wanted:
+        state.arrivals.append(queue.name)
+
+
+def join_set(
+    state: State, change: Change, timed: TimedSet, due: int, job: Job, seq: int, extras: Extras
+) -> None:
+    """Put a job into a timed set."""
+    key = timed.add(change, due, state.take_order(), seq, extras, encode_job(job))
+    locate(state, change, job.jid, seq, key)
+
+
+def locate(state: State, change: Change, jid: str, seq: int, key: bytes) -> None:
+    """Note in the jid index where the job lies now."""
+    if state.has_index:
+        change.put(keys.where_key(jid, seq), key)
+
+
+def leave(state: State, change: Change, jid: str, seq: int, ending: Ending) -> None:  # noqa: ARG001
+    """The one way out of the server: the job is in no place any more.
+
+    The caller has removed the job's own key. `ending` is what a batch, a lock or a history will ask for.
+    """
+    if state.has_index:
+        change.delete(keys.where_key(jid, seq))
+
+
+def read_leased(change: Change, lease: Lease) -> tuple[Extras, bytes]:
+    """Extras (with the priority that its key says) and payload of a leased job. Raises StoreError."""
+    value = change.get(lease.key)
+    if value is None:
+        raise StoreCorrupt(f"job {lease.jid} is leased and lies nowhere: run `lineshaft check`")
+    extras, payload = split_value(value)
+    _, _, priority = keys.ready_parts(lease.key)
+    return Extras(extras.seq, priority, extras.recoveries, extras.former), payload
+
+
+def put_back(state: State, change: Change, lease: Lease, extras: Extras, payload: bytes) -> None:
+    """Let a leased job return to the head of its queue; the lease ends."""
+    name, generation, priority = keys.ready_parts(lease.key)
+    queue = open_queue(state, name)
+    window = queue.window(priority)
+    # The queue was removed while the job was out: what was left behind is being swept.
+    key = lease.key if generation == queue.generation else window.prefix + lease.key[-8:]
+    if key != lease.key:
+        change.delete(lease.key)
+        locate(state, change, lease.jid, lease.seq, key)
+    order = keys.ready_order(key)
+    seq = lease.seq if lease.seq != order else 0
+    kept = Extras(seq=seq, recoveries=extras.recoveries, former=extras.former)
+    change.put(key, join_value(kept, payload))
+    change.then(state.leases.end, lease)
+    change.then(window.put_back, make_entry(key, lease.seq, kept, payload), state.queues.bound)
+    change.then(_one_more, state, queue)
+
+
+def count(state: State, name: str, processed: int, failed: int) -> None:
+    """Count what became of a job of a queue; an effect. A queue that is gone counts in the totals."""
+    queue = state.queues.by_name.get(name)
+    if queue is not None:
+        queue.processed += processed
+        queue.failed += failed
+        state.queues.touch(queue)
+    else:
+        state.add_totals(processed, failed)

@@ -1,0 +1,197 @@
+"""MUTATE: clear, kill, discard or requeue the jobs of a set, all or those that a filter names.
+
+It runs as a chore, in slices, and touches only what stood there when it began: whatever it puts back may come
+round again, and must not be met twice. A small one is through within its first slice, which runs at once.
+
+    target      scheduled, retries, dead, or queue:NAME
+    filter      jids (they win), jobtype (exact) and regexp (a glob over the job's compact JSON), both = and
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec import Struct, json
+
+from lineshaft.engine import keys
+from lineshaft.engine.glob import Glob
+from lineshaft.engine.index import find
+from lineshaft.engine.moves import Ending, join_queue, join_set, leave
+from lineshaft.engine.records import ChoreRecord, Extras, split_value
+from lineshaft.engine.state import State
+from lineshaft.engine.timed import SetName
+from lineshaft.engine.turn import Change
+from lineshaft.errors import Refusal
+from lineshaft.job import Job, decode_stored
+
+__all__ = ["MUTATE", "begin_mutate", "mutate_slice"]
+
+MUTATE: Final = "mutate"
+
+COMMANDS: Final = ("clear", "kill", "discard", "requeue")
+QUEUE_TARGET: Final = "queue:"
+
+#: Jobs looked at in one slice: one or two milliseconds when all of them match.
+SLICE: Final = 100
+SLICE_BYTES: Final = 2 << 20
+
+
+class Order(Struct, frozen=True):
+    """What a MUTATE is to do; the chore's arguments."""
+
+    command: str
+    target: str
+    jids: list[str] | None = None
+    jobtype: str | None = None
+    regexp: str | None = None
+    generation: int = 0  #: of a queue
+
+
+class Row(Struct, frozen=True):
+    """A job that a slice looks at."""
+
+    key: bytes
+    order: int
+    seq: int
+    extras: Extras
+    job: Job
+    payload: bytes
+
+
+_decode_order: Final = json.Decoder(Order).decode
+
+
+def begin_mutate(
+    state: State,
+    command: str,
+    target: str,
+    *,
+    jids: list[str] | None,
+    jobtype: str | None,
+    regexp: str | None,
+) -> int | None:
+    """Begin, and do the first slice; returns the chore's number while it is not through. Raises Refusal."""
+    generation = _check(state, command, target)
+    if regexp:
+        Glob(regexp)
+    if generation is None:
+        return None
+    # Without the index a job is found by looking at all of them.
+    order = Order(command, target, jids, jobtype or None, regexp or None, generation)
+    start, _ = _bounds(order)
+    number = state.take_order()
+    record = ChoreRecord(MUTATE, json.encode(order), b"" if _by_index(state, order) else start, state.order)
+    with state.change() as change:
+        state.chores.begin(change, number, record)
+    mutate_slice(state, number, record)
+    if number in state.chores.active:
+        return number
+    state.chores.finished.remove(number)
+    return None
+
+
+def _check(state: State, command: str, target: str) -> int | None:
+    """The generation that is meant, 0 for a set, None for a queue that does not exist. Raises Refusal."""
+    if command not in COMMANDS:
+        raise Refusal("unknown mutate operation")
+    if target in set(SetName):
+        return 0
+    if not target.startswith(QUEUE_TARGET):
+        raise Refusal("invalid target for mutation command")
+    if command == "requeue":
+        raise Refusal("jobs in a queue are enqueued already")
+    queue = state.queues.by_name.get(target.removeprefix(QUEUE_TARGET))
+    return None if queue is None else queue.generation
+
+
+def mutate_slice(state: State, number: int, record: ChoreRecord) -> None:
+    """One slice of a MUTATE. Raises StoreError."""
+    order = _decode_order(record.arguments)
+    rows, cursor = _rows_by_jid(state, order, record) if _by_index(state, order) else _rows(state, order, record)
+    wanted = [row for row in rows if row.order <= record.bound and _matches(order, row)]
+    with state.change() as change:
+        for row in wanted:
+            _apply(state, change, order, row)
+        if cursor is None:
+            state.chores.end(change, number)
+        else:
+            state.chores.advance(change, number, cursor, len(wanted))
+
+
+def _by_index(state: State, order: Order) -> bool:
+    return order.jids is not None and state.has_index
+
+
+def _bounds(order: Order) -> tuple[bytes, bytes]:
+    if order.target.startswith(QUEUE_TARGET):
+        return keys.ready_range(order.target.removeprefix(QUEUE_TARGET), order.generation)
+    return keys.prefix_range(keys.timed_prefix(_code(order.target)))
+
+
+def _code(target: str) -> bytes:
+    return {"scheduled": b"s", "retries": b"r", "dead": b"d"}[target]
+
+
+def _rows(state: State, order: Order, record: ChoreRecord) -> tuple[list[Row], bytes | None]:
+    """The next jobs of the target, and the cursor behind them; no cursor at the end."""
+    _, end = _bounds(order)
+    stored = state.turn.scan(record.cursor, end, limit=SLICE, limit_bytes=SLICE_BYTES)
+    rows = [_row(key, value) for key, value in stored]
+    return rows, keys.after(stored[-1][0]) if stored else None
+
+
+def _rows_by_jid(state: State, order: Order, record: ChoreRecord) -> tuple[list[Row], bytes | None]:
+    """The target's jobs with the next few of the named jids; here the cursor counts jids."""
+    assert order.jids is not None
+    done = int(record.cursor or b"0")
+    rows = list(_located(state, order, order.jids[done : done + SLICE]))
+    return rows, b"%d" % (done + SLICE) if done + SLICE < len(order.jids) else None
+
+
+def _located(state: State, order: Order, jids: list[str]) -> Iterator[Row]:
+    start, end = _bounds(order)
+    for jid in dict.fromkeys(jids):
+        for _, key in find(state, jid):
+            value = state.turn.get(key) if start <= key < end else None
+            if value is not None:
+                yield _row(key, value)
+
+
+def _row(key: bytes, value: bytes) -> Row:
+    extras, payload = split_value(value)
+    if key[:1] == b"R":
+        order = keys.ready_order(key)
+        _, _, priority = keys.ready_parts(key)
+        extras = Extras(extras.seq, priority, extras.recoveries, extras.former)
+    else:
+        order = keys.timed_order(key)
+    return Row(key, order, extras.seq or order, extras, decode_stored(payload), payload)
+
+
+def _matches(order: Order, row: Row) -> bool:
+    if order.jids is not None:
+        return row.job.jid in order.jids
+    if order.jobtype is not None and row.job.jobtype != order.jobtype:
+        return False
+    if order.regexp is not None:
+        return Glob(order.regexp).matches(json.format(row.payload, indent=-1).decode())
+    return True
+
+
+def _apply(state: State, change: Change, order: Order, row: Row) -> None:
+    if state.leases.holds(row.seq) or (order.command == "kill" and order.target == SetName.DEAD):
+        return
+    if row.key[:1] == b"R":
+        name, _, priority = keys.ready_parts(row.key)
+        queue = state.queues.by_name.get(name)
+        if queue is None or queue.generation != order.generation:
+            return
+        change.delete(row.key)
+        change.then(state.queues.lose, queue, priority, keys.ready_order(row.key))
+    else:
+        state.sets[SetName(order.target)].remove(change, row.key)
+    if order.command == "kill":
+        join_set(state, change, state.dead, state.now, row.job, row.seq, Extras(priority=row.extras.priority))
+    elif order.command == "requeue":
+        join_queue(state, change, row.job, row.seq, row.extras)
+    else:
+        leave(state, change, row.job.jid, row.seq, Ending.DISCARDED)

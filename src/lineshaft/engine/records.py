@@ -1,0 +1,157 @@
+"""What is written under the keys: one small record per kind, and the jobs themselves.
+
+A job's value is its JSON exactly as its worker will receive it, so that a FETCH sends stored bytes untouched.
+What the server alone keeps about a job stands in a line before it, and only where there is something to keep:
+
+    {"args":[1],"jid":"..."}                        most jobs
+    +{"seq":17,"priority":9}\\n{"args":[1],...}     a job with Extras
+
+A JSON object cannot start with `+` and our JSON holds no newline outside strings, so the two cannot be confused.
+The other records are MessagePack arrays: a field is added at the end, with a default, and old records still read.
+"""
+
+from typing import Final
+
+from msgspec import Raw, Struct, json, msgpack
+
+from lineshaft.job import DEFAULT_PRIORITY
+
+__all__ = [
+    "NO_EXTRAS",
+    "ChoreRecord",
+    "DayRecord",
+    "Extras",
+    "Head",
+    "Lease",
+    "QueueRecord",
+    "SetRecord",
+    "TotalsRecord",
+    "WorkerRecord",
+    "decode_chore",
+    "decode_day",
+    "decode_head",
+    "decode_lease",
+    "decode_queue",
+    "decode_set",
+    "decode_totals",
+    "decode_worker",
+    "encode_record",
+    "join_value",
+    "split_value",
+]
+
+
+class Extras(Struct, frozen=True, omit_defaults=True):
+    """What the server keeps about a job and no worker is shown; the defaults are what most jobs have."""
+
+    seq: int = 0  #: the job's identity, where the order in its key is another
+    priority: int = DEFAULT_PRIORITY
+    recoveries: int = 0  #: how often it was taken back from a worker that vanished
+    former: str = ""  #: the worker that it was taken back from last; its late ACK still counts
+
+
+NO_EXTRAS: Final = Extras()
+
+_encode_extras: Final = json.Encoder().encode
+_decode_extras: Final = json.Decoder(Extras).decode
+
+
+def join_value(extras: Extras, payload: bytes) -> bytes:
+    """The stored value of a job."""
+    if extras == NO_EXTRAS:
+        return payload
+    return b"+%s\n%s" % (_encode_extras(extras), payload)
+
+
+def split_value(value: bytes) -> tuple[Extras, bytes]:
+    """The stored value of a job, taken apart. Raises msgspec.DecodeError when it is damaged."""
+    if value[:1] != b"+":
+        return NO_EXTRAS, value
+    line, _, payload = value.partition(b"\n")
+    return _decode_extras(line[1:]), payload
+
+
+class Head(Struct, gc=False):
+    """The few fields of a stored job that a FETCH needs."""
+
+    jid: str
+    reserve_for: int | None = None
+    custom: Raw = Raw(b"")
+
+
+decode_head: Final = json.Decoder(Head).decode
+"""A job's payload to its Head."""
+
+
+class Lease(Struct, array_like=True, gc=False):
+    """Who holds a job; in memory and on disk the same."""
+
+    seq: int
+    key: bytes  #: where the job lies
+    jid: str
+    holder: str  #: the wid, or a name for the connection where there is none
+    since: int
+    until: int
+    queue: str
+
+
+class QueueRecord(Struct, array_like=True, gc=False):
+    """A queue's figures and switches. Rewritten once in every commit that moved one of its jobs."""
+
+    generation: int
+    created_at: int
+    paused: bool
+    size: int  #: ready and not leased
+    pushed: int
+    processed: int
+    failed: int
+    cursors: list[tuple[int, int]]  #: (priority, no unleased job stands before this order)
+
+
+class SetRecord(Struct, array_like=True, gc=False):
+    """How many jobs a timed set holds, and the instant before which there is none."""
+
+    size: int
+    cursor: int
+
+
+class TotalsRecord(Struct, array_like=True, gc=False):
+    """What queues had counted that exist no more; with the queues' own counts it makes the totals."""
+
+    processed: int = 0
+    failed: int = 0
+
+
+class DayRecord(Struct, array_like=True, gc=False):
+    """The totals as they stood when a day began, UTC."""
+
+    processed: int
+    failed: int
+
+
+class WorkerRecord(Struct, array_like=True, gc=False):
+    """That a worker process has sent a BEAT, and when first: its jobs may be taken back from it."""
+
+    first_beat_at: int
+
+
+class ChoreRecord(Struct, array_like=True):
+    """Long work in progress: what it is, and how far it came."""
+
+    kind: str
+    arguments: bytes  #: JSON, read by the chore's own kind
+    cursor: bytes  #: the next slice starts here
+    bound: int  #: touches nothing with an order above this
+    done: int = 0
+
+
+encode_record: Final = msgpack.Encoder().encode
+"""Any record of this module, but a job, to bytes."""
+
+decode_lease: Final = msgpack.Decoder(Lease).decode
+decode_queue: Final = msgpack.Decoder(QueueRecord).decode
+decode_set: Final = msgpack.Decoder(SetRecord).decode
+decode_totals: Final = msgpack.Decoder(TotalsRecord).decode
+decode_day: Final = msgpack.Decoder(DayRecord).decode
+decode_worker: Final = msgpack.Decoder(WorkerRecord).decode
+decode_chore: Final = msgpack.Decoder(ChoreRecord).decode

@@ -1,0 +1,41 @@
+"""What an operator can set about the rules; the composition root fills it from the configuration."""
+
+from msgspec import Struct, field
+
+from lineshaft.engine.workers import SILENT_AFTER
+
+__all__ = ["QueueLimits", "Settings"]
+
+
+class QueueLimits(Struct, frozen=True):
+    """The limits of one queue; None means none."""
+
+    max_jobs: int | None = None  #: a push beyond it is refused
+    reserve_seconds: int | None = None  #: for jobs that do not say themselves
+
+
+class Settings(Struct, frozen=True):
+    """All settings of the engine; a reload hands in another one."""
+
+    #: Keep an index of jobs by jid. Takes effect at the start only.
+    jid_index: bool = True
+    #: Refuse a push whose jid is that of a live job.
+    refuse_duplicate_jids: bool = False
+    #: Milliseconds until the jobs of a vanished worker are taken back; 0 leaves them to their reservation.
+    recover_after: int = SILENT_AFTER
+    #: The how-manieth recovery of one job counts as its failure.
+    recover_limit: int = 3
+    #: Milliseconds that a dead job is kept, and how many at most.
+    dead_keep: int = 180 * 86_400_000
+    dead_max: int = 100_000
+    #: Limits for every queue, and by name.
+    every_queue: QueueLimits = QueueLimits()
+    queues: dict[str, QueueLimits] = field(default_factory=dict)
+
+    def limits(self, name: str) -> QueueLimits:
+        """The limits of a queue: its own, and for what it does not say, those of every queue."""
+        own = self.queues.get(name, self.every_queue)
+        return QueueLimits(
+            own.max_jobs if own.max_jobs is not None else self.every_queue.max_jobs,
+            own.reserve_seconds if own.reserve_seconds is not None else self.every_queue.reserve_seconds,
+        )

@@ -1,0 +1,175 @@
+"""The state: all that the engine knows, in one place for the transitions to work on.
+
+Everything here but the settings and the workers' connections is rebuilt from the store by `load`, and nothing of
+it matters after a crash: a start after a crash and a start after a clean stop are the same code.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from lineshaft.clock import format_instant
+from lineshaft.engine import keys
+from lineshaft.engine.chores import Chores
+from lineshaft.engine.leases import Leases
+from lineshaft.engine.ready import Queue, Queues
+from lineshaft.engine.records import (
+    DayRecord,
+    Lease,
+    TotalsRecord,
+    decode_day,
+    decode_totals,
+    encode_record,
+)
+from lineshaft.engine.settings import Settings
+from lineshaft.engine.timed import SetName, TimedSet
+from lineshaft.engine.turn import Change, Turn
+from lineshaft.engine.workers import Workers
+from lineshaft.errors import StoreCorrupt
+from lineshaft.store.port import Store
+
+__all__ = ["State"]
+
+#: Orders are reserved in blocks of this size, so that none is used twice whatever a crash takes back.
+ORDER_BLOCK: Final = 1_000_000
+
+DAY_MS: Final = 86_400_000
+
+
+class State:
+    """What the transitions read and change."""
+
+    def __init__(self, store: Store, settings: Settings, chance: Callable[[], float], now: int) -> None:
+        self.settings = settings
+        #: Whether the jid index is kept; decided at the start, whatever a reload says.
+        self.has_index = settings.jid_index
+        #: A number in [0, 1), for the jitter of retries.
+        self.chance = chance
+        self.turn = Turn(store)
+        self.leases = Leases(self.turn)
+        self.queues = Queues(self.turn, self.leases.holds)
+        self.sets = {name: TimedSet(self.turn, name) for name in SetName}
+        self.scheduled = self.sets[SetName.SCHEDULED]
+        self.retries = self.sets[SetName.RETRIES]
+        self.dead = self.sets[SetName.DEAD]
+        self.workers = Workers(self.turn)
+        self.chores = Chores(self.turn)
+        #: Leases of vanished workers that are still to be taken back, and whose they were.
+        self.lost: list[Lease] = []
+        self.lost_wids: set[str] = set()
+        # The present.
+        self.now = now
+        self.stamp = format_instant(now)
+        self.day_ends = 0
+        # The counter behind seq and order.
+        self.order = 0
+        self.orders_reserved = 0
+        #: What queues had counted that were removed.
+        self.totals = TotalsRecord()
+        #: Why pushes are refused at the moment; None when they are not.
+        self.push_refusal: str | None = None
+        #: Queues in which a job became available while somebody waited for one.
+        self.arrivals: list[str] = []
+
+    def load(self) -> None:
+        """Read what must be in memory: queues, leases, workers, chores, the figures. Raises StoreError."""
+        self._load_format()
+        self.order = self.orders_reserved = int(self.turn.get(keys.SEQUENCE_KEY) or b"0")
+        totals = self.turn.get(keys.TOTALS_KEY)
+        self.totals = decode_totals(totals) if totals else TotalsRecord()
+        self.leases.load()
+        self.queues.load()
+        for timed in self.sets.values():
+            timed.load()
+        self.workers.load(self.now)
+        self.chores.load()
+        self.apply(self.settings)
+        self.arrivals = list(self.queues.by_name)
+        self.day_ends = 0
+        self.advance(self.now)
+
+    def _load_format(self) -> None:
+        value = self.turn.get(keys.FORMAT_KEY)
+        if value is None:
+            self.turn.changes[keys.FORMAT_KEY] = b"%d" % keys.FORMAT_VERSION
+        elif value != b"%d" % keys.FORMAT_VERSION:
+            raise StoreCorrupt(
+                f"the data has format {value.decode(errors='replace')}, and this version of Lineshaft reads "
+                f"{keys.FORMAT_VERSION}: start the version that wrote it (docs/format.md)"
+            )
+
+    def apply(self, settings: Settings) -> None:
+        """Take other settings into effect, now."""
+        self.settings = settings
+        self.workers.recover_after = settings.recover_after
+        for queue in self.queues:
+            self.limit(queue)
+
+    def limit(self, queue: Queue) -> None:
+        """Give a queue the limits that the settings have for it."""
+        limits = self.settings.limits(queue.name)
+        queue.max_jobs, queue.reserve_seconds = limits.max_jobs, limits.reserve_seconds
+
+    def advance(self, now: int) -> None:
+        """Let time pass. Called before anything else in a turn; a clock that steps back is followed."""
+        if now == self.now and self.day_ends:
+            return
+        self.now = now
+        self.stamp = format_instant(now)
+        if now >= self.day_ends:
+            self._begin_day()
+
+    def _begin_day(self) -> None:
+        day = f"{datetime.fromtimestamp(self.now / 1000, UTC):%Y-%m-%d}"
+        self.day_ends = (self.now // DAY_MS + 1) * DAY_MS
+        if self.turn.get(keys.day_key(day)) is None:
+            self.turn.changes[keys.day_key(day)] = encode_record(DayRecord(self.processed(), self.failed()))
+
+    def take_order(self) -> int:
+        """The next number of the counter behind seq and order; never the same twice, whatever happens."""
+        self.order += 1
+        if self.order > self.orders_reserved:
+            self.orders_reserved += ORDER_BLOCK
+            self.turn.changes[keys.SEQUENCE_KEY] = b"%d" % self.orders_reserved
+        return self.order
+
+    def settle(self) -> None:
+        """Put the records of all that moved into the turn; the last thing before its commit."""
+        if self.queues.dirty:
+            self.queues.settle(self.order + 1)
+        for timed in self.sets.values():
+            timed.settle()
+
+    def change(self) -> Change:
+        """Begin a transition that can fail half way."""
+        return Change(self.turn)
+
+    def add_totals(self, processed: int, failed: int) -> None:
+        """Count for queues that are gone."""
+        self.totals = TotalsRecord(self.totals.processed + processed, self.totals.failed + failed)
+        self.turn.changes[keys.TOTALS_KEY] = encode_record(self.totals)
+
+    def forget_figures(self) -> None:
+        """Begin all counts anew, with what was counted before gone."""
+        self.totals = TotalsRecord()
+        self.arrivals.clear()
+        self._begin_day()
+
+    def processed(self) -> int:
+        """How many jobs have been worked on, failures included, since the last FLUSH."""
+        return self.totals.processed + sum(queue.processed for queue in self.queues)
+
+    def failed(self) -> int:
+        """How many times a job failed since the last FLUSH."""
+        return self.totals.failed + sum(queue.failed for queue in self.queues)
+
+    def days(self, limit: int) -> list[tuple[str, int, int]]:
+        """The last days, the newest first: day, processed and failed in it. Raises StoreError."""
+        start, end = keys.prefix_range(b"D")
+        counted = (self.processed(), self.failed())
+        history = []
+        for key, value in self.turn.scan(start, end, limit=limit, reverse=True):
+            began = decode_day(value)
+            history.append((key[1:].decode(), counted[0] - began.processed, counted[1] - began.failed))
+            counted = (began.processed, began.failed)
+        return history

@@ -1,0 +1,142 @@
+"""Timed: the jobs that wait for an instant. Three sets: scheduled, retries, dead.
+
+```
+T s | due 10:00 order 7 | due 10:00 order 9 | due 10:05 order 3 | ...
+```
+
+A set lies on disk alone, ordered by time; memory holds its size, the earliest due instant that may be in it
+(`next_due`, a lower bound) and from where to scan (`cursor`: nothing lies before it, so that no scan crosses the
+deleted keys of what has left). In the dead set the instant is that of the death.
+
+What is true after every call: `size` counts the set's keys as the turn leaves them.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+
+from lineshaft.engine import keys
+from lineshaft.engine.leases import NEVER
+from lineshaft.engine.records import Extras, SetRecord, decode_set, encode_record, join_value, split_value
+from lineshaft.engine.turn import Change, Turn
+
+__all__ = ["SetName", "TimedJob", "TimedSet", "read_timed"]
+
+#: One slice of a set in memory is no larger than this, however few jobs that is.
+SLICE_BYTES: Final = 4 << 20
+
+
+class SetName(StrEnum):
+    """The timed sets, by the names that the protocol gives them."""
+
+    SCHEDULED = "scheduled"
+    RETRIES = "retries"
+    DEAD = "dead"
+
+
+_CODES: Final = {SetName.SCHEDULED: b"s", SetName.RETRIES: b"r", SetName.DEAD: b"d"}
+
+
+class TimedJob(Struct, frozen=True):
+    """A job in a timed set."""
+
+    key: bytes
+    seq: int
+    extras: Extras
+    payload: bytes
+
+
+class TimedSet:
+    """One set of jobs that wait for an instant."""
+
+    def __init__(self, turn: Turn, name: SetName) -> None:
+        self.turn = turn
+        self.name = name
+        self.code = _CODES[name]
+        self.prefix = keys.timed_prefix(self.code)
+        self.size = 0
+        #: No job of the set is due before this instant; NEVER when the set is known to be empty.
+        self.next_due = NEVER
+        #: No key of the set lies before this instant.
+        self.cursor = 0
+        self.dirty = False
+
+    def load(self) -> None:
+        """Read the set's record; no job is read. Raises StoreError."""
+        value = self.turn.get(keys.set_key(self.code))
+        record = decode_set(value) if value is not None else SetRecord(0, 0)
+        self.size, self.cursor = record.size, record.cursor
+        self.next_due = self.cursor if self.size else NEVER
+        self.dirty = False
+
+    def clear(self) -> None:
+        """Forget everything in memory; the keys are the caller's business."""
+        self.size, self.cursor, self.next_due, self.dirty = 0, 0, NEVER, False
+
+    def settle(self) -> None:
+        """Put the set's record into the turn, if it changed."""
+        if self.dirty:
+            self.dirty = False
+            self.turn.changes[keys.set_key(self.code)] = encode_record(SetRecord(self.size, self.cursor))
+
+    def add(self, change: Change, due: int, order: int, seq: int, extras: Extras, payload: bytes) -> bytes:
+        """Put a job into the set; returns the key under which it lies."""
+        key = keys.timed_key(self.code, due, order)
+        kept = Extras(seq if seq != order else 0, extras.priority, extras.recoveries, extras.former)
+        change.put(key, join_value(kept, payload))
+        change.then(self._entered, max(due, 0))
+        return key
+
+    def remove(self, change: Change, key: bytes) -> None:
+        """Take a job out of the set."""
+        change.delete(key)
+        change.then(self._left)
+
+    def due(self, now: int, limit: int) -> list[TimedJob]:
+        """The jobs that are due, the earliest first, at most `limit`. Raises StoreError.
+
+        An empty answer also says when to ask again: `next_due` is then exact.
+        """
+        if now < self.next_due:
+            return []
+        rows = self.slice(self._start(), limit)
+        due = [job for job in rows if keys.timed_due(job.key) <= now]
+        if rows:
+            first = keys.timed_due(rows[0].key)
+            self.next_due = first
+            if first > self.cursor:
+                self.cursor, self.dirty = first, True
+        else:
+            self.next_due = NEVER
+        return due
+
+    def slice(self, start: bytes, limit: int) -> list[TimedJob]:
+        """Jobs of the set from the key `start` on, at most `limit`. Raises StoreError."""
+        _, end = keys.prefix_range(self.prefix)
+        rows = self.turn.scan(start, end, limit=limit, limit_bytes=SLICE_BYTES)
+        return [read_timed(key, value) for key, value in rows]
+
+    def first(self) -> TimedJob | None:
+        """The job with the earliest instant. Raises StoreError."""
+        jobs = self.slice(self._start(), 1)
+        return jobs[0] if jobs else None
+
+    def _start(self) -> bytes:
+        return self.prefix + self.cursor.to_bytes(8)
+
+    def _entered(self, due: int) -> None:
+        self.size += 1
+        self.dirty = True
+        self.next_due = min(self.next_due, due)
+        self.cursor = min(self.cursor, due)
+
+    def _left(self) -> None:
+        self.size -= 1
+        self.dirty = True
+
+
+def read_timed(key: bytes, value: bytes) -> TimedJob:
+    """A row of a timed set. Raises msgspec.DecodeError when it is damaged."""
+    extras, payload = split_value(value)
+    return TimedJob(key, extras.seq or keys.timed_order(key), extras, payload)

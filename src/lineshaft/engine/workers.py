@@ -1,0 +1,130 @@
+"""Workers: the processes that fetch, known by their wid, and what becomes of those that fall silent.
+
+A worker is here while a connection of it is open. It is silent when none of its connections has sent a BEAT or a
+FETCH for 60 s: then it is forgotten, and the server closes its connections. A worker that has ever sent a BEAT is
+*vanished* once it has been silent for that long, or has had no connection for `recover_after`; its jobs then go
+back to the head of their queues. Whether it has ever sent a BEAT is the only thing that a restart must know, so it
+is the only thing on disk (K <wid>); after a restart each such worker has a fresh time to come back.
+
+What is true after every call: `present` are the workers with a connection; `absent` are known workers without one
+and the instant since when; nobody is in both.
+"""
+
+from typing import Final
+
+from msgspec import Struct
+
+from lineshaft.engine import keys
+from lineshaft.engine.leases import NEVER
+from lineshaft.engine.records import WorkerRecord, encode_record
+from lineshaft.engine.turn import Turn
+from lineshaft.lifecycle import WorkerState
+
+__all__ = ["SILENT_AFTER", "Worker", "Workers"]
+
+#: A worker that says nothing for this long is forgotten; clients send a BEAT every 5 to 30 s.
+SILENT_AFTER: Final = 60_000
+
+
+class Worker(Struct, gc=False):
+    """A worker process as it introduced itself, and what it has said since."""
+
+    wid: str
+    hostname: str
+    pid: int
+    labels: tuple[str, ...]
+    started_at: int
+    heard_at: int  #: its last BEAT or FETCH
+    connections: int = 0
+    rss_kb: int = 0
+    state: WorkerState = WorkerState.RUNNING
+    has_beaten: bool = False
+
+
+class Workers:
+    """All worker processes."""
+
+    def __init__(self, turn: Turn) -> None:
+        self.turn = turn
+        self.present: dict[str, Worker] = {}
+        #: wid to the instant since when it has had no connection; only workers that have ever sent a BEAT.
+        self.absent: dict[str, int] = {}
+        #: wids whose connections the server is to close.
+        self.expelled: list[str] = []
+        #: Nobody falls silent or vanishes before this instant.
+        self.next_check = NEVER
+        #: Milliseconds; 0 leaves a vanished worker's jobs to their reservation, as the reference does.
+        self.recover_after = SILENT_AFTER
+
+    def load(self, now: int) -> None:
+        """Read which workers have ever sent a BEAT; those not present have a fresh time. Raises StoreError."""
+        self.absent.clear()
+        start, end = keys.prefix_range(b"K")
+        while rows := self.turn.scan(start, end, limit=1000):
+            for key, _ in rows:
+                wid = key[1:].decode()
+                if wid not in self.present:
+                    self.absent[wid] = now
+            start = keys.after(rows[-1][0])
+        self.next_check = now
+
+    def connect(self, wid: str, hostname: str, pid: int, labels: tuple[str, ...], now: int) -> Worker:
+        """A connection of this worker opened."""
+        worker = self.present.get(wid)
+        if worker is None:
+            worker = self.present[wid] = Worker(wid, hostname, pid, labels, started_at=now, heard_at=now)
+            worker.has_beaten = self.absent.pop(wid, None) is not None
+        worker.connections += 1
+        worker.heard_at = now
+        self.next_check = min(self.next_check, now + SILENT_AFTER)
+        return worker
+
+    def disconnect(self, worker: Worker, now: int) -> None:
+        """A connection of this worker closed; with its last one it leaves the page."""
+        worker.connections -= 1
+        if worker.connections <= 0 and self.present.get(worker.wid) is worker:
+            self._leave(worker, now)
+
+    def beat(self, worker: Worker, rss_kb: int, state: WorkerState | None, now: int) -> None:
+        """A worker says that it is alive; its state only moves forward."""
+        worker.heard_at = now
+        worker.rss_kb = rss_kb
+        if state is not None:
+            worker.state = max(worker.state, state)
+        if not worker.has_beaten:
+            worker.has_beaten = True
+            self.turn.changes[keys.worker_key(worker.wid)] = encode_record(WorkerRecord(now))
+
+    def take_vanished(self, now: int) -> set[str]:
+        """The workers whose jobs are to be taken back now; `forget` them when that is done.
+
+        Also puts the silent ones on `expelled`.
+        """
+        if now < self.next_check:
+            return set()
+        for worker in [worker for worker in self.present.values() if worker.heard_at + SILENT_AFTER <= now]:
+            self.expelled.append(worker.wid)
+            # Silence counts from the last word, so a silent worker has used up its time already.
+            self._leave(worker, worker.heard_at)
+        patience = self.recover_after or SILENT_AFTER
+        vanished = {wid for wid, since in self.absent.items() if since + patience <= now}
+        for wid in vanished:
+            del self.absent[wid]
+        silent = min((worker.heard_at for worker in self.present.values()), default=NEVER) + SILENT_AFTER
+        self.next_check = min(silent, min(self.absent.values(), default=NEVER) + patience)
+        if not self.recover_after:
+            self.forget(vanished)
+            return set()
+        return vanished
+
+    def forget(self, wids: set[str]) -> None:
+        """Their jobs have been taken back: the last thing that was known of them goes."""
+        for wid in wids:
+            if wid not in self.present and wid not in self.absent:
+                self.turn.changes[keys.worker_key(wid)] = None
+
+    def _leave(self, worker: Worker, since: int) -> None:
+        del self.present[worker.wid]
+        if worker.has_beaten:
+            self.absent[worker.wid] = since
+            self.next_check = min(self.next_check, since + (self.recover_after or SILENT_AFTER))

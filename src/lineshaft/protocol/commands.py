@@ -1,0 +1,155 @@
+"""The arguments of the verbs: bytes to records, with the refusals that clients match as text.
+
+PUSH and PUSHB carry a job, which has a module of its own; what stands here is all the rest. Every function takes what
+follows the verb and its space, without the line's end. What it returns is bounded in size and of the right types;
+whether it makes sense (an unknown queue, a wrong target) is for the engine to say.
+"""
+
+from typing import Annotated, Final
+
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from lineshaft.errors import Refusal
+from lineshaft.fields import Decoder
+
+__all__ = [
+    "Ack",
+    "Beat",
+    "Fail",
+    "Filter",
+    "Mutate",
+    "parse_ack",
+    "parse_beat",
+    "parse_fail",
+    "parse_mutate",
+    "parse_names",
+    "parse_queue",
+]
+
+#: What a failed job carries around until it succeeds or is pruned (docs/protocol.md, "The job").
+MAX_MESSAGE_LENGTH: Final = 1000
+MAX_ERRTYPE_LENGTH: Final = 100
+MAX_BACKTRACE_LINES: Final = 50
+#: The protocol bounds the lines of a backtrace in number only; a line longer than this helps nobody.
+MAX_BACKTRACE_LINE_LENGTH: Final = 1000
+
+#: A FETCH takes its place in a line for every queue that it names.
+MAX_NAMES: Final = 1000
+MAX_NAME_LENGTH: Final = 1000
+
+#: What JSON's readers everywhere hold exactly; it is also repeated in INFO and in the pages.
+Count = Annotated[int, Meta(ge=-(2**53), le=2**53)]
+
+
+class Ack(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """A job is done; `result` is the JSON that it returned, as sent."""
+
+    jid: str
+    result: Raw | UnsetType = UNSET
+
+
+class Fail(Struct, frozen=True):
+    """A job failed: trimmed, and with `unknown` for what was absent or empty."""
+
+    jid: str
+    errtype: str
+    message: str
+    backtrace: list[str] | None
+
+
+class _SentFail(Struct, frozen=True, forbid_unknown_fields=True):
+    """A FAIL as it was sent: anything may be absent or null, also a line of the backtrace."""
+
+    jid: str | None = None
+    errtype: str | None = None
+    message: str | None = None
+    backtrace: list[str | None] | None = None
+
+
+class Beat(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """A worker process is alive; `current_state` is where it says that it stands."""
+
+    wid: str | None = None
+    rss_kb: Count | None = None
+    current_state: str | None = None
+
+
+class Filter(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which jobs a MUTATE is about; nothing set means all.
+
+    An unknown or differently cased key is refused, unlike everywhere else: dropping it would widen the command, in
+    the end to every job there is.
+    """
+
+    jids: list[str] | None = None
+    jobtype: str | None = None
+    regexp: str | None = None
+
+
+class Mutate(Struct, frozen=True, forbid_unknown_fields=True):
+    """Something is to be done to many jobs at once."""
+
+    cmd: str | None = None
+    target: str | None = None
+    filter: Filter | None = None
+
+
+parse_ack: Final = Decoder(Ack, exact=True).decode
+"""Bytes of an ACK; its keys must be spelled exactly. Raises Refusal `invalid JSON: ...`, also without a `jid`."""
+
+parse_beat: Final = Decoder(Beat).decode
+"""Bytes of a BEAT. Raises Refusal `invalid JSON: ...`."""
+
+_decode_fail: Final = Decoder(_SentFail).decode
+_decode_mutate: Final = Decoder(Mutate).decode
+
+
+def parse_fail(argument: bytes) -> Fail:
+    """Bytes of a FAIL. Raises Refusal `invalid FAIL ...`, or `missing JID`."""
+    try:
+        fail = _decode_fail(argument)
+    except Refusal as refusal:
+        raise Refusal(f"invalid FAIL {refusal}") from None
+    if not fail.jid:
+        raise Refusal("missing JID")
+    return Fail(
+        fail.jid,
+        (fail.errtype or "unknown")[:MAX_ERRTYPE_LENGTH],
+        (fail.message or "unknown")[:MAX_MESSAGE_LENGTH],
+        _trim_backtrace(fail.backtrace or []),
+    )
+
+
+def _trim_backtrace(lines: list[str | None]) -> list[str] | None:
+    return [(line or "")[:MAX_BACKTRACE_LINE_LENGTH] for line in lines[:MAX_BACKTRACE_LINES]] or None
+
+
+def parse_mutate(argument: bytes) -> Mutate:
+    """Bytes of a MUTATE. Raises Refusal `invalid format`."""
+    try:
+        return _decode_mutate(argument)
+    except Refusal:
+        raise Refusal("invalid format") from None
+
+
+def parse_names(argument: bytes) -> list[str]:
+    """Queue names, as FETCH and QUEUE list them, in their order. Raises Refusal: too many, too long, or not UTF-8.
+
+    Whether a name could be a queue's is not checked here: `*` means all to QUEUE, and FETCH may ask in vain.
+    """
+    names = argument.split(None, MAX_NAMES)
+    if len(names) > MAX_NAMES:
+        raise Refusal(f"too many queue names: the limit is {MAX_NAMES}")
+    try:
+        decoded = [name.decode() for name in names]
+    except UnicodeDecodeError:
+        raise Refusal("invalid queue name: not UTF-8") from None
+    if len(argument) > MAX_NAME_LENGTH and max(map(len, decoded), default=0) > MAX_NAME_LENGTH:
+        raise Refusal(f"invalid queue name: longer than {MAX_NAME_LENGTH} characters")
+    return decoded
+
+
+def parse_queue(argument: bytes) -> tuple[str, list[str]]:
+    """QUEUE's subcommand, in upper case whatever it was, and the names after it. Raises Refusal as `parse_names`."""
+    subcommand, _, rest = argument.lstrip().partition(b" ")
+    return subcommand.decode(errors="replace").strip().upper(), parse_names(rest)

@@ -1,0 +1,210 @@
+"""The verbs: each parses its argument, calls the engine, replies. All of them stand in one table at the end.
+
+`session.durable = True` stands before every reply that promises, or reveals, a change that must survive a power
+cut. FETCH, BEAT and a plain ACK need none: at-least-once covers them.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from lineshaft.engine.retry import Report
+from lineshaft.errors import PeerError, Refusal
+from lineshaft.job import decode_pushed, decode_pushed_list
+from lineshaft.lifecycle import WorkerState
+from lineshaft.protocol.commands import (
+    parse_ack,
+    parse_beat,
+    parse_fail,
+    parse_mutate,
+    parse_names,
+    parse_queue,
+)
+from lineshaft.protocol.handshake import parse_hello, verify
+from lineshaft.protocol.resp import NULL, OK, bulk
+
+if TYPE_CHECKING:
+    from lineshaft.server.session import Session
+
+__all__ = ["COMMANDS", "HANDSHAKE", "PAID", "Verb"]
+
+Verb = Callable[["Session", bytes], None]
+
+EMPTY_MAP: Final = bulk(b"{}")
+
+
+def hello(session: "Session", argument: bytes) -> None:
+    """HELLO: who is there, and does it know the password. Anything else ends the connection."""
+    server = session.server
+    greeting = parse_hello(b"HELLO " + argument)
+    server.greeted(session)
+    if session.salt is not None:
+        password = server.settings.password or ""
+        if not verify(greeting, password, session.salt, server.settings.password_iterations):
+            raise PeerError("Invalid password")
+    if greeting.wid:
+        session.worker = server.engine.connect(
+            greeting.wid, greeting.hostname or "", greeting.pid or 0, tuple(greeting.labels or ())
+        )
+        session.holder = greeting.wid
+        server.join(session)
+    session.verbs = COMMANDS
+    session.reply(OK)
+
+
+def push(session: "Session", argument: bytes) -> None:
+    """PUSH {job}"""
+    server = session.server
+    server.engine.push(decode_pushed(argument))
+    session.durable = True
+    session.reply(OK)
+    if server.engine.state.arrivals:
+        server.deliver()
+
+
+def push_bulk(session: "Session", argument: bytes) -> None:
+    """PUSHB [{job},...]"""
+    server = session.server
+    errors = server.engine.push_bulk(decode_pushed_list(argument))
+    session.durable = True
+    session.reply(bulk(msgspec.json.encode(errors)) if errors else EMPTY_MAP)
+    if server.engine.state.arrivals:
+        server.deliver()
+
+
+def fetch(session: "Session", argument: bytes) -> None:
+    """FETCH q1 q2 ...: the next job, or a null after two seconds."""
+    server = session.server
+    if argument != session.fetch_argument:
+        _name_queues(session, argument)
+    worker = session.worker
+    if worker is not None:
+        worker.heard_at = server.engine.state.now
+        if worker.state is not WorkerState.RUNNING:
+            server.park(session, [])
+            return
+    payload = server.engine.fetch(session.fetch_names, session.holder)
+    if payload is None:
+        server.park(session, session.fetch_names)
+        return
+    session.reply(b"$%d\r\n%s\r\n" % (len(payload), payload))
+    session.sent_much(len(payload))
+
+
+def _name_queues(session: "Session", argument: bytes) -> None:
+    if not argument:
+        raise Refusal("must call fetch with at least one queue")
+    session.fetch_names = parse_names(argument)
+    session.fetch_argument = argument
+
+
+def ack(session: "Session", argument: bytes) -> None:
+    """ACK {"jid"}: a job is done; an unknown one too."""
+    session.server.engine.ack(parse_ack(argument).jid, session.holder)
+    session.reply(OK)
+
+
+def fail(session: "Session", argument: bytes) -> None:
+    """FAIL {"jid","errtype","message","backtrace"}"""
+    failure = parse_fail(argument)
+    report = Report(failure.errtype or "", failure.message or "", failure.backtrace or None)
+    session.server.engine.fail(failure.jid, session.holder, report)
+    session.durable = True
+    session.reply(OK)
+
+
+def beat(session: "Session", argument: bytes) -> None:
+    """BEAT {"wid","rss_kb","current_state"}"""
+    message = parse_beat(argument)
+    said = WORKER_STATES.get(message.current_state or "")
+    state = session.server.engine.beat(message.wid or "", message.rss_kb or 0, said)
+    session.reply(OK if state is WorkerState.RUNNING else bulk(b'{"state":"%s"}' % state.word.encode()))
+
+
+def info(session: "Session", argument: bytes) -> None:
+    """INFO"""
+    session.reply(bulk(msgspec.json.encode(session.server.info())))
+
+
+def flush(session: "Session", argument: bytes) -> None:
+    """FLUSH"""
+    session.server.engine.flush()
+    session.durable = True
+    session.reply(OK)
+    session.server.finish_chores()
+
+
+def queue(session: "Session", argument: bytes) -> None:
+    """QUEUE PAUSE|RESUME|REMOVE|LATENCY name..."""
+    subcommand, names = parse_queue(argument)
+    engine = session.server.engine
+    if subcommand == "LATENCY":
+        session.reply(bulk(_latencies(engine.latency(names))))
+        return
+    change = {"PAUSE": engine.pause, "RESUME": engine.resume, "REMOVE": engine.remove}.get(subcommand)
+    if change is None:
+        raise Refusal(f"no such QUEUE subcommand: {subcommand[:50]}")
+    change(names)
+    session.durable = True
+    session.reply(OK)
+    session.server.deliver()
+
+
+def _latencies(latencies: dict[str, float]) -> bytes:
+    # Written by hand, since a client wants at least four digits after the point.
+    pairs = (b"%s:%.4f" % (msgspec.json.encode(name), seconds) for name, seconds in latencies.items())
+    return b"{%s}" % b",".join(pairs)
+
+
+def mutate(session: "Session", argument: bytes) -> None:
+    """MUTATE {"cmd","target","filter"}: answered when the last slice of the work is done."""
+    message = parse_mutate(argument)
+    chosen = message.filter
+    number = session.server.engine.mutate(
+        message.cmd or "",
+        message.target or "",
+        jids=chosen.jids if chosen else None,
+        jobtype=chosen.jobtype if chosen else None,
+        regexp=chosen.regexp if chosen else None,
+    )
+    session.durable = True
+    if number is None:
+        session.reply(OK)
+    else:
+        session.server.await_chore(session, number)
+    session.server.deliver()
+
+
+def end(session: "Session", argument: bytes) -> None:
+    """END"""
+    session.close()
+
+
+def paid(session: "Session", argument: bytes) -> None:
+    """A verb of a feature that is still to come."""
+    raise Refusal("batches, tracking and the like are not available yet")
+
+
+WORKER_STATES: Final = {state.word: state for state in WorkerState}
+
+HANDSHAKE: Final[dict[bytes, Verb]] = {b"HELLO": hello}
+"""What is legal before the handshake is through; anything else closes the connection."""
+
+PAID: Final = (b"BATCH", b"TRACK", b"REQUEUE", b"CANCEL")
+
+COMMANDS: Final[dict[bytes, Verb]] = {
+    b"PUSH": push,
+    b"PUSHB": push_bulk,
+    b"FETCH": fetch,
+    b"ACK": ack,
+    b"FAIL": fail,
+    b"BEAT": beat,
+    b"INFO": info,
+    b"FLUSH": flush,
+    b"QUEUE": queue,
+    b"MUTATE": mutate,
+    b"END": end,
+    **dict.fromkeys(PAID, paid),
+}
+"""Every verb after the handshake."""

@@ -1,0 +1,151 @@
+"""The listener: asyncio carries bytes and sleeps; it decides nothing.
+
+`Link` is the protocol object of one connection: its `data_received` *is* the session's `receive`. `AsyncShell` is
+what the server asks of the world: the loop's next turn, a timer, and one thread for syncing.
+"""
+
+import asyncio
+import logging
+import resource
+import ssl
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import cast
+
+from lineshaft.errors import StoreError
+from lineshaft.server.server import Server
+from lineshaft.server.session import Session
+from lineshaft.store.port import Store
+
+__all__ = ["AsyncShell", "Link", "listen", "raise_file_limit"]
+
+log = logging.getLogger(__name__)
+
+#: A client that takes longer to agree on TLS is no client; a plain one on a TLS port is told so by this.
+TLS_HANDSHAKE_SECONDS = 3.0
+
+#: Unread replies beyond this stop a session until its peer reads.
+WRITE_HIGH_WATER = 256 << 10
+
+
+class AsyncShell:
+    """The world as asyncio gives it. `server` is set once it exists."""
+
+    server: Server
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, open_store: Callable[[], Store]) -> None:
+        self.loop = loop
+        self.open_store = open_store
+        self.started = time.monotonic()
+        self._timer: asyncio.TimerHandle | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sync")
+
+    def soon(self, callback: Callable[[], None]) -> None:
+        """Call back after the events that are already here."""
+        self.loop.call_soon(callback)
+
+    def wake_in(self, milliseconds: int) -> None:
+        """Call `Server.wake` in this time instead of when it was asked for before."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.loop.call_later(milliseconds / 1000, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self.server.wake()
+
+    def sync(self, store: Store) -> None:
+        """Sync in the thread; `Server.synced` hears of it in the loop."""
+        future = self.loop.run_in_executor(self._thread, store.sync)
+        future.add_done_callback(lambda done: self._synced(store, done))
+
+    def _synced(self, store: Store, done: "asyncio.Future[None]") -> None:
+        failure = done.exception()
+        if store is not self.server.store:
+            # It was closed over another failure while this sync ran; nobody waits for it any more.
+            return
+        if failure is not None and not isinstance(failure, StoreError):
+            failure = StoreError(str(failure))
+        self.server.synced(failure)
+
+    def reopen(self, store: Store) -> Store:
+        """Close a store that failed and open it again. Raises StoreError."""
+        store.close()
+        return self.open_store()
+
+    def facts(self) -> dict[str, int]:
+        """Seconds since the start, and the most memory that the process has had, in MB."""
+        usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return {"uptime": int(time.monotonic() - self.started), "used_memory_mb": usage // 1024}
+
+    def close(self) -> None:
+        """Wait for the sync that runs, and stop the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._thread.shutdown(wait=True)
+
+
+class Link(asyncio.Protocol):
+    """One connection between asyncio and its session."""
+
+    session: Session | None = None
+    encrypted = False
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet; from here on bytes go straight to the session."""
+        transport = cast(asyncio.Transport, transport)  # uvloop's are none by descent
+        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        self.encrypted = transport.get_extra_info("sslcontext") is not None
+        session = self.session = self.server.accept(transport)
+        if session is not None:
+            self.data_received = session.receive  # type: ignore[method-assign]
+            self.pause_writing = session.pause_writing  # type: ignore[method-assign]
+            self.resume_writing = session.resume_writing  # type: ignore[method-assign]
+            # A transport keeps the methods that it found on its protocol: let it look again.
+            transport.set_protocol(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of a connection that was turned away."""
+
+    def eof_received(self) -> bool:
+        """The peer sends no more; it may still want its replies, which TLS cannot give it."""
+        if self.session is not None:
+            self.session.receive_eof()
+        return self.session is not None and not self.encrypted
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """It is over."""
+        session, self.session = self.session, None
+        if session is not None:
+            # The bound methods lead from the transport to the session and back: cut the circle.
+            del self.data_received, self.pause_writing, self.resume_writing
+            session.lost()
+
+
+async def listen(server: Server, host: str | None, port: int, tls: ssl.SSLContext | None) -> asyncio.Server:
+    """Accept connections. Raises OSError when the address cannot be had."""
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(
+        lambda: Link(server),
+        host,
+        port,
+        ssl=tls,
+        ssl_handshake_timeout=TLS_HANDSHAKE_SECONDS if tls else None,
+        backlog=4096,
+    )
+
+
+def raise_file_limit(connections: int) -> int:
+    """Let the process have enough open files for so many connections; returns how many it may have now."""
+    wanted = connections + 1024
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        if hard != resource.RLIM_INFINITY:
+            wanted = min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return soft

@@ -1,0 +1,254 @@
+"""A session: one connection's conversation, as a synchronous object. Bytes in, replies out, no socket in sight.
+
+```
+greeted ──HELLO──> ready ──FETCH finds nothing──> blocked ──a job, or 2 s──> ready ──END──> closing
+                     └──MUTATE goes on───────────────┘
+```
+
+A blocked session does nothing: the lines that arrive meanwhile wait in its backlog, since replies are owed in
+order. It is also blocked while its peer does not read what it was sent, and while the store asks for a pause. When
+the backlog has grown past a bound, the transport is asked to stop reading, so a peer can make neither grow.
+
+What is true after every call: each command has one reply in `out`, or in a held chunk, or on the wire, in the
+order of the commands; or the session is blocked and the command that blocks it will have its reply.
+"""
+
+import logging
+from typing import TYPE_CHECKING, Final, Protocol
+
+from lineshaft.engine.workers import Worker
+from lineshaft.errors import PeerError, Refusal, StoreError
+from lineshaft.protocol.framing import LineBuffer
+from lineshaft.protocol.resp import error
+
+if TYPE_CHECKING:
+    from lineshaft.server.server import Server
+
+__all__ = ["Session", "Transport"]
+
+log = logging.getLogger(__name__)
+
+#: A blocked session reads on until it has this much in its backlog, so as to notice that its peer has gone.
+BACKLOG_BYTES: Final = 64 << 10
+
+#: Within one turn a session is sent no more than this (and one reply): pipelined FETCHes wait for the next turn.
+TURN_BYTES: Final = 1 << 20
+
+
+class Transport(Protocol):
+    """What carries a session's bytes; asyncio's transports do."""
+
+    def write(self, data: bytes) -> None:
+        """Send, sooner or later."""
+        ...
+
+    def close(self) -> None:
+        """Close when all has been sent."""
+        ...
+
+    def abort(self) -> None:
+        """Close now."""
+        ...
+
+    def pause_reading(self) -> None:
+        """Let the peer's bytes wait."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        ...
+
+
+class Session:
+    """One connection, from its greeting to its end."""
+
+    __slots__ = (
+        "__weakref__",
+        "backlog",
+        "blocked",
+        "chore",
+        "choked",
+        "closed",
+        "closing",
+        "durable",
+        "fetch_argument",
+        "fetch_names",
+        "held",
+        "holder",
+        "lines",
+        "out",
+        "parked",
+        "parked_until",
+        "reading",
+        "salt",
+        "server",
+        "transport",
+        "unread",
+        "unsent",
+        "verbs",
+        "worker",
+    )
+
+    def __init__(self, server: "Server", transport: Transport, number: int) -> None:
+        self.server = server
+        self.transport = transport
+        # Who it is. Without a wid the connection itself is the holder of what it fetches; no wid starts like this.
+        self.holder = f"\0{number}"
+        self.worker: Worker | None = None
+        self.salt: str | None = None
+        # What has come in.
+        self.lines = LineBuffer(server.settings.line_limit_bytes)
+        self.verbs = server.handshake_verbs
+        self.backlog: list[bytes] = []
+        self.reading = True
+        #: The last FETCH's argument and the names in it: nearly every FETCH of a session is the same.
+        self.fetch_argument = b""
+        self.fetch_names: list[str] = []
+        # What goes out.
+        self.out: list[bytes] = []
+        self.unsent = 0
+        #: One of the replies in `out` promises something that must be on disk first.
+        self.durable = False
+        self.held = 0
+        # Why it does nothing at the moment; `blocked` is any of these.
+        self.blocked = False
+        self.parked: list[str] | None = None
+        self.parked_until = 0
+        self.chore: int | None = None
+        self.choked = False
+        self.unread = False
+        # Its end.
+        self.closing = False
+        self.closed = False
+
+    def receive(self, data: bytes) -> None:
+        """Bytes from the peer."""
+        lines = self.lines.feed(data)
+        if self.blocked or self.server.stalled:
+            self.backlog += lines
+            if self.lines.pending_bytes + sum(map(len, self.backlog)) > BACKLOG_BYTES:
+                self._read(False)
+        else:
+            self.server.begin_turn()
+            self._run(lines)
+        if self.lines.overflowed and not self.backlog:
+            self._overflow()
+
+    def receive_eof(self) -> None:
+        """The peer sends no more: a last line without its newline still counts, then the session closes."""
+        last = self.lines.close()
+        if last is not None and not self.blocked:
+            self.server.begin_turn()
+            self._run([last])
+        if self.parked is not None:
+            # Nobody is there any more to take a job.
+            self.transport.close()
+        else:
+            self.close()
+
+    def _run(self, lines: list[bytes]) -> None:
+        verbs = self.verbs if self.server.failed is None else {}
+        for index, line in enumerate(lines):
+            verb, space, argument = line.partition(b" ")
+            try:
+                command = verbs.get(verb)
+                if command is None:
+                    self.server.unknown(self, verb)
+                else:
+                    # A verb that ends in a space has an empty argument, and one without has none: FETCH cares.
+                    command(self, argument or space)
+            except Refusal as refusal:
+                self.reply(error(refusal))
+            except Exception as failure:  # noqa: BLE001 - the boundary of a session
+                self._failed(failure, verb)
+            if self.blocked or self.closing:
+                self.backlog = lines[index + 1 :] if self.blocked else []
+                return
+            verbs = self.verbs if self.server.failed is None else {}
+
+    def _failed(self, failure: Exception, verb: bytes) -> None:
+        """A command failed in another way than by a refusal."""
+        if isinstance(failure, PeerError):
+            if str(failure):
+                self.reply(error(Refusal(str(failure))))
+            self.close()
+        elif isinstance(failure, StoreError):
+            self.reply(error(Refusal(f"storage failed: {failure}")))
+            self.server.store_failed(failure)
+        else:
+            log.error("internal error in %s", verb.decode(errors="replace")[:50], exc_info=failure)
+            self.reply(error(Refusal("internal error: it is in the server's log")))
+
+    def reply(self, data: bytes) -> None:
+        """Answer the command at hand; goes out when the turn ends, or, if it is durable, with its sync."""
+        if not self.out:
+            self.server.talk(self)
+        self.out.append(data)
+
+    def hand_over(self, data: bytes) -> None:
+        """Answer the command that blocks the session, and go on with what has arrived meanwhile."""
+        self.chore = None
+        self.reply(data)
+        self.server.resume(self)
+
+    def sent_much(self, size: int) -> None:
+        """Count what was answered; a session that was sent its share of a turn goes on in the next."""
+        self.unsent += size
+        if self.unsent > TURN_BYTES:
+            self.choked = self.blocked = True
+
+    def sent(self) -> None:
+        """The turn's replies are on their way."""
+        self.unsent = 0
+        if self.choked:
+            self.choked = False
+            self.server.resume(self)
+
+    def pause_writing(self) -> None:
+        """The peer does not read what it was sent: it gets no more until it does."""
+        self.unread = self.blocked = True
+
+    def resume_writing(self) -> None:
+        """The peer reads again."""
+        self.unread = False
+        self.server.resume(self)
+
+    def go_on(self) -> None:
+        """Take up the backlog, if nothing blocks any more."""
+        self.blocked = self.parked is not None or self.chore is not None or self.choked or self.unread
+        if self.blocked or self.closed:
+            return
+        lines, self.backlog = self.backlog, []
+        if lines:
+            self._run(lines)
+        if self.lines.overflowed and not self.backlog:
+            self._overflow()
+        if not self.blocked:
+            self._read(True)
+
+    def _read(self, reading: bool) -> None:
+        if reading is not self.reading and not self.closed:
+            self.reading = reading
+            if reading:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
+
+    def _overflow(self) -> None:
+        if not self.closing:
+            limit = self.server.settings.line_limit_bytes
+            self.reply(error(Refusal(f"line too long: the limit is {limit} bytes")))
+            self.close()
+
+    def close(self) -> None:
+        """Close when all replies are out."""
+        if not self.closing:
+            self.closing = True
+            if not self.out:
+                self.server.talk(self)
+
+    def lost(self) -> None:
+        """The connection has gone."""
+        self.closed = True
+        self.backlog = []
+        self.server.lost(self)

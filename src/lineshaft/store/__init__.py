@@ -1,0 +1,1 @@
+"""Ordered bytes: the port and its adapters."""

@@ -1,0 +1,335 @@
+"""The store on RocksDB, through rocksdict: one directory, one process, one column family.
+
+    commit   one WriteBatch: memtable and write-ahead log (WAL), so kill -9 loses nothing
+    sync     fsync of the WAL, in the caller's thread, while another thread commits
+    open     replays the WAL; a torn tail is cut off, anything else that is damaged refuses the open
+
+What is true after every call:
+
+* a failed commit or sync poisons the handle: every later call raises StoreError until the directory is
+  opened again, so nothing can be built on an outcome that nobody knows;
+* no iterator outlives a scan, and nothing but this object refers to the database, so `close` frees the
+  directory even when RocksDB has failed, and the same process can open it again;
+* memory stays near `memory_bytes` whatever lies on disk: one cache holds blocks, indexes, filters, and is
+  charged for the memtables.
+
+rocksdict raises bare `Exception` for whatever RocksDB reports, hence the broad `except` clauses here: they
+stand around single calls into RocksDB and turn its words into our errors. The options are explained, and
+measured, in docs/decisions/0001-rocksdb-through-rocksdict.md.
+"""
+
+import os
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    Checkpoint,
+    DBCompressionType,
+    DBRecoveryMode,
+    Options,
+    Rdict,
+    RdictIter,
+    ReadOptions,
+    WriteBatch,
+    WriteBufferManager,
+    WriteOptions,
+)
+
+from lineshaft.errors import StoreBusy, StoreCorrupt, StoreError, UsageError
+from lineshaft.store.port import Changes, KeyRange
+
+__all__ = ["DEFAULT_MEMORY_BYTES", "RocksStore", "rocks_options", "rocks_write_options"]
+
+_MIB: Final = 1 << 20
+
+#: Memtables and cached blocks together: what a small machine can spare, and enough for the hot path.
+DEFAULT_MEMORY_BYTES: Final = 128 * _MIB
+
+#: RocksDB has seven levels unless told otherwise; `figures` asks each for its files.
+_LEVELS: Final = 7
+
+
+class RocksStore:
+    """A store in the directory `path`, which is made when it is missing.
+
+    `memory_bytes` bounds memtables and cached blocks together; at least 8 MiB are taken. Raises
+    StoreCorrupt when what lies there cannot be read as it was written, StoreError when another server
+    runs on the directory or the disk refuses.
+
+    Every method but `sync` belongs to one thread; `sync` and `checkpoint` may run in others.
+    """
+
+    def __init__(self, path: Path, *, memory_bytes: int = DEFAULT_MEMORY_BYTES) -> None:
+        # Fixed for life.
+        self._path = path
+        # `close` takes both: rocksdict cannot close a database that another thread is inside of.
+        self._syncing = threading.Lock()
+        self._copying = threading.Lock()
+        # Set once, by whatever fails first.
+        self._failure: str | None = None
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            options = rocks_options(memory_bytes)
+            # The column family is named although it is the only one: otherwise rocksdict opens an existing
+            # database with the column family options it finds on disk, and silently ignores these.
+            self._database = Rdict(str(path), options, {"default": options})
+            _sync_directory(path.parent)
+        except Exception as error:
+            raise self._refusal_to_open(str(error)) from None
+        self._database.set_write_options(rocks_write_options())
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of `key`, or None. Raises StoreError, StoreCorrupt."""
+        self._check()
+        try:
+            value: bytes | None = self._database.get(key)
+        except Exception as error:
+            raise self._translated(error) from None
+        return value
+
+    def scan(
+        self, start: bytes, end: bytes, *, limit: int, limit_bytes: int = 1 << 62, reverse: bool = False
+    ) -> list[tuple[bytes, bytes]]:
+        """As `Store.scan`. A damaged block raises StoreCorrupt; it never looks like the end of the range."""
+        self._check()
+        if start >= end or limit <= 0:
+            return []
+        bounds = ReadOptions()
+        # Never `set_iterate_lower_bound`: in rocksdict 0.3.29 it sets the upper bound.
+        bounds.set_iterate_upper_bound(end)
+        try:
+            return _read_rows(self._database.iter(bounds), start, limit, limit_bytes, reverse)
+        except Exception as error:
+            raise self._translated(error) from None
+
+    def commit(self, changes: Changes, cleared: Sequence[KeyRange] = ()) -> None:
+        """As `Store.commit`: one write, in the memtable and handed to the kernel when this returns.
+
+        Raises StoreBusy in a write stall: RocksDB has written nothing. It has consumed the batch, which is
+        why a batch is built here on every call, from what the caller still holds.
+        """
+        if self._failure is not None:
+            raise StoreError(self._failure)
+        batch = WriteBatch(True)
+        for start, end in cleared:
+            # RocksDB takes a range that ends before it starts for a failed write, and stays failed.
+            if start < end:
+                batch.delete_range(start, end)
+        put, delete = batch.put, batch.delete
+        for key, value in changes.items():
+            if value is None:
+                delete(key)
+            else:
+                put(key, value)
+        try:
+            self._database.write(batch)
+        except Exception as error:
+            if "Write stall" in str(error):
+                raise StoreBusy(f"the store in {self._path} asks for a pause: {error}") from None
+            raise self._poisoned(error) from None
+
+    def sync(self) -> None:
+        """As `Store.sync`: an fsync of the write-ahead log, from any thread, one at a time."""
+        with self._syncing:
+            self._check()
+            try:
+                self._database.flush_wal(True)
+            except Exception as error:
+                raise self._poisoned(error) from None
+
+    def checkpoint(self, path: Path) -> None:
+        """As `Store.checkpoint`; the copy shares its table files with the store through hard links.
+
+        It may run in a thread of its own while commits go on, and should: it first writes out the memtable
+        without holding the interpreter, and only the few rows that came in meanwhile are left for RocksDB's
+        own checkpoint, which does hold it. Raises UsageError when `path` exists, StoreError when the copy
+        failed (the store itself is unharmed). A crash half way leaves `path`.tmp behind, never `path`.
+        """
+        if path.exists():
+            raise UsageError(f"{path} exists; a checkpoint needs the name of a new directory")
+        with self._copying:
+            self._check()
+            try:
+                self._database.flush()
+                Checkpoint(self._database).create_checkpoint(str(path))
+            except Exception as error:
+                raise self._translated(error) from None
+
+    def figures(self) -> dict[str, int]:
+        """The database's own counters; about ten microseconds, no disk access.
+
+        `disk_bytes` is an estimate: the table files, and for the write-ahead log as much as the memtables
+        hold. `block_cache_bytes` includes what the cache is charged for the memtables.
+        """
+        self._check()
+        try:
+            tables = self._figure("total-sst-files-size")
+            memtables = self._figure("size-all-mem-tables")
+            return {
+                "disk_bytes": tables + memtables,
+                "memtable_bytes": memtables,
+                "table_reader_bytes": self._figure("estimate-table-readers-mem"),
+                "block_cache_bytes": self._figure("block-cache-usage"),
+                "running_compactions": self._figure("num-running-compactions"),
+                "pending_compaction_bytes": self._figure("estimate-pending-compaction-bytes"),
+                "sst_files": sum(self._figure(f"num-files-at-level{level}") for level in range(_LEVELS)),
+            }
+        except Exception as error:
+            raise self._translated(error) from None
+
+    def close(self) -> None:
+        """As `Store.close`: waits for a sync or checkpoint under way, then lets go of everything.
+
+        Writes out the memtable first where that still works, so that the next open replays no log.
+        """
+        with self._syncing, self._copying:
+            self._failure = self._failure or f"the store in {self._path} is closed"
+            # Whatever it complains of has been reported, or is found by the next open; it closes regardless.
+            with suppress(Exception):
+                self._database.close()
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise StoreError(self._failure)
+
+    def _figure(self, name: str) -> int:
+        return int(self._database.property_value(f"rocksdb.{name}") or 0)
+
+    def _poisoned(self, error: Exception) -> StoreError:
+        """The error to raise for a failed write; from here on every call is refused."""
+        self._failure = f"the store in {self._path} failed and must be opened again: {error}"
+        return self._translated(error)
+
+    def _translated(self, error: Exception) -> StoreError:
+        text = str(error)
+        if text.startswith("Corruption"):
+            return _corrupt(self._path, text)
+        return StoreError(f"the store in {self._path}: {text}")
+
+    def _refusal_to_open(self, text: str) -> StoreError:
+        if text.startswith("Corruption"):
+            return _corrupt(self._path, text)
+        if "While lock file" in text:
+            return StoreError(f"another server runs on {self._path}: its lock is held by another process")
+        if "lock hold by current process" in text:
+            return StoreError(f"{self._path} is open in this process already")
+        return StoreError(f"cannot open the store in {self._path}: {text}")
+
+
+def rocks_options(memory_bytes: int = DEFAULT_MEMORY_BYTES) -> Options:
+    """How the database is opened; the reason for each choice is given beside it."""
+    memory_bytes = max(memory_bytes, 8 * _MIB)
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    # A torn last record is what a crash leaves; anything else that does not add up refuses the open. The
+    # default mode would drop every row behind the damage without a word.
+    options.set_wal_recovery_mode(DBRecoveryMode.tolerate_corrupted_tail_records())
+    _bound_memory(options, memory_bytes)
+    _shape_tables(options)
+    # One thread writes, so the lock-free insert for many costs without helping.
+    options.set_allow_concurrent_memtable_write(False)
+    options.set_enable_write_thread_adaptive_yield(False)
+    # One flush and one compaction beside the event loop.
+    options.set_max_background_jobs(2)
+    # Deleting files belongs to the background, not to the thread that drops the last reference.
+    options.set_avoid_unnecessary_blocking_io(True)
+    # The information log and the manifest grow for ever by default.
+    options.set_keep_log_file_num(4)
+    options.set_max_log_file_size(4 * _MIB)
+    options.set_max_manifest_file_size(16 * _MIB)
+    options.set_stats_dump_period_sec(0)
+    options.set_stats_persist_period_sec(0)
+    return options
+
+
+def rocks_write_options() -> WriteOptions:
+    """How a batch is written: never sleep in a stall, and keep a place in the memtable from key to key."""
+    options = WriteOptions()
+    options.no_slowdown = True
+    options.memtable_insert_hint_per_batch = True
+    return options
+
+
+def _bound_memory(options: Options, memory_bytes: int) -> None:
+    """One cache for everything: blocks, indexes, filters, and a charge for the memtables."""
+    cache = Cache(memory_bytes)
+    options.set_write_buffer_manager(
+        WriteBufferManager.new_write_buffer_manager_with_cache(memory_bytes // 2, False, cache)
+    )
+    # Small memtables stay in the processor's cache, which is worth more than fewer flushes; four of them
+    # so that a burst does not stall on one flush.
+    options.set_write_buffer_size(min(memory_bytes // 8, 16 * _MIB))
+    options.set_max_write_buffer_number(4)
+    # Leaves most of the usual 1,024 descriptors to connections; 512 tables hold 32 GiB.
+    options.set_max_open_files(512)
+    tables = BlockBasedOptions()
+    tables.set_block_cache(cache)
+    tables.set_cache_index_and_filter_blocks(True)
+    tables.set_pin_l0_filter_and_index_blocks_in_cache(True)
+    # Scans read in order and JSON compresses well, so larger blocks (4 KiB is usual) halve the index twice.
+    tables.set_block_size(16 << 10)
+    tables.set_bloom_filter(10, False)
+    options.set_block_based_table_factory(tables)
+
+
+def _shape_tables(options: Options) -> None:
+    """Levels, compression and clean-up for rows that are written once and soon deleted."""
+    options.set_compression_type(DBCompressionType.lz4())
+    options.set_level_compaction_dynamic_level_bytes(True)
+    options.set_compaction_readahead_size(2 * _MIB)
+    # Tables go to disk as they are written, not in one burst that an fsync of the log would queue behind.
+    # The log itself is not paced so: that would be paid inside commit, and the group's fsync does it anyway.
+    options.set_bytes_per_sync(_MIB)
+    # A finished job is two or three tombstones; a table with a run of them is compacted before its turn, or
+    # every scan that crosses the place pays for them.
+    options.add_compact_on_deletion_collector_factory(4096, 2048, 0.5)
+
+
+def _read_rows(
+    iterator: RdictIter, start: bytes, limit: int, limit_bytes: int, reverse: bool
+) -> list[tuple[bytes, bytes]]:
+    """The rows between `start` and the iterator's upper bound; raises what RocksDB says of a bad block.
+
+    The raw iterator, since the pleasant one (`Rdict.items`, twice as fast per row) cannot tell the end of a
+    range from a block that it could not read: a queue would look empty.
+    """
+    rows: list[tuple[bytes, bytes]] = []
+    read_key, read_value = iterator.key, iterator.value
+    try:
+        if reverse:
+            advance = iterator.prev
+            iterator.seek_to_last()
+        else:
+            advance = iterator.next
+            iterator.seek(start)
+        # No key is less than `start` on the way up; on the way down it is what ends the range.
+        while (key := read_key()) is not None and key >= start:
+            value = read_value()
+            rows.append((key, value))
+            limit_bytes -= len(value)
+            if len(rows) == limit or limit_bytes <= 0:
+                break
+            advance()
+        iterator.status()
+    finally:
+        # An error's traceback keeps this frame, and a live iterator would keep the directory locked.
+        del iterator, read_key, read_value, advance
+    return rows
+
+
+def _corrupt(path: Path, text: str) -> StoreCorrupt:
+    return StoreCorrupt(f"the store in {path} is damaged: {text}; see `lineshaft check -d {path}`")
+
+
+def _sync_directory(path: Path) -> None:
+    """Make the name of a new data directory durable: RocksDB does that only for what lies inside."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""HTTP beside the protocol: what load balancers and people ask for."""

@@ -1,0 +1,421 @@
+"""The engine against a small model: random verbs, time, crashes at every commit; no job lost, none in two places.
+
+The model is lists and dicts, and knows nothing of keys, windows or cursors. After every rule the whole store is
+checked, and the places of all jobs are compared. A crash keeps any number of the commits since the last sync; the
+model is then what it was at that commit.
+"""
+
+import copy
+import os
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from invariants import check_memory, check_store, rows_of
+
+from lineshaft.clock import format_instant
+from lineshaft.engine import keys, ready
+from lineshaft.engine.engine import Engine
+from lineshaft.engine.mutate import mutate_slice
+from lineshaft.engine.records import split_value
+from lineshaft.engine.retry import Report
+from lineshaft.engine.settings import QueueLimits, Settings
+from lineshaft.errors import Refusal, StoreBusy, StoreError
+from lineshaft.job import decode_pushed, decode_stored
+from lineshaft.store.faulty import FaultyStore
+
+START = 1_700_000_000_000
+QUEUES = ["a", "b", "c"]
+WORKERS = ["w1", "w2"]
+HOLDERS = [*WORKERS, "\0anonymous"]
+JIDS = [f"job-{n:04d}" for n in range(12)]
+
+
+@dataclass
+class ModelJob:
+    seq: int
+    jid: str
+    queue: str
+    priority: int
+    retry: int
+    place: str = "ready"
+    order: int = 0
+    due: int = 0
+    failures: int = 0
+    recoveries: int = 0
+    former: str = ""
+    holder: str = ""
+    granted: int = 0
+    until: int = 0
+
+
+@dataclass
+class Model:
+    jobs: dict[int, ModelJob] = field(default_factory=dict)
+    paused: set[str] = field(default_factory=set)
+    known: set[str] = field(default_factory=set)
+    processed: int = 0
+    failed: int = 0
+    counter: int = 0
+
+    def take(self) -> int:
+        self.counter += 1
+        return self.counter
+
+    def line(self, queue: str) -> list[ModelJob]:
+        waiting = [job for job in self.jobs.values() if job.place == "ready" and job.queue == queue]
+        return sorted(waiting, key=lambda job: (-job.priority, job.order))
+
+    def timed(self, place: str) -> list[ModelJob]:
+        return sorted((job for job in self.jobs.values() if job.place == place), key=lambda job: (job.due, job.order))
+
+    def enter(self, job: ModelJob) -> None:
+        job.place, job.order = "ready", self.take()
+        self.known.add(job.queue)
+
+    def leased(self, jid: str, holder: str) -> ModelJob | None:
+        held = [job for job in self.jobs.values() if job.place == "leased" and job.jid == jid]
+        own = [job for job in held if job.holder == holder]
+        by_grant = sorted(own or held, key=lambda job: job.granted)
+        return by_grant[0] if by_grant else None
+
+    def fail(self, job: ModelJob, now: int) -> None:
+        self.processed += 1
+        self.failed += 1
+        count, job.failures = job.failures, job.failures + 1
+        job.recoveries, job.former = 0, ""
+        if job.retry == 0:
+            del self.jobs[job.seq]
+        elif count >= job.retry:
+            job.place, job.due, job.order = "dead", now, self.take()
+        else:
+            delay = count**4 + 15 + 15 * (count + 1)
+            job.place, job.due, job.order = "retries", now + delay * 1000, self.take()
+
+
+def job_bytes(jid: str, queue: str, priority: int, retry: int, at: str | None = None) -> bytes:
+    at_field = f',"at":"{at}"' if at else ""
+    return (
+        f'{{"jid":"{jid}","jobtype":"T{priority}","args":[1],"queue":"{queue}",'
+        f'"priority":{priority},"retry":{retry}{at_field}}}'
+    ).encode()
+
+
+class EngineMachine(RuleBasedStateMachine):
+    has_index = True
+
+    @initialize()
+    def start(self) -> None:
+        self.now = START
+        self.store = FaultyStore()
+        self.settings = Settings(
+            jid_index=self.has_index, recover_limit=3, queues={"c": QueueLimits(max_jobs=3)}, dead_max=4
+        )
+        self.model = Model()
+        self.beaten: dict[str, int] = {}
+        self.connected: dict[str, object] = {}
+        self.engine = self.boot()
+        self.engine.commit()
+        self.store.sync()
+        self.history = [self.snapshot()]
+
+    def boot(self) -> Engine:
+        engine = Engine(self.store, self.settings, lambda: 0.5, self.now)
+        return engine
+
+    def snapshot(self) -> tuple[Model, dict[str, int]]:
+        return copy.deepcopy(self.model), dict(self.beaten)
+
+    # What clients do
+
+    @rule(
+        jid=st.sampled_from(JIDS),
+        queue=st.sampled_from(QUEUES),
+        priority=st.sampled_from([1, 5, 5, 5, 9]),
+        retry=st.sampled_from([-1, 0, 1, 2]),
+        delay=st.sampled_from([None, None, None, 10, 100]),
+    )
+    def push(self, jid: str, queue: str, priority: int, retry: int, delay: int | None) -> None:
+        at = None
+        if delay:
+            moment = self.now + delay * 1000
+            at = format_instant(moment)
+        full = queue == "c" and len(self.model.line("c")) >= 3
+        job = decode_pushed(job_bytes(jid, queue, priority, retry, at))
+        try:
+            self.engine.push(job)
+        except Refusal as refusal:
+            assert full, refusal
+            return
+        assert not full
+        self.model.known.add(queue)
+        seq = self.model.take()
+        new = ModelJob(seq, jid, queue, priority, retry, order=seq)
+        self.model.jobs[seq] = new
+        if at:
+            new.place, new.due = "scheduled", self.now + delay * 1000
+
+    @rule(names=st.lists(st.sampled_from(QUEUES), min_size=1, max_size=3), holder=st.sampled_from(HOLDERS))
+    def fetch(self, names: list[str], holder: str) -> None:
+        if holder in WORKERS and holder not in self.connected:
+            self.connect(holder)
+        payload = self.engine.fetch(names, holder)
+        lines = [self.model.line(name) for name in names if name not in self.model.paused]
+        expected = next((line[0] for line in lines if line), None)
+        if expected is None:
+            assert payload is None
+            return
+        assert payload is not None
+        assert decode_stored(payload).jid == expected.jid
+        expected.place, expected.holder, expected.until = "leased", holder, self.now + 1800_000
+        expected.granted = self.model.take()
+
+    @rule(jid=st.sampled_from(JIDS), holder=st.sampled_from(HOLDERS))
+    def ack(self, jid: str, holder: str) -> None:
+        done = self.engine.ack(jid, holder)
+        job = self.model.leased(jid, holder)
+        if job is None and self.has_index:
+            waiting = sorted(
+                (j for j in self.model.jobs.values() if j.place == "ready" and j.jid == jid and j.former == holder),
+                key=lambda j: j.seq,
+            )
+            job = waiting[0] if waiting else None
+        assert done == (job is not None)
+        if job is not None:
+            del self.model.jobs[job.seq]
+            self.model.processed += 1
+
+    @rule(jid=st.sampled_from(JIDS), holder=st.sampled_from(HOLDERS))
+    def fail(self, jid: str, holder: str) -> None:
+        job = self.model.leased(jid, holder)
+        if job is None:
+            with pytest.raises(Refusal, match="Job not found"):
+                self.engine.fail(jid, holder, Report("E", "m"))
+            return
+        self.engine.fail(jid, holder, Report("E", "m"))
+        self.model.fail(job, self.now)
+
+    @rule(jid=st.sampled_from(JIDS), holder=st.sampled_from(HOLDERS))
+    def give_back(self, jid: str, holder: str) -> None:
+        self.engine.give_back(jid, holder)
+        job = self.model.leased(jid, holder)
+        if job is not None and job.holder == holder:
+            job.place = "ready"
+            self.model.known.add(job.queue)
+
+    # What operators do
+
+    @rule(name=st.sampled_from(QUEUES))
+    def pause(self, name: str) -> None:
+        self.engine.pause([name])
+        self.model.paused.add(name)
+        self.model.known.add(name)
+
+    @rule(name=st.sampled_from([*QUEUES, "*"]))
+    def resume(self, name: str) -> None:
+        self.engine.resume([name])
+        self.model.paused -= set(QUEUES) if name == "*" else {name}
+
+    @rule(name=st.sampled_from(QUEUES))
+    def remove(self, name: str) -> None:
+        self.engine.remove([name])
+        for job in self.model.line(name):
+            del self.model.jobs[job.seq]
+        self.model.paused.discard(name)
+        self.model.known.discard(name)
+
+    @precondition(lambda self: self.store.unsynced > 3)
+    @rule()
+    def flush(self) -> None:
+        self.engine.flush()
+        self.model = Model(counter=self.model.counter)
+
+    @rule(
+        command=st.sampled_from(["clear", "kill", "discard", "requeue"]),
+        where=st.sampled_from(["scheduled", "retries", "dead", "queue:a"]),
+        jids=st.one_of(st.none(), st.lists(st.sampled_from(JIDS), max_size=3)),
+        jobtype=st.sampled_from([None, None, "T5"]),
+        regexp=st.sampled_from([None, None, '*"jid":"job-000[0-4]"*']),
+    )
+    def mutate(self, command: str, where: str, jids: list[str] | None, jobtype: str | None, regexp: str | None) -> None:
+        if where == "queue:a" and command == "requeue":
+            with pytest.raises(Refusal):
+                self.engine.mutate(command, where, jids=jids, jobtype=jobtype, regexp=regexp)
+            return
+        number = self.engine.mutate(command, where, jids=jids, jobtype=jobtype, regexp=regexp)
+        while number in self.engine.state.chores.active:
+            mutate_slice(self.engine.state, number, self.engine.state.chores.active[number])
+        found = self.model.line("a") if where == "queue:a" else self.model.timed(where)
+        if jids is not None:
+            found = [job for job in found if job.jid in jids]
+            found.sort(key=lambda job: (jids.index(job.jid), job.seq)) if self.has_index else None
+        else:
+            found = [job for job in found if jobtype in (None, f"T{job.priority}")]
+            found = [job for job in found if regexp is None or job.jid < "job-0005"]
+        for job in found:
+            if command == "kill":
+                if where != "dead":
+                    job.place, job.due, job.order = "dead", self.now, self.model.take()
+                    job.recoveries, job.former = 0, ""
+            elif command == "requeue":
+                self.model.enter(job)
+            else:
+                del self.model.jobs[job.seq]
+
+    # What time and workers do
+
+    def connect(self, wid: str) -> None:
+        self.connected[wid] = self.engine.connect(wid, "h", 1, ())
+        self.engine.beat(wid, 0, None)
+        self.beaten[wid] = self.now
+
+    @rule(wid=st.sampled_from(WORKERS))
+    def beat(self, wid: str) -> None:
+        if wid in self.connected:
+            self.engine.beat(wid, 1, None)
+            self.beaten[wid] = self.now
+        else:
+            self.connect(wid)
+
+    @rule(seconds=st.sampled_from([1, 20, 61, 200, 2000]))
+    def time_passes(self, seconds: int) -> None:
+        self.now += seconds * 1000
+        self.engine.advance(self.now)
+        while self.engine.tick() <= self.now:
+            pass
+        model, now = self.model, self.now
+        for place in ("scheduled", "retries"):
+            for job in model.timed(place):
+                if job.due <= now:
+                    model.enter(job)
+        leased = sorted((j for j in model.jobs.values() if j.place == "leased"), key=lambda j: j.granted)
+        for job in leased:
+            if job.until <= now:
+                model.fail(job, now)
+        gone = {wid for wid, heard in self.beaten.items() if heard + 60_000 <= now}
+        for job in leased:
+            if job.place == "leased" and job.seq in model.jobs and job.holder in gone:
+                if job.recoveries + 1 >= 3:
+                    model.fail(job, now)
+                else:
+                    job.place, job.recoveries, job.former = "ready", job.recoveries + 1, job.holder
+                    model.known.add(job.queue)
+        for wid in gone:
+            self.beaten.pop(wid)
+            self.connected.pop(wid, None)
+        dead = model.timed("dead")
+        for job in dead[: max(len(dead) - 4, 0)]:
+            del model.jobs[job.seq]
+
+    # What the disk does
+
+    @rule(sync=st.booleans())
+    def commit(self, sync: bool) -> None:
+        if self.engine.commit():
+            self.history.append(self.snapshot())
+        if sync:
+            self.store.sync()
+            self.history = self.history[-1:]
+        check_store(self.store, has_index=self.has_index)
+        check_memory(self.engine)
+
+    @rule(data=st.data())
+    def crash(self, data: st.DataObject) -> None:
+        kept = data.draw(st.integers(0, self.store.unsynced), label="kept")
+        self.store = self.store.crash(kept)
+        self._begin_again(self.history[kept])
+
+    @rule(applied=st.booleans())
+    def commit_fails(self, applied: bool) -> None:
+        self.engine.state.settle()
+        if self.engine.state.turn.is_empty():
+            return
+        self.store.fail_commit(self.store.commits + 1, applied=applied)
+        with pytest.raises(StoreError):
+            self.engine.commit()
+        if applied:
+            self.history.append(self.snapshot())
+        self.store = self.store.crash(self.store.unsynced)
+        self._begin_again(self.history[-1])
+
+    @rule(commits=st.integers(1, 2))
+    def store_is_busy(self, commits: int) -> None:
+        self.store.busy_for(commits)
+        self.engine.state.settle()
+        for _ in range(0 if self.engine.state.turn.is_empty() else commits):
+            with pytest.raises(StoreBusy):
+                self.engine.commit()
+        self.store.busy_for(0)
+
+    def _begin_again(self, then: tuple[Model, dict[str, int]]) -> None:
+        self.model, beaten = copy.deepcopy(then[0]), then[1]
+        check_store(self.store, has_index=self.has_index)
+        counter_before = self.model.counter
+        self.engine = self.boot()
+        self.connected = {}
+        # Each worker that was ever heard of has a fresh time to come back.
+        self.beaten = dict.fromkeys(beaten, self.now)
+        self.model.counter = max(counter_before, 0)
+        self.engine.commit()
+        self.store.sync()
+        self.history = [self.snapshot()]
+
+    @invariant()
+    def same_places(self) -> None:
+        if not hasattr(self, "engine"):
+            return
+        state = self.engine.state
+        start, end = b"A", b"\xfe"
+        found: list[tuple[str, str, str, int]] = []
+        for key, value in state.turn.scan(start, end, limit=1 << 30):
+            if key[:1] not in {b"R", b"T"}:
+                continue
+            extras, payload = split_value(value)
+            job = decode_stored(payload)
+            failures = job.failure.retry_count + 1 if job.failure else 0
+            if key[:1] == b"R":
+                name, generation, _ = keys.ready_parts(key)
+                seq = extras.seq or keys.ready_order(key)
+                queue = state.queues.by_name.get(name)
+                if state.leases.holds(seq):
+                    found.append((job.jid, "leased", name, failures))
+                elif queue is not None and queue.generation == generation:
+                    found.append((job.jid, "ready", name, failures))
+            else:
+                place = {b"s": "scheduled", b"r": "retries", b"d": "dead"}[key[1:2]]
+                found.append((job.jid, place, job.queue, failures))
+        expected = [
+            (j.jid, j.place, j.queue, j.failures if j.retry or j.failures == 0 else 0) for j in self.model.jobs.values()
+        ]
+        assert sorted(found) == sorted(expected)
+        assert set(state.queues.by_name) >= self.model.known - {"c"}
+        for name in QUEUES:
+            size = state.queues.by_name[name].size if name in state.queues.by_name else 0
+            assert size == len(self.model.line(name))
+        assert state.processed() == self.model.processed
+        assert state.failed() == self.model.failed
+
+
+class EngineWithoutIndexMachine(EngineMachine):
+    has_index = False
+
+
+@pytest.fixture(autouse=True)
+def _tiny_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A window of three: everything that can go wrong at its edges goes wrong often."""
+    monkeypatch.setattr(ready, "WINDOW_LEAST", 3)
+    monkeypatch.setattr(ready, "WINDOW_MOST", 3)
+
+
+EXAMPLES = int(os.environ.get("LINESHAFT_EXAMPLES", "150"))
+MODEL = settings(max_examples=EXAMPLES, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+class TestModel(EngineMachine.TestCase):
+    settings = MODEL
+
+
+class TestModelWithoutIndex(EngineWithoutIndexMachine.TestCase):
+    settings = MODEL

@@ -1,0 +1,82 @@
+"""What must be true of every store between two commits, whatever happened before.
+
+`check_store` reads all rows and knows nothing of the engine's memory; `check_memory` holds the memory against them.
+"""
+
+from collections import Counter
+
+from lineshaft.engine import keys
+from lineshaft.engine.engine import Engine
+from lineshaft.engine.records import decode_lease, decode_queue, decode_set, split_value
+from lineshaft.job import decode_stored
+from lineshaft.store.port import Store
+
+EVERYTHING = (b"", b"\xff")
+
+
+def rows_of(store: Store) -> dict[bytes, bytes]:
+    return dict(store.scan(*EVERYTHING, limit=1 << 30))
+
+
+def check_store(store: Store, *, has_index: bool = True) -> None:
+    """Every job is in one place, and everything that tells of jobs tells the same."""
+    rows = rows_of(store)
+    queues = {key[1:].decode(): decode_queue(value) for key, value in rows.items() if key[:1] == b"Q"}
+    leases = {int.from_bytes(key[1:]): decode_lease(value) for key, value in rows.items() if key[:1] == b"L"}
+    places: dict[int, bytes] = {}
+    jids: dict[int, str] = {}
+    ready: Counter[str] = Counter()
+    timed: Counter[bytes] = Counter()
+    for key, value in rows.items():
+        if key[:1] not in {b"R", b"T"}:
+            continue
+        extras, payload = split_value(value)
+        order = keys.ready_order(key) if key[:1] == b"R" else keys.timed_order(key)
+        seq = extras.seq or order
+        assert seq not in places, f"job {seq} is in two places: {places[seq]!r} and {key!r}"
+        places[seq], jids[seq] = key, decode_stored(payload).jid
+        if key[:1] == b"T":
+            timed[key[1:2]] += 1
+            continue
+        name, generation, priority = keys.ready_parts(key)
+        if name not in queues or queues[name].generation != generation:
+            continue  # what a REMOVE left, until it is swept
+        if seq not in leases:
+            ready[name] += 1
+            cursors = dict(queues[name].cursors)
+            assert cursors[priority] <= order, f"{name}: an unleased job stands before the cursor"
+    for seq, lease in leases.items():
+        assert places.get(seq) == lease.key, f"lease {seq} leads to {lease.key!r}, the job is at {places.get(seq)!r}"
+        assert jids[seq] == lease.jid
+    for name, record in queues.items():
+        assert record.size == ready[name], f"{name}: size {record.size}, but {ready[name]} jobs"
+    for code in (b"s", b"r", b"d"):
+        size = decode_set(rows[b"S" + code]).size if b"S" + code in rows else 0
+        assert size == timed[code], f"set {code!r}: size {size}, but {timed[code]} jobs"
+    index = {keys.where_seq(key): value for key, value in rows.items() if key[:1] == b"W"}
+    if has_index:
+        assert index == places
+        assert all(keys.where_key(jid, seq) in rows for seq, jid in jids.items())
+    else:
+        assert not index
+
+
+def check_memory(engine: Engine) -> None:
+    """The windows hold exactly the unleased jobs before their tails, in order. Call it between turns."""
+    state = engine.state
+    assert state.turn.is_empty()
+    for queue in state.queues:
+        for window in queue.windows:
+            start, end = keys.prefix_range(window.prefix)
+            stored = state.turn.scan(start, end, limit=1 << 30)
+            seqs = [split_value(value)[0].seq or keys.ready_order(key) for key, value in stored]
+            unleased = [
+                keys.ready_order(key) for (key, _), seq in zip(stored, seqs, strict=True) if not state.leases.holds(seq)
+            ]
+            held = [entry.order for entry in window.entries]
+            expected = [order for order in unleased if not window.more or order < window.tail]
+            assert held == expected, f"{queue.name}/{window.priority}: window {held}, should be {expected}"
+    assert all(
+        lease.until >= state.leases.next_expiry or state.now >= state.leases.next_expiry
+        for lease in state.leases.by_seq.values()
+    )
