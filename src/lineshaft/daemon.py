@@ -92,7 +92,7 @@ class Daemon:
             on_started()
             await self.stopping.wait()
             listener.close()
-            await self._finish(shell)
+            await self._finish()
             if web is not None:
                 await _stop_web(*web)
         finally:
@@ -139,20 +139,21 @@ class Daemon:
         if binding is None:
             return None
         app = build_app(self._info, lambda: self.config.web_password)
-        settings = uvicorn.Config(app, binding.host, binding.port, log_config=None, access_log=False, lifespan="off", ws="none")
+        host = binding.host or "::"
+        settings = uvicorn.Config(app, host, binding.port, log_config=None, access_log=False, lifespan="off", ws="none")
         web = _Web(settings)
         task = asyncio.create_task(web.serve())
         while not web.started and not task.done():
             await asyncio.sleep(0.005)
         if task.done():
-            raise OSError(f"the web page cannot listen on {binding}: is the address in use? (-w :0 switches it off)")
+            raise OSError(f"cannot listen for HTTP on {binding}: is the address in use? (-w :0 switches HTTP off)")
         return web, task
 
     def _info(self) -> dict[str, object]:
         self.server.begin_turn()
         return self.server.info()
 
-    async def _finish(self, shell: AsyncShell) -> None:
+    async def _finish(self) -> None:
         """Answer what is in flight, sync, and close every connection."""
         server, loop = self.server, asyncio.get_running_loop()
         server.stop()

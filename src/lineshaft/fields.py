@@ -27,7 +27,7 @@ __all__ = ["HEADROOM", "Decoder"]
 T = TypeVar("T", bound=msgspec.Struct)
 
 #: Levels of nesting that must be left over when something is accepted, for whoever reads it again further down a
-#: stack. Each Python frame costs one of the interpreter's thousand, and each nested array or object another.
+#: stack: in Python 3.11 a frame costs one of the interpreter's thousand levels, just as an array or object does.
 HEADROOM: Final = 100
 
 #: What is no longer than this is nested at most 400 levels deep, since JSON needs two bytes for each, and can be read

@@ -33,6 +33,7 @@ __all__ = [
     "decode_pushed_list",
     "decode_stored",
     "encode_job",
+    "has_args",
     "has_custom",
     "refuse_args",
     "reserve_seconds",
@@ -154,6 +155,11 @@ def _admit_custom(job: Job) -> None:
         raise Refusal("invalid JSON: custom must be an object")
 
 
+def has_args(payload: bytes) -> bool:
+    """Whether the `args` of an encoded job is an array: they come first, so one look at its beginning tells."""
+    return payload.startswith(b'{"args":[')
+
+
 def refuse_args(job: Job) -> Refusal:
     """The refusal for a job whose `args` is no array."""
     if bytes(job.args) == b"null":
@@ -174,6 +180,8 @@ def take_instant(job: Job) -> int | None:
 
 def take_priority(job: Job) -> int:
     """Take the priority off the job, since no worker is shown it: 1 to 9, the default for anything else."""
+    if job.priority is _ABSENT:
+        return DEFAULT_PRIORITY
     sent, job.priority = bytes(job.priority), _ABSENT
     return _PRIORITIES.get(sent, DEFAULT_PRIORITY)
 

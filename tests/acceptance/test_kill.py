@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from invariants import check_store, rows_of
-from processes import ServerProcess
-from wire_client import WireClient
 
+from invariants import check_store, rows_of
 from lineshaft.engine.records import decode_lease, split_value
 from lineshaft.job import decode_stored
 from lineshaft.store.rocks import RocksStore
+from processes import ServerProcess
+from wire_client import WireClient
 
 ROUNDS = int(os.environ.get("LINESHAFT_KILLS", "50"))
 PRODUCERS = WORKERS = 3

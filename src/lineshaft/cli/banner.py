@@ -3,8 +3,6 @@
 The reference server says little of this, and jobs that seemed lost were only looked for in another folder.
 """
 
-from collections.abc import Mapping
-
 from lineshaft import __version__
 from lineshaft.config import Binding, Config
 
@@ -17,16 +15,11 @@ _SYNC = {
 }
 
 
-def start_banner(config: Config, addresses: Mapping[str, str] | None = None) -> str:
-    """Several lines of plain text, without a newline at the end, and never with a password in them.
-
-    `addresses` are those that were really taken, as HOST:PORT by table (`faktory`, `web`): they differ from the
-    configured ones where port 0 left the choice to the system.
-    """
-    taken = addresses or {}
+def start_banner(config: Config) -> str:
+    """Several lines of plain text, without a newline at the end, and never with a password in them."""
     rows = {
-        "jobs": _listening(config.faktory.binding, taken.get("faktory"), "tcp+tls" if config.tls else "tcp"),
-        "web": _listening(config.web.binding, taken.get("web"), "http") if config.web.binding else "off",
+        "jobs": _listening(config.faktory.binding, "tcp+tls" if config.tls else "tcp"),
+        "web": _listening(config.web.binding, "http") if config.web.binding else "off",
         "data": "memory only (--ephemeral): gone when the server stops" if config.ephemeral else str(config.data_dir),
         "config": _config_row(config),
         "sync": "none (--ephemeral)" if config.ephemeral else _sync_row(config),
@@ -37,8 +30,8 @@ def start_banner(config: Config, addresses: Mapping[str, str] | None = None) -> 
     return "\n".join([head, *(f"  {name:<9} {value}" for name, value in rows.items())])
 
 
-def _listening(configured: Binding, taken: str | None, scheme: str) -> str:
-    return f"{scheme}://{taken or configured}" + (" (every interface)" if not configured.host else "")
+def _listening(binding: Binding, scheme: str) -> str:
+    return f"{scheme}://{binding}" + (" (every interface)" if not binding.host else "")
 
 
 def _config_row(config: Config) -> str:

@@ -6,7 +6,8 @@ from typing import Annotated, TextIO
 
 from cyclopts import Parameter
 
-from lineshaft.cli.reach import reach, server_url, shown_url
+from lineshaft.cli.reach import reach, shown
+from lineshaft.client import find_address
 from lineshaft.errors import UsageError
 
 __all__ = ["flush", "is_confirmed"]
@@ -20,7 +21,7 @@ def flush(*, yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative=(), s
     yes
         Do not ask; needed where there is no terminal to ask on.
     """
-    where = shown_url(server_url(os.environ))
+    where = shown(find_address(None, os.environ))
     if not yes and not is_confirmed(where, sys.stdin, sys.stderr):
         print("nothing was deleted", file=sys.stderr)
         return 1

@@ -33,8 +33,12 @@ def run_command(words: Sequence[str]) -> int:
         return _fail(f"the server refused: {refusal.text}", 1)
     except UsageError as error:
         return _fail(str(error), 2)
-    except (LineshaftError, OSError) as error:
+    except LineshaftError as error:
         return _fail(str(error), 1)
+    except OSError as error:
+        # Its own text begins with the error number, which tells nobody anything.
+        place = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{place}{error.strerror or error}", 1)
 
 
 def _run(words: Sequence[str]) -> int:

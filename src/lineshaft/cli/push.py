@@ -3,7 +3,7 @@
 import re
 import secrets
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from msgspec import DecodeError, Raw
@@ -13,7 +13,6 @@ from lineshaft.cli.reach import reach
 from lineshaft.clock import format_instant, parse_instant, system_clock
 from lineshaft.config.kinds import duration
 from lineshaft.errors import UsageError
-from lineshaft.job import Job
 
 __all__ = ["build_job", "parse_args", "parse_at", "push"]
 
@@ -69,7 +68,7 @@ def push(
     )
     with reach() as client:
         client.push(job)
-    print(job.jid)
+    print(job["jid"])
     return 0
 
 
@@ -85,7 +84,7 @@ def build_job(
     reserve_for: int | None = None,
     jid: str | None = None,
     now: int,
-) -> Job:
+) -> dict[str, Any]:
     """The job that the words on the command line describe; args and custom keep their bytes.
 
     Checked here is what the server would not refuse but silently read otherwise, or could only refuse as bad JSON.
@@ -96,19 +95,18 @@ def build_job(
     for name, number in (("--retry", retry), ("--reserve-for", reserve_for)):
         if number is not None and not -(2**31) <= number < 2**31:
             raise UsageError(f"{name} must fit in 32 bits, not {number}")
-    job = Job(
-        args=parse_args(args),
-        jid=jid if jid is not None else secrets.token_hex(12),
-        queue=queue,
-        jobtype=jobtype,
-        at=None if at is None else parse_at(at, now),
-        retry=retry,
-        reserve_for=reserve_for,
-        priority=priority,
-    )
-    if custom is not None:
-        job.custom = _json("--custom", custom, "{", "a JSON object")
-    return job
+    job = {
+        "jid": jid if jid is not None else secrets.token_hex(12),
+        "jobtype": jobtype,
+        "args": parse_args(args),
+        "queue": queue,
+        "at": None if at is None else parse_at(at, now),
+        "priority": priority,
+        "custom": None if custom is None else _json("--custom", custom, "{", "a JSON object"),
+        "retry": retry,
+        "reserve_for": reserve_for,
+    }
+    return {name: value for name, value in job.items() if value is not None}
 
 
 def parse_args(words: Sequence[str]) -> Raw:

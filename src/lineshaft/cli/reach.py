@@ -3,59 +3,45 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from urllib.parse import urlsplit
 
-from lineshaft.client import Client
-from lineshaft.errors import LineshaftError, UsageError
+from lineshaft.client import Address, Client, find_address
+from lineshaft.errors import LineshaftError, Refusal
 
-__all__ = ["DEFAULT_URL", "Unreachable", "reach", "server_url", "shown_url"]
-
-DEFAULT_URL = "tcp://localhost:7419"
+__all__ = ["Unreachable", "reach", "shown"]
 
 
 class Unreachable(LineshaftError):
-    """No server answers where one was looked for, or the connection broke."""
+    """No server answers where one was looked for, or the connection broke, or it lets nobody in."""
 
 
-def server_url(variables: Mapping[str, str]) -> str:
-    """Where the server is: in the variable that FAKTORY_PROVIDER names, else in FAKTORY_URL, else the default.
-
-    Raises UsageError when FAKTORY_PROVIDER names a variable that is not set.
-    """
-    provider = variables.get("FAKTORY_PROVIDER")
-    if not provider:
-        return variables.get("FAKTORY_URL") or DEFAULT_URL
-    if "://" in provider:
-        raise UsageError("FAKTORY_PROVIDER is the name of the variable that holds the URL; put the URL in FAKTORY_URL")
-    url = variables.get(provider)
-    if not url:
-        raise UsageError(f"FAKTORY_PROVIDER names the variable {provider}, which is not set")
-    return url
-
-
-def shown_url(url: str) -> str:
-    """The URL as it may be shown: without user and password."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+def shown(address: Address) -> str:
+    """The address as a URL without user and password."""
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"{'tcp+tls' if address.is_tls else 'tcp'}://{host}:{address.port}"
 
 
 @contextmanager
 def reach(variables: Mapping[str, str] | None = None) -> Iterator[Client]:
-    """A client of the server that the environment names.
+    """A client of the server that the environment names (`variables`; by default that of the process).
 
-    Inside of the block belongs nothing but the conversation: every OSError there is taken for the connection's.
-    Raises Unreachable, with what to do about it, and whatever Client raises.
+    Nothing but the conversation belongs into the block: every OSError there is taken for the connection's. Raises
+    Unreachable, which says what to do about it, and whatever else Client raises.
     """
-    url = server_url(os.environ if variables is None else variables)
+    variables = os.environ if variables is None else variables
+    where = shown(find_address(None, variables))
     try:
-        with Client(url) as client:
+        with Client(environment=variables) as client:
             yield client
     except ConnectionRefusedError:
         raise Unreachable(
-            f"no server answers at {shown_url(url)}: start one with `lineshaft serve`, or set FAKTORY_URL"
+            f"no server answers at {where}: start one with `lineshaft serve`, or set FAKTORY_URL"
         ) from None
     except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        raise Unreachable(f"no server answers at {where} ({reason}): is FAKTORY_URL the right one?") from None
+    except Refusal as refusal:
+        if str(refusal) != "Invalid password":
+            raise
         raise Unreachable(
-            f"the connection to {shown_url(url)} failed: {error.strerror or error or type(error).__name__};"
-            " FAKTORY_URL says which server is meant"
+            f"{where} wants another password: set FAKTORY_URL=tcp://:PASSWORD@HOST:PORT, the password percent-encoded"
         ) from None

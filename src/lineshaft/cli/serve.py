@@ -1,17 +1,16 @@
 """`lineshaft serve`: load the configuration, start the server, say where it is."""
 
+import logging
 import os
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from lineshaft.cli.banner import start_banner
-from lineshaft.config import Environment, Flags, LogLevel, load_config
+from lineshaft.config import Config, Environment, Flags, LogLevel, load_config
 from lineshaft.errors import UsageError
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 __all__ = ["serve"]
 
@@ -57,23 +56,26 @@ def serve(
         ephemeral=ephemeral,
     )
     load = partial(load_config, flags, os.environ)
-    settled = load()
-    code: int = _daemon().run(
-        settled,
-        reload=load,
-        on_started=lambda addresses: print(start_banner(settled, addresses), flush=True),
-    )
-    return code
+    return _run(load(), load)
 
 
-def _daemon() -> "ModuleType":
-    """The server itself. Raises UsageError when what it is built on is not installed."""
+def _run(config: Config, load: Callable[[], Config]) -> int:
+    """Run the server. Raises UsageError when what it is built on is not installed, and whatever `daemon.run` raises."""
     try:
-        from lineshaft import daemon  # noqa: PLC0415 - an optional dependency
+        from lineshaft.daemon import run  # noqa: PLC0415 - an optional dependency
     except ModuleNotFoundError as missing:
         if missing.name is None or missing.name.partition(".")[0] == "lineshaft":
             raise
         raise UsageError(
             f"the server needs {missing.name}, which is not installed: pip install 'lineshaft[server]'"
         ) from None
-    return daemon
+    _start_logging(config.log_level)
+    return run(config, reload=load, on_started=lambda: print(start_banner(config), flush=True))
+
+
+def _start_logging(level: LogLevel) -> None:
+    """Log to stderr, so that the banner on stdout stays by itself."""
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # At info uvicorn tells of its own start and stop, which the banner has said better.
+    if level == "info":
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)

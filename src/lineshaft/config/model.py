@@ -93,7 +93,7 @@ class Storage(Struct, frozen=True):
     #: ones go. 0 switches the check off.
     min_free_bytes: Annotated[int, size("0", "1000TB")] = field(default=256_000_000, name="min_free")
     #: Caches and write buffers of RocksDB together.
-    memory_bytes: Annotated[int, size("8MiB", "1TiB"), AT_START] = field(default=128 << 20, name="memory")
+    memory_bytes: Annotated[int, size("8MiB", "1TiB"), AT_START] = field(default=64 << 20, name="memory")
 
 
 class Server(Struct, frozen=True):

@@ -4,7 +4,6 @@ The job stays where it lies; only a small lease is written. Written flat, as PUS
 stands before the first change.
 """
 
-from lineshaft.engine.ready import Queue, Window
 from lineshaft.engine.records import Lease, encode_record
 from lineshaft.engine.state import State
 from lineshaft.job import DEFAULT_RESERVE_SECONDS, reserve_seconds
@@ -23,34 +22,32 @@ def fetch(state: State, names: list[str], holder: str) -> bytes | None:
         if queue is None or not queue.size or queue.paused:
             continue
         for window in queue.windows:
-            if not window.entries:
+            entries = window.entries
+            if not entries:
                 if not window.more:
                     continue
                 state.queues.refill(window)
-                if not window.entries:
+                if not entries:
                     continue
-            return _lease(state, queue, window, holder)
+            entry = entries[0]
+            payload = entry.payload
+            if payload is None:
+                payload = state.queues.read_payload(entry)
+            reserve_for = entry.reserve_for
+            if reserve_for is None:
+                seconds = queue.reserve_seconds or DEFAULT_RESERVE_SECONDS
+            else:
+                seconds = reserve_seconds(reserve_for)
+            seq, now = entry.seq, state.now
+            lease = Lease(seq, entry.key, entry.jid, holder, now, now + seconds * 1000, name)
+            record = encode_record(lease)
+            # From here on nothing can fail.
+            entries.popleft()
+            state.turn.changes[b"L" + seq.to_bytes(8)] = record
+            state.leases.keep(lease)
+            queue.size -= 1
+            if not queue.dirty:
+                queue.dirty = True
+                state.queues.dirty.append(queue)
+            return payload
     return None
-
-
-def _lease(state: State, queue: Queue, window: Window, holder: str) -> bytes:
-    entry = window.entries[0]
-    payload = entry.payload if entry.payload is not None else state.queues.read_payload(entry)
-    reserve_for = entry.reserve_for
-    if reserve_for is None:
-        seconds = queue.reserve_seconds or DEFAULT_RESERVE_SECONDS
-    else:
-        seconds = reserve_seconds(reserve_for)
-    now = state.now
-    lease = Lease(entry.seq, entry.key, entry.jid, holder, now, now + seconds * 1000, queue.name)
-    record = encode_record(lease)
-    # From here on nothing can fail.
-    window.entries.popleft()
-    state.turn.changes[b"L" + entry.seq.to_bytes(8)] = record
-    state.leases.keep(lease)
-    queue.size -= 1
-    if not queue.dirty:
-        queue.dirty = True
-        state.queues.dirty.append(queue)
-    return payload
-

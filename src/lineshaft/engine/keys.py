@@ -31,12 +31,12 @@ and describe both in docs/format.md. A store of a newer version is refused at th
 from typing import Final
 
 __all__ = [
-    "WHERE",
     "FORMAT_KEY",
     "FORMAT_VERSION",
     "JOB_RANGES",
     "SEQUENCE_KEY",
     "TOTALS_KEY",
+    "WHERE",
     "after",
     "chore_key",
     "day_key",

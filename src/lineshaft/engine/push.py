@@ -1,10 +1,9 @@
 """PUSH: a job comes in, to its queue's tail or into the scheduled set.
 
-The hot path, so it is written flat: `prepare` makes every check that can refuse or raise, `write` only moves.
-A PUSHB prepares all its jobs before it writes the first, so that whatever happens it is one transition.
+The hot path, so `accept` is written flat: every check that can refuse stands before the first change, and between the
+first and the last nothing can raise. A PUSHB whose checks need the disk makes them for all its jobs before it accepts
+the first, so that whatever happens it is one transition.
 """
-
-from typing import Final
 
 from lineshaft.engine import keys
 from lineshaft.engine.index import is_live
@@ -17,6 +16,7 @@ from lineshaft.job import (
     Job,
     admit,
     encode_job,
+    has_args,
     has_custom,
     refuse_args,
     take_instant,
@@ -25,45 +25,33 @@ from lineshaft.job import (
 
 __all__ = ["push", "push_bulk"]
 
-#: A job that has passed every check: payload, priority, and when it is to run.
-Prepared = tuple[Job, bytes, int, int | None]
-
-#: An error map names each job that was refused; a jid in it is cut to this.
-MAX_NAMED: Final = 512
-
 
 def push(state: State, job: Job) -> None:
-    """Accept a job. Durable with the turn's commit. Raises Refusal."""
-    write(state, job, *prepare(state, job))
+    """Accept a job. Durable with the turn's commit. Raises Refusal, StoreError."""
+    if state.settings.refuse_duplicate_jids and is_live(state, job.jid):
+        raise Refusal(f"a job with jid {job.jid} exists already")
+    accept(state, job)
 
 
 def push_bulk(state: State, jobs: list[Job]) -> dict[str, str]:
     """Accept many jobs; returns jid to error text for those that were refused.
 
-    All that were accepted are in one commit. A jid that stands in the list twice is two jobs.
+    All that were accepted are in one commit. A jid that stands in the list twice is two jobs, unless duplicates are
+    refused. Raises StoreError.
     """
     errors: dict[str, str] = {}
-    prepared: list[Prepared] = []
+    if state.settings.refuse_duplicate_jids:
+        jobs = _without_duplicates(state, jobs, errors)
     for job in jobs:
         try:
-            prepared.append((job, *prepare(state, job)))
-        except Refusal as refusal:
-            errors[job.jid[:MAX_NAMED]] = refusal.text
-    if state.settings.refuse_duplicate_jids:
-        prepared = _without_twins(prepared, errors)
-    for job, payload, priority, at in prepared:
-        try:
-            write(state, job, payload, priority, at)
+            accept(state, job)
         except Refusal as refusal:
             errors[job.jid] = refusal.text
     return errors
 
 
-def prepare(state: State, job: Job) -> tuple[bytes, int, int | None]:
-    """Check a job and encode it as it will be stored; changes nothing but the job.
-
-    Returns its payload, its priority, and when it is to run, None for at once. Raises Refusal.
-    """
+def accept(state: State, job: Job) -> None:
+    """Check a job, and store it. Raises Refusal, before anything moved."""
     stamp = state.stamp
     admit(job, stamp)
     if state.push_refusal is not None:
@@ -74,15 +62,8 @@ def prepare(state: State, job: Job) -> tuple[bytes, int, int | None]:
     job.enqueued_at = stamp if at is None else None
     priority = take_priority(job)
     payload = encode_job(job)
-    if not payload.startswith(b'{"args":['):
+    if not has_args(payload):
         raise refuse_args(job)
-    if state.settings.refuse_duplicate_jids and is_live(state, job.jid):
-        raise Refusal(f"a job with jid {job.jid} exists already")
-    return payload, priority, at
-
-
-def write(state: State, job: Job, payload: bytes, priority: int, at: int | None) -> None:
-    """Store a prepared job. Raises Refusal when its queue is full or cannot be, before anything moved."""
     name = job.queue or ""
     queue = state.queues.by_name.get(name) or open_queue(state, name)
     if queue.max_jobs is not None and queue.size >= queue.max_jobs:
@@ -111,9 +92,7 @@ def write(state: State, job: Job, payload: bytes, priority: int, at: int | None)
     if not window.more:
         if len(window.entries) < state.queues.bound:
             kept = payload if len(payload) <= LARGE_PAYLOAD_BYTES else None
-            window.entries.append(
-                Entry(order, key, order, job.jid, kept, job.reserve_for, has_custom(job))
-            )
+            window.entries.append(Entry(order, key, order, job.jid, kept, job.reserve_for, has_custom(job)))
         else:
             window.more, window.tail = True, order
     queue.size += 1
@@ -133,15 +112,14 @@ def _schedule(state: State, job: Job, payload: bytes, priority: int, at: int) ->
             change.put(keys.where_key(job.jid, order), key)
 
 
-def _without_twins(prepared: list[Prepared], errors: dict[str, str]) -> list[Prepared]:
-    """Drop the jobs whose jid stands earlier in the same list."""
+def _without_duplicates(state: State, jobs: list[Job], errors: dict[str, str]) -> list[Job]:
+    """Drop the jobs whose jid is that of a live job, or stands earlier in the same list. Raises StoreError."""
     seen: set[str] = set()
     kept = []
-    for ready in prepared:
-        jid = ready[0].jid
-        if jid in seen:
-            errors[jid] = f"a job with jid {jid} exists already"
+    for job in jobs:
+        if job.jid in seen or is_live(state, job.jid):
+            errors[job.jid] = f"a job with jid {job.jid} exists already"
         else:
-            seen.add(jid)
-            kept.append(ready)
+            seen.add(job.jid)
+            kept.append(job)
     return kept

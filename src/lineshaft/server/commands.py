@@ -1,4 +1,4 @@
-"""The verbs: each parses its argument, calls the engine, replies. All of them stand in one table at the end.
+"""The verbs: each parses its argument, calls the engine, returns its reply. All of them stand in one table at the end.
 
 `session.durable = True` stands before every reply that promises, or reveals, a change that must survive a power
 cut. FETCH, BEAT and a plain ACK need none: at-least-once covers them.
@@ -22,23 +22,26 @@ from lineshaft.protocol.commands import (
     parse_queue,
 )
 from lineshaft.protocol.handshake import parse_hello, verify
-from lineshaft.protocol.resp import NULL, OK, bulk
+from lineshaft.protocol.resp import OK, bulk
+from lineshaft.server.session import TURN_BYTES
 
 if TYPE_CHECKING:
     from lineshaft.server.session import Session
 
 __all__ = ["COMMANDS", "HANDSHAKE", "PAID", "Verb"]
 
-Verb = Callable[["Session", bytes], None]
+Verb = Callable[["Session", bytes], bytes | None]
+"""Session and argument to the reply; None when it comes later, or not at all."""
 
 EMPTY_MAP: Final = bulk(b"{}")
 
 
-def hello(session: "Session", argument: bytes) -> None:
+def hello(session: "Session", argument: bytes) -> bytes | None:
     """HELLO: who is there, and does it know the password. Anything else ends the connection."""
     server = session.server
     greeting = parse_hello(b"HELLO " + argument)
-    server.greeted(session)
+    if server.stopping:
+        raise PeerError("shutdown in progress")
     if session.salt is not None:
         password = server.settings.password or ""
         if not verify(greeting, password, session.salt, server.settings.password_iterations):
@@ -49,31 +52,31 @@ def hello(session: "Session", argument: bytes) -> None:
         )
         session.holder = greeting.wid
         server.join(session)
-    session.verbs = COMMANDS
-    session.reply(OK)
+    session.verbs = server.verbs
+    return OK
 
 
-def push(session: "Session", argument: bytes) -> None:
+def push(session: "Session", argument: bytes) -> bytes | None:
     """PUSH {job}"""
     server = session.server
     server.engine.push(decode_pushed(argument))
     session.durable = True
-    session.reply(OK)
     if server.engine.state.arrivals:
         server.deliver()
+    return OK
 
 
-def push_bulk(session: "Session", argument: bytes) -> None:
+def push_bulk(session: "Session", argument: bytes) -> bytes | None:
     """PUSHB [{job},...]"""
     server = session.server
     errors = server.engine.push_bulk(decode_pushed_list(argument))
     session.durable = True
-    session.reply(bulk(msgspec.json.encode(errors)) if errors else EMPTY_MAP)
     if server.engine.state.arrivals:
         server.deliver()
+    return bulk(msgspec.json.encode(errors)) if errors else EMPTY_MAP
 
 
-def fetch(session: "Session", argument: bytes) -> None:
+def fetch(session: "Session", argument: bytes) -> bytes | None:
     """FETCH q1 q2 ...: the next job, or a null after two seconds."""
     server = session.server
     if argument != session.fetch_argument:
@@ -83,13 +86,16 @@ def fetch(session: "Session", argument: bytes) -> None:
         worker.heard_at = server.engine.state.now
         if worker.state is not WorkerState.RUNNING:
             server.park(session, [])
-            return
+            return None
     payload = server.engine.fetch(session.fetch_names, session.holder)
     if payload is None:
         server.park(session, session.fetch_names)
-        return
-    session.reply(b"$%d\r\n%s\r\n" % (len(payload), payload))
-    session.sent_much(len(payload))
+        return None
+    size = len(payload)
+    session.unsent += size
+    if session.unsent > TURN_BYTES:
+        session.choke()
+    return b"$%d\r\n%b\r\n" % (size, payload)
 
 
 def _name_queues(session: "Session", argument: bytes) -> None:
@@ -99,56 +105,55 @@ def _name_queues(session: "Session", argument: bytes) -> None:
     session.fetch_argument = argument
 
 
-def ack(session: "Session", argument: bytes) -> None:
+def ack(session: "Session", argument: bytes) -> bytes | None:
     """ACK {"jid"}: a job is done; an unknown one too."""
     session.server.engine.ack(parse_ack(argument).jid, session.holder)
-    session.reply(OK)
+    return OK
 
 
-def fail(session: "Session", argument: bytes) -> None:
+def fail(session: "Session", argument: bytes) -> bytes | None:
     """FAIL {"jid","errtype","message","backtrace"}"""
     failure = parse_fail(argument)
     report = Report(failure.errtype or "", failure.message or "", failure.backtrace or None)
     session.server.engine.fail(failure.jid, session.holder, report)
     session.durable = True
-    session.reply(OK)
+    return OK
 
 
-def beat(session: "Session", argument: bytes) -> None:
+def beat(session: "Session", argument: bytes) -> bytes | None:
     """BEAT {"wid","rss_kb","current_state"}"""
     message = parse_beat(argument)
     said = WORKER_STATES.get(message.current_state or "")
     state = session.server.engine.beat(message.wid or "", message.rss_kb or 0, said)
-    session.reply(OK if state is WorkerState.RUNNING else bulk(b'{"state":"%s"}' % state.word.encode()))
+    return OK if state is WorkerState.RUNNING else bulk(b'{"state":"%b"}' % state.word.encode())
 
 
-def info(session: "Session", argument: bytes) -> None:
+def info(session: "Session", argument: bytes) -> bytes | None:
     """INFO"""
-    session.reply(bulk(msgspec.json.encode(session.server.info())))
+    return bulk(msgspec.json.encode(session.server.info()))
 
 
-def flush(session: "Session", argument: bytes) -> None:
+def flush(session: "Session", argument: bytes) -> bytes | None:
     """FLUSH"""
     session.server.engine.flush()
     session.durable = True
-    session.reply(OK)
     session.server.finish_chores()
+    return OK
 
 
-def queue(session: "Session", argument: bytes) -> None:
+def queue(session: "Session", argument: bytes) -> bytes | None:
     """QUEUE PAUSE|RESUME|REMOVE|LATENCY name..."""
     subcommand, names = parse_queue(argument)
     engine = session.server.engine
     if subcommand == "LATENCY":
-        session.reply(bulk(_latencies(engine.latency(names))))
-        return
+        return bulk(_latencies(engine.latency(names)))
     change = {"PAUSE": engine.pause, "RESUME": engine.resume, "REMOVE": engine.remove}.get(subcommand)
     if change is None:
         raise Refusal(f"no such QUEUE subcommand: {subcommand[:50]}")
     change(names)
     session.durable = True
-    session.reply(OK)
     session.server.deliver()
+    return OK
 
 
 def _latencies(latencies: dict[str, float]) -> bytes:
@@ -157,7 +162,7 @@ def _latencies(latencies: dict[str, float]) -> bytes:
     return b"{%s}" % b",".join(pairs)
 
 
-def mutate(session: "Session", argument: bytes) -> None:
+def mutate(session: "Session", argument: bytes) -> bytes | None:
     """MUTATE {"cmd","target","filter"}: answered when the last slice of the work is done."""
     message = parse_mutate(argument)
     chosen = message.filter
@@ -169,19 +174,20 @@ def mutate(session: "Session", argument: bytes) -> None:
         regexp=chosen.regexp if chosen else None,
     )
     session.durable = True
-    if number is None:
-        session.reply(OK)
-    else:
-        session.server.await_chore(session, number)
     session.server.deliver()
+    if number is None:
+        return OK
+    session.server.await_chore(session, number)
+    return None
 
 
-def end(session: "Session", argument: bytes) -> None:
+def end(session: "Session", argument: bytes) -> bytes | None:
     """END"""
     session.close()
+    return None
 
 
-def paid(session: "Session", argument: bytes) -> None:
+def paid(session: "Session", argument: bytes) -> bytes | None:
     """A verb of a feature that is still to come."""
     raise Refusal("batches, tracking and the like are not available yet")
 

@@ -29,8 +29,8 @@ from lineshaft.engine.engine import NEVER, Engine
 from lineshaft.engine.records import decode_head
 from lineshaft.errors import PeerError, Refusal, StoreBusy, StoreError
 from lineshaft.protocol.handshake import greeting
-from lineshaft.protocol.resp import NULL, OK, error
-from lineshaft.server.commands import HANDSHAKE
+from lineshaft.protocol.resp import NULL, OK, bulk, error
+from lineshaft.server.commands import COMMANDS, HANDSHAKE, Verb
 from lineshaft.server.commit import Chunk, GroupCommit, Holder
 from lineshaft.server.session import Session, Transport
 from lineshaft.server.settings import ServerSettings, SyncMode
@@ -105,6 +105,8 @@ class Server:
         self.group = GroupCommit(self._begin_sync)
         self.stalled = False
         self.failed: StoreError | None = None
+        #: What a session may say once its handshake is through; empty while every command is refused.
+        self.verbs = COMMANDS
         self.stopping = False
 
     # Connections
@@ -127,11 +129,6 @@ class Server:
         self.arm()
         return session
 
-    def greeted(self, session: Session) -> None:
-        """The first line came in time. Raises PeerError when the server is on its way out."""
-        if self.stopping:
-            raise PeerError("shutdown in progress")
-
     def join(self, session: Session) -> None:
         """A session belongs to a worker."""
         self.by_wid.setdefault(session.holder, set()).add(session)
@@ -151,15 +148,15 @@ class Server:
                 self.by_wid.pop(session.holder, None)
             self.arm()
 
-    def unknown(self, session: Session, verb: bytes) -> None:
-        """A verb that is not in the table. Raises Refusal, or PeerError before the handshake."""
+    def refuse(self, session: Session, verb: bytes) -> Refusal | PeerError:
+        """Why a verb is not in the session's table."""
         if session.verbs is HANDSHAKE:
-            raise PeerError("")
+            return PeerError("")
         if self.stopping:
-            raise Refusal("shutdown in progress")
+            return Refusal("shutdown in progress")
         if self.failed is not None:
-            raise Refusal(f"storage failed: {self.failed}; the server tries to open it again")
-        raise Refusal(f"unknown command {verb.decode(errors='replace')[:50]}")
+            return Refusal(f"storage failed: {self.failed}; the server tries to open it again")
+        return Refusal(f"unknown command {verb.decode(errors='replace')[:50]}")
 
     # Turns
 
@@ -245,9 +242,6 @@ class Server:
     def park(self, session: Session, names: list[str]) -> None:
         """A FETCH found nothing: wait."""
         session.blocked = True
-        if self.stopping:
-            session.hand_over(NULL)
-            return
         state = self.engine.state
         self.waiters.park(session, names, state.now)
         for name in names:
@@ -265,8 +259,7 @@ class Server:
                 if payload is None:
                     break
                 waiters.remove(session)
-                session.sent_much(len(payload))
-                session.hand_over(b"$%d\r\n%s\r\n" % (len(payload), payload))
+                session.hand_over(bulk(payload))
             else:
                 engine.want(name, wanted=False)
 
@@ -275,6 +268,8 @@ class Server:
         session.blocked = True
         session.chore = number
         self.chores[number] = session
+        # Nobody is answered at the end of this turn, so it must be asked for: it commits the slice, and arms the timer.
+        self.need_turn()
 
     def finish_chores(self) -> None:
         """Answer those whose MUTATE has ended."""
@@ -391,6 +386,7 @@ class Server:
             return
         log.critical("storage failed: %s", failure)
         self.failed = failure
+        self._set_verbs({})
         self.need_turn()
         self._reopen()
 
@@ -409,6 +405,7 @@ class Server:
             return
         log.warning("storage is open again")
         self.failed = None
+        self._set_verbs({} if self.stopping else COMMANDS)
         for jid, holder in fetched:
             self.engine.give_back(jid, holder)
         for name in self.waiters.by_queue:
@@ -445,9 +442,14 @@ class Server:
             assert isinstance(session, Session)
             self.waiters.remove(session)
             session.hand_over(NULL)
+        self._set_verbs({})
+
+    def _set_verbs(self, verbs: dict[bytes, Verb]) -> None:
+        """Change what sessions past their handshake may say; nothing at all has every command refused."""
+        self.verbs = verbs
         for session in self.sessions:
             if session.verbs is not HANDSHAKE:
-                session.verbs = {}
+                session.verbs = verbs
 
     def is_idle(self) -> bool:
         """Whether nothing is in flight: no turn to commit, no reply held."""

@@ -24,7 +24,7 @@ from lineshaft.protocol.resp import error
 if TYPE_CHECKING:
     from lineshaft.server.server import Server
 
-__all__ = ["Session", "Transport"]
+__all__ = ["TURN_BYTES", "Session", "Transport"]
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +66,8 @@ class Session:
         "__weakref__",
         "backlog",
         "blocked",
-        "chore",
         "choked",
+        "chore",
         "closed",
         "closing",
         "durable",
@@ -147,37 +147,39 @@ class Session:
             self.close()
 
     def _run(self, lines: list[bytes]) -> None:
-        verbs = self.verbs if self.server.failed is None else {}
-        for index, line in enumerate(lines):
+        ahead = iter(lines)
+        for line in ahead:
             verb, space, argument = line.partition(b" ")
             try:
-                command = verbs.get(verb)
+                # A verb that ends in a space has an empty argument, and one without has none: FETCH cares.
+                command = self.verbs.get(verb)
                 if command is None:
-                    self.server.unknown(self, verb)
-                else:
-                    # A verb that ends in a space has an empty argument, and one without has none: FETCH cares.
-                    command(self, argument or space)
+                    raise self.server.refuse(self, verb)
+                reply = command(self, argument or space)
             except Refusal as refusal:
-                self.reply(error(refusal))
-            except Exception as failure:  # noqa: BLE001 - the boundary of a session
-                self._failed(failure, verb)
-            if self.blocked or self.closing:
-                self.backlog = lines[index + 1 :] if self.blocked else []
+                reply = error(refusal)
+            except Exception as failure:  # the boundary of a session
+                reply = self._failed(failure, verb)
+            if reply is not None:
+                if not self.out:
+                    self.server.talk(self)
+                self.out.append(reply)
+            if self.blocked:
+                self.backlog = [] if self.closing else list(ahead)
                 return
-            verbs = self.verbs if self.server.failed is None else {}
 
-    def _failed(self, failure: Exception, verb: bytes) -> None:
-        """A command failed in another way than by a refusal."""
+    def _failed(self, failure: Exception, verb: bytes) -> bytes | None:
+        """A command failed in another way than by a refusal; returns what to answer."""
         if isinstance(failure, PeerError):
-            if str(failure):
-                self.reply(error(Refusal(str(failure))))
             self.close()
-        elif isinstance(failure, StoreError):
+            return error(Refusal(str(failure))) if str(failure) else None
+        if isinstance(failure, StoreError):
+            # This is replaced, with every other reply that the failure concerns.
             self.reply(error(Refusal(f"storage failed: {failure}")))
             self.server.store_failed(failure)
-        else:
-            log.error("internal error in %s", verb.decode(errors="replace")[:50], exc_info=failure)
-            self.reply(error(Refusal("internal error: it is in the server's log")))
+            return None
+        log.error("internal error in %s", verb.decode(errors="replace")[:50], exc_info=failure)
+        return error(Refusal("internal error: it is in the server's log"))
 
     def reply(self, data: bytes) -> None:
         """Answer the command at hand; goes out when the turn ends, or, if it is durable, with its sync."""
@@ -191,11 +193,9 @@ class Session:
         self.reply(data)
         self.server.resume(self)
 
-    def sent_much(self, size: int) -> None:
-        """Count what was answered; a session that was sent its share of a turn goes on in the next."""
-        self.unsent += size
-        if self.unsent > TURN_BYTES:
-            self.choked = self.blocked = True
+    def choke(self) -> None:
+        """It was sent its share of this turn: the rest of its commands wait for the next."""
+        self.choked = self.blocked = True
 
     def sent(self) -> None:
         """The turn's replies are on their way."""
@@ -215,7 +215,7 @@ class Session:
 
     def go_on(self) -> None:
         """Take up the backlog, if nothing blocks any more."""
-        self.blocked = self.parked is not None or self.chore is not None or self.choked or self.unread
+        self.blocked = self.parked is not None or self.chore is not None or self.choked or self.unread or self.closing
         if self.blocked or self.closed:
             return
         lines, self.backlog = self.backlog, []
@@ -243,7 +243,7 @@ class Session:
     def close(self) -> None:
         """Close when all replies are out."""
         if not self.closing:
-            self.closing = True
+            self.closing = self.blocked = True
             if not self.out:
                 self.server.talk(self)
 

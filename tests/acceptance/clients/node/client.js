@@ -1,0 +1,87 @@
+// The client program of npm's `faktory-worker`; ../README.md says what it must do.
+"use strict";
+
+const fs = require("node:fs");
+const faktory = require("faktory-worker");
+
+const options = { url: process.env.FAKTORY_URL };
+if (options.url.startsWith("tcp+tls")) {
+  options.tlsOptions = { ca: fs.readFileSync(process.env.FAKTORY_CA) };
+}
+
+function say(fields) {
+  fs.writeSync(1, JSON.stringify(fields) + "\n");
+}
+
+function build(client, wanted) {
+  const job = client.job(wanted.jobtype, ...wanted.args);
+  job.jid = wanted.jid;
+  job.queue = wanted.queue;
+  job.retry = wanted.retry;
+  if (wanted.at !== undefined) job.at = wanted.at;
+  if (wanted.custom !== undefined) job.custom = wanted.custom;
+  if (wanted.reserve_for !== undefined) job.reserveFor = wanted.reserve_for;
+  return job;
+}
+
+async function mutate(client, { cmd, target, filter = {} }) {
+  const mutation = client[target];
+  if (filter.jids) mutation.withJids(...filter.jids);
+  if (filter.jobtype) mutation.ofType(filter.jobtype);
+  if (filter.regexp) mutation.matching(filter.regexp);
+  await mutation[cmd]();
+  say({ done: true });
+}
+
+const commands = {
+  async push(client, { jobs }) {
+    for (const wanted of jobs) await build(client, wanted).push();
+    say({ pushed: jobs.length });
+  },
+  async bulk(client, { jobs }) {
+    const rejected = await client.pushBulk(jobs.map((wanted) => build(client, wanted)));
+    const reasons = Object.entries(rejected).map(([jid, { reason }]) => [jid, reason]);
+    say({ refused: Object.fromEntries(reasons) });
+  },
+  async info(client) {
+    say({ info: await client.info() });
+  },
+  mutate,
+};
+
+function register(name, perform) {
+  faktory.register(name, (...args) => async ({ job }) => {
+    say({ ran: job.jid, jobtype: name, args });
+    perform(...args);
+  });
+}
+
+async function work({ queues, wid }) {
+  register("note", () => {});
+  register("boom", () => {
+    throw new Error("boom");
+  });
+  register("flaky", (marker) => {
+    if (fs.existsSync(marker)) return;
+    fs.writeFileSync(marker, "");
+    throw new Error("the first try");
+  });
+  process.on("exit", () => say({ stopped: true }));
+  await faktory.work({ ...options, queues, wid, concurrency: 1, beatInterval: 1 });
+}
+
+async function main([command, text = "{}"]) {
+  const wanted = JSON.parse(text);
+  if (command === "work") return work(wanted);
+  const client = await faktory.connect(options);
+  try {
+    await commands[command](client, wanted);
+  } finally {
+    await client.close();
+  }
+}
+
+main(process.argv.slice(2)).catch((error) => {
+  console.error(error);
+  process.exit(1);
+});

@@ -1,0 +1,87 @@
+"""The client program of PyPI's `pyfaktory`; ../README.md says what it must do."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from pyfaktory import Client, Consumer, Job, JobFilter, MutateOperation, Producer
+
+URL = os.environ["FAKTORY_URL"]
+
+
+def say(**fields: Any) -> None:
+    # One write per line: the handlers run in processes of their own and share this stdout.
+    os.write(1, json.dumps(fields).encode() + b"\n")
+
+
+def note(jid: str, *args: Any) -> None:
+    say(ran=jid, jobtype="note", args=args)
+
+
+def boom(jid: str, *args: Any) -> None:
+    say(ran=jid, jobtype="boom", args=args)
+    raise ValueError("boom")
+
+
+def flaky(jid: str, *args: Any) -> None:
+    say(ran=jid, jobtype="flaky", args=args)
+    marker = Path(args[0])
+    if not marker.exists():
+        marker.touch()
+        raise ValueError("the first try")
+
+
+def produce(command: str, wanted: dict[str, Any]) -> None:
+    with Client(faktory_url=URL, role="producer") as client:
+        producer = Producer(client=client)
+        jobs = [Job(**job) for job in wanted["jobs"]]
+        if command == "bulk":
+            say(refused=producer.push_bulk(jobs))
+            return
+        for job in jobs:
+            producer.push(job)
+        say(pushed=len(jobs))
+
+
+def administer(command: str, wanted: dict[str, Any]) -> None:
+    with Client(faktory_url=URL) as client:
+        match command:
+            case "info":
+                say(info=client.info())
+                return
+            case "pause":
+                client.queue_pause(queues=wanted["queues"])
+            case "resume":
+                client.queue_unpause(queues=wanted["queues"])
+            case "remove":
+                client.queue_remove(queues=wanted["queues"])
+            case "mutate":
+                chosen = wanted.pop("filter", None)
+                fields = {"jids": None, "jobtype": None, "regexp": None, **(chosen or {})}
+                client.mutate(MutateOperation(**wanted, filter=JobFilter(**fields) if chosen else None))
+    say(done=True)
+
+
+def work(wanted: dict[str, Any]) -> None:
+    with Client(faktory_url=URL, role="consumer", worker_id=wanted["wid"], beat_period=5) as client:
+        consumer = Consumer(client=client, queues=wanted["queues"], concurrency=1, grace_period=5)
+        for handler in (note, boom, flaky):
+            consumer.register(handler.__name__, handler, bind=True)
+        try:
+            consumer.run()
+        except SystemExit:
+            say(stopped=True)
+    # The library's heartbeat thread would keep the process for another five seconds.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    verb, message = sys.argv[1], json.loads(sys.argv[2]) if len(sys.argv) > 2 else {}
+    if verb == "work":
+        work(message)
+    elif verb in {"push", "bulk"}:
+        produce(verb, message)
+    else:
+        administer(verb, message)

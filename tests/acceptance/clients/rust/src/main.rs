@@ -1,0 +1,207 @@
+//! The client program of the crate `faktory`; ../README.md says what it must do.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use faktory::mutate::{Filter, JobSet};
+use faktory::rustls::TlsStream;
+use faktory::{Client, Job, JobId, Worker, WorkerId};
+use serde::Deserialize;
+use serde_json::{json, Value};
+use tokio::io::BufStream;
+use tokio::net::TcpStream;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+#[derive(Deserialize)]
+struct WantedJob {
+    jid: String,
+    jobtype: String,
+    args: Vec<Value>,
+    queue: String,
+    retry: isize,
+    at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    custom: HashMap<String, Value>,
+    reserve_for: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct WantedFilter {
+    jids: Vec<String>,
+    jobtype: Option<String>,
+    regexp: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Message {
+    jobs: Vec<WantedJob>,
+    queues: Vec<String>,
+    wid: String,
+    cmd: String,
+    target: String,
+    filter: WantedFilter,
+}
+
+fn say(fields: Value) {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{fields}").expect("stdout is open");
+    stdout.flush().expect("stdout is open");
+}
+
+fn build(wanted: WantedJob) -> Job {
+    let mut builder = Job::builder(wanted.jobtype);
+    builder
+        .jid(JobId::new(wanted.jid))
+        .queue(wanted.queue)
+        .args(wanted.args)
+        .retry(wanted.retry)
+        .custom(wanted.custom);
+    if let Some(at) = wanted.at {
+        builder.at(at);
+    }
+    if let Some(seconds) = wanted.reserve_for {
+        builder.reserve_for(Duration::from_secs(seconds));
+    }
+    builder.build()
+}
+
+/// The crate's TLS stream wants a URL that begins with `tcp:`, and the password beside it.
+async fn secured(address: &str) -> Outcome<(BufStream<TlsStream<TcpStream>>, Option<String>)> {
+    let plain = address.replacen("tcp+tls:", "tcp:", 1);
+    let pem = std::fs::read(std::env::var("FAKTORY_CA")?)?;
+    let mut roots = RootCertStore::empty();
+    for certificate in rustls_pemfile::certs(&mut pem.as_slice()) {
+        roots.add(certificate?)?;
+    }
+    let config = ClientConfig::builder()
+        .with_root_certificates(Arc::new(roots))
+        .with_no_client_auth();
+    let stream = TlsStream::with_client_config(config, Some(&plain)).await?;
+    let password = url::Url::parse(&plain)?.password().map(str::to_owned);
+    Ok((BufStream::new(stream), password))
+}
+
+async fn connect(address: &str) -> Outcome<Client> {
+    if address.starts_with("tcp+tls:") {
+        let (stream, password) = secured(address).await?;
+        return Ok(Client::connect_with(stream, password).await?);
+    }
+    Ok(Client::connect().await?)
+}
+
+fn job_set(target: &str) -> Outcome<JobSet> {
+    match target {
+        "scheduled" => Ok(JobSet::Scheduled),
+        "retries" => Ok(JobSet::Retries),
+        "dead" => Ok(JobSet::Dead),
+        _ => Err(format!("unknown target {target}").into()),
+    }
+}
+
+async fn mutate(client: &mut Client, message: Message) -> Outcome<()> {
+    let target = job_set(&message.target)?;
+    let wanted = message.filter;
+    let ids: Vec<JobId> = wanted.jids.into_iter().map(JobId::new).collect();
+    let ids: Vec<&JobId> = ids.iter().collect();
+    let filter = match (&wanted.jobtype, &wanted.regexp) {
+        _ if !ids.is_empty() => Filter::from_ids(&ids),
+        (Some(kind), Some(pattern)) => Filter::from_kind_and_pattern(kind, pattern),
+        (Some(kind), None) => Filter::from_kind(kind),
+        (None, Some(pattern)) => Filter::from_pattern(pattern),
+        (None, None) => Filter::empty(),
+    };
+    match message.cmd.as_str() {
+        "clear" => client.clear(target).await?,
+        "kill" => client.kill(target, &filter).await?,
+        "discard" => client.discard(target, &filter).await?,
+        "requeue" => client.requeue(target, &filter).await?,
+        other => return Err(format!("unknown mutation {other}").into()),
+    }
+    Ok(())
+}
+
+fn tell(job: &Job) {
+    say(json!({"ran": job.id(), "jobtype": job.kind(), "args": job.args()}));
+}
+
+fn fail_once(job: &Job) -> io::Result<()> {
+    let marker = Path::new(job.args()[0].as_str().expect("the name of a file"));
+    if marker.exists() {
+        return Ok(());
+    }
+    std::fs::write(marker, "")?;
+    Err(io::Error::other("the first try"))
+}
+
+async fn work(address: &str, message: Message) -> Outcome<()> {
+    let builder = Worker::builder()
+        .wid(WorkerId::new(message.wid))
+        .workers(1)
+        .register_fn("note", |job: Job| async move {
+            tell(&job);
+            Ok::<(), io::Error>(())
+        })
+        .register_fn("boom", |job: Job| async move {
+            tell(&job);
+            Err(io::Error::other("boom"))
+        })
+        .register_fn("flaky", |job: Job| async move {
+            tell(&job);
+            fail_once(&job)
+        });
+    let mut worker = if address.starts_with("tcp+tls:") {
+        let (stream, password) = secured(address).await?;
+        builder.connect_with(stream, password).await?
+    } else {
+        builder.connect().await?
+    };
+    worker.run(&message.queues).await?;
+    say(json!({"stopped": true}));
+    Ok(())
+}
+
+async fn command(name: &str, client: &mut Client, message: Message) -> Outcome<Value> {
+    match name {
+        "push" => {
+            let count = message.jobs.len();
+            for wanted in message.jobs {
+                client.enqueue(build(wanted)).await?;
+            }
+            return Ok(json!({"pushed": count}));
+        }
+        "bulk" => {
+            let jobs: Vec<Job> = message.jobs.into_iter().map(build).collect();
+            let (_, refused) = client.enqueue_many(jobs).await?;
+            return Ok(json!({"refused": refused.unwrap_or_default()}));
+        }
+        "info" => return Ok(json!({"info": client.current_info().await?})),
+        "pause" => client.queue_pause(&message.queues).await?,
+        "resume" => client.queue_resume(&message.queues).await?,
+        "remove" => client.queue_remove(&message.queues).await?,
+        "mutate" => mutate(client, message).await?,
+        other => return Err(format!("unknown command {other}").into()),
+    }
+    Ok(json!({"done": true}))
+}
+
+#[tokio::main]
+async fn main() -> Outcome<()> {
+    let address = std::env::var("FAKTORY_URL")?;
+    let arguments: Vec<String> = std::env::args().collect();
+    let message: Message = serde_json::from_str(arguments.get(2).map_or("{}", String::as_str))?;
+    if arguments[1] == "work" {
+        return work(&address, message).await;
+    }
+    let mut client = connect(&address).await?;
+    say(command(&arguments[1], &mut client, message).await?);
+    Ok(())
+}

@@ -1,0 +1,207 @@
+"""Every key of every table: what it gives, and what is said when it cannot be."""
+
+import pytest
+
+from lineshaft.config import Config, Queue
+from lineshaft.config.model import TABLES, Queues
+from lineshaft.config.tables import keys_of
+from lineshaft.engine.settings import Settings
+from lineshaft.errors import ConfigError
+from lineshaft.server.settings import ServerSettings
+from lineshaft.store.rocks import DEFAULT_MEMORY_BYTES
+
+EVERYTHING = """
+[faktory]
+binding = "0.0.0.0:7000"
+password = "jobs"
+[web]
+binding = "0.0.0.0:7001"
+password = "pages"
+[storage]
+sync = "interval"
+interval_ms = 20
+jid_index = false
+min_free = "1GB"
+memory = "64MiB"
+[server]
+connections = 50
+line_limit = "1MiB"
+description = "Jobs Enterprise"
+refuse_duplicate_jids = false
+[workers]
+recover_after = "2m"
+recover_limit = 5
+[retention]
+dead = "30d"
+dead_max = 500
+[queues]
+backpressure = 1000
+[queues.mail]
+max_jobs = 10
+reserve_for = "1h"
+[queues."mail.out"]
+backpressure = 20
+reserve_for = 60
+[queues.backpressure2]
+"""
+
+
+def test_every_key(loaded):
+    config = loaded(EVERYTHING)
+    assert str(config.faktory.binding) == "0.0.0.0:7000"
+    assert config.password == "jobs"
+    assert str(config.web.binding) == "0.0.0.0:7001"
+    assert config.web_password == "pages"
+    storage = config.storage
+    assert (storage.sync, storage.interval_ms, storage.jid_index) == ("interval", 20, False)
+    assert (storage.min_free_bytes, storage.memory_bytes) == (10**9, 64 << 20)
+    assert (config.server.connections, config.server.line_limit_bytes) == (50, 1 << 20)
+    assert config.server.description == "Jobs Enterprise"
+    assert (config.workers.recover_after_ms, config.workers.recover_limit) == (120_000, 5)
+    assert (config.retention.dead_ms, config.retention.dead_max) == (30 * 86_400_000, 500)
+    assert config.queues.backpressure == 1000
+    mail, out = config.queues.named["mail"], config.queues.named["mail.out"]
+    assert (mail.limit, mail.reserve_for_seconds) == (10, 3600)
+    assert (out.limit, out.reserve_for_seconds) == (20, 60)
+    assert config.queues.named["backpressure2"] == Queue()
+
+
+def test_a_queue_may_be_called_backpressure(loaded):
+    queues = loaded("[queues.backpressure]\nmax_jobs = 1\n").queues
+    assert queues.backpressure is None
+    assert queues.named["backpressure"].limit == 1
+
+
+def test_duplicates_can_be_refused(loaded):
+    assert loaded("[server]\nrefuse_duplicate_jids = true\n").server.refuse_duplicate_jids is True
+
+
+def test_recovery_can_be_switched_off(loaded):
+    assert loaded("[workers]\nrecover_after = 0\n").workers.recover_after_ms == 0
+
+
+def test_the_defaults_are_those_of_the_parts(machine):
+    config, engine, server = machine.load(), Settings(), ServerSettings()
+    assert config.storage.memory_bytes == DEFAULT_MEMORY_BYTES
+    assert config.storage.sync == server.sync
+    assert config.storage.interval_ms == server.sync_interval_ms
+    assert config.storage.jid_index == engine.jid_index
+    assert config.server.connections == server.max_connections
+    assert config.server.line_limit_bytes == server.line_limit_bytes
+    assert config.server.description == server.description
+    assert config.server.refuse_duplicate_jids == engine.refuse_duplicate_jids
+    assert config.workers.recover_after_ms == engine.recover_after
+    assert config.workers.recover_limit == engine.recover_limit
+    assert config.retention.dead_ms == engine.dead_keep
+    assert config.retention.dead_max == engine.dead_max
+
+
+ADDRESS = '"HOST:PORT" (as "127.0.0.1:7419", "[::1]:7419"; ":7419" is every interface)'
+SIZE = 'a number of bytes, or a string such as "500MB" or "16MiB"'
+TIME = 'a number of seconds, or a string such as "90s", "30m", "24h" or "180d"'
+PASSWORD = "a string, not empty (leave the key out for no password), not what stands there"
+
+
+CASES = [
+    # One of each key.
+    ("[faktory]\nbinding = 7419", f"faktory.binding must be {ADDRESS}, not 7419"),
+    ("[faktory]\npassword = 1234", f"faktory.password must be {PASSWORD}"),
+    ("[web]\nbinding = true", f'web.binding must be {ADDRESS}, or ":0" to switch it off, not true'),
+    ('[web]\npassword = ""', f"web.password must be {PASSWORD}"),
+    ('[storage]\nsync = "often"', 'storage.sync must be "always", "interval" or "never", not "often"'),
+    ("[storage]\ninterval_ms = 0", "storage.interval_ms must be a whole number from 1 to 60000, not 0"),
+    ('[storage]\njid_index = "no"', 'storage.jid_index must be true or false, not "no"'),
+    ('[storage]\nmin_free = "some"', f'storage.min_free must be {SIZE}, from 0 to 1000TB, not "some"'),
+    ("[storage]\nmemory = 1000", f"storage.memory must be {SIZE}, from 8MiB to 1TiB, not 1000"),
+    ("[server]\nconnections = 1.5", "server.connections must be a whole number from 1 to 1000000, not 1.5"),
+    ("[server]\nline_limit = -1", f"server.line_limit must be {SIZE}, from 1KiB to 1GiB, not -1"),
+    ("[server]\ndescription = []", "server.description must be a string of one line, not empty, not []"),
+    ("[server]\nrefuse_duplicate_jids = 1", "server.refuse_duplicate_jids must be true or false, not 1"),
+    ('[workers]\nrecover_after = "2d"', f'workers.recover_after must be {TIME}, from 0s to 1d, not "2d"'),
+    ("[workers]\nrecover_limit = 0", "workers.recover_limit must be a whole number from 1 to 1000000, not 0"),
+    ("[retention]\ndead = {}", f"retention.dead must be {TIME}, from 1s to 36500d, not a table"),
+    ("[retention]\ndead_max = 0", "retention.dead_max must be a whole number from 1 to 1000000000000, not 0"),
+    ("[queues]\nbackpressure = 0", "queues.backpressure must be a whole number from 1 to 1000000000000, not 0"),
+    ("[queues.q]\nmax_jobs = 0", "queues.q.max_jobs must be a whole number from 1 to 1000000000000, not 0"),
+    ("[queues.q]\nbackpressure = 0", "queues.q.backpressure must be a whole number from 1 to 1000000000000, not 0"),
+    ("[queues.q]\nreserve_for = 30", f"queues.q.reserve_for must be {TIME}, from 60s to 86400s, not 30"),
+    # What has no place.
+    (
+        "[storage]\nsink = 1",
+        "storage.sink is not a key; the keys of [storage] are sync, interval_ms, jid_index, min_free, memory",
+    ),
+    (
+        "[queues]\nmax_jobs = 1",
+        "queues.max_jobs is not a key; the keys of [queues] are backpressure, and a table [queues.NAME] per queue",
+    ),
+    (
+        "[queues.q]\nlimit = 1",
+        "queues.q.limit is not a key; the keys of [queues.q] are max_jobs, backpressure, reserve_for",
+    ),
+    (
+        "[throttles]\nx = {}",
+        "there is no table [throttles]; the tables are [faktory], [web], [storage], [server],"
+        " [workers], [retention], [queues]",
+    ),
+    (
+        "[[cron]]\nschedule = ''",
+        "there is no table [cron]; the tables are [faktory], [web], [storage], [server],"
+        " [workers], [retention], [queues]",
+    ),
+    (
+        "sync = 'always'",
+        "there is no table [sync]; the tables are [faktory], [web], [storage], [server],"
+        " [workers], [retention], [queues]",
+    ),
+    ("storage = 1", "storage must be a table, written [storage]"),
+    ("[[storage]]", "storage must be a table, written [storage]"),
+    ("queues = []", "queues must be a table, written [queues]"),
+    # Queues of their own kind.
+    (
+        "[queues.mail.out]\nmax_jobs = 1",
+        '[queues.mail.out] is a table inside a queue; a queue name with a dot needs quotes: [queues."mail.out"]',
+    ),
+    (
+        '[queues."a b"]',
+        '[queues."a b"]: a queue name has 1 to 255 characters out of a-z, A-Z, 0-9, dot, dash, underscore',
+    ),
+    (
+        "[queues.q]\nmax_jobs = 1\nbackpressure = 1",
+        "[queues.q] sets max_jobs and backpressure, which are the same: leave one out",
+    ),
+]
+
+
+@pytest.mark.parametrize(("content", "complaint"), CASES)
+def test_what_cannot_be(machine, content, complaint):
+    file = machine.write(content)
+    with pytest.raises(ConfigError) as caught:
+        machine.load()
+    assert str(caught.value) == f"{file}: {complaint}"
+
+
+def test_every_key_is_refused_in_some_case_above():
+    complaints = "\n".join(complaint for _, complaint in CASES)
+    names = {f"{table}.{name}" for table, shape in TABLES.items() for name in keys_of(shape)}
+    for name in names | {f"queues.q.{name}" for name in keys_of(Queue)}:
+        assert f"{name} must be" in complaints
+
+
+def test_the_complaint_names_the_file_that_is_wrong(machine):
+    machine.write("[storage]\ninterval_ms = 10\n", "1.toml")
+    wrong = machine.write("[storage]\nmemory = 1\n", "2.toml")
+    with pytest.raises(ConfigError) as caught:
+        machine.load()
+    assert str(caught.value).startswith(f"{wrong}: storage.memory must be")
+
+
+def test_a_long_wrong_value_is_cut_off(machine):
+    machine.write(f'[storage]\nsync = "{"x" * 5000}"\n')
+    with pytest.raises(ConfigError) as caught:
+        machine.load()
+    assert len(str(caught.value)) < 300
+
+
+def test_every_table_has_its_place_in_the_config():
+    assert set(TABLES) <= set(Config.__struct_fields__)
+    assert keys_of(Queues).keys() == {"backpressure"}
