@@ -1,5 +1,7 @@
 """Other people's clients find their way in: without a password, with one, and over TLS."""
 
+from pathlib import Path
+
 import pytest
 
 from acceptance.clients.programs import Client, a_job, wait_until
@@ -34,20 +36,20 @@ def test_a_wrong_password_is_refused(client: Client, guarded_target: Target) -> 
         assert wire.info()["faktory"]["total_enqueued"] == 0
 
 
-def test_a_worker_connects_with_the_password(client: Client, guarded_target: Target) -> None:
+def test_a_worker_connects_with_the_password(client: Client, guarded_target: Target, tmp_path: Path) -> None:
     with (
         guarded_target.wire() as wire,
-        client.working(guarded_target.environment(), "work", wid="worker-guarded") as it,
+        client.working(tmp_path, guarded_target.environment(), "work", wid="worker-guarded") as it,
     ):
         wire.command(b"FLUSH")
-        wire.push("guarded-0002", jobtype="note", queue="work")
+        wire.push("guarded-0002", jobtype="note", queue="work", reserve_for=600)
         wait_until(lambda: it.ran() == ["guarded-0002"], "the job ran")
 
 
-def test_pushes_and_works_over_tls(client: Client, secured_target: Target) -> None:
+def test_pushes_and_works_over_tls(client: Client, secured_target: Target, tmp_path: Path) -> None:
     client.need("tls")
     environment = secured_target.environment()
     queue = f"tls-{client.name}"
     assert client.run(environment, "push", {"jobs": [a_job("secured-0001", queue=queue)]}) == {"pushed": 1}
-    with client.working(environment, queue, wid="worker-secured") as it:
+    with client.working(tmp_path, environment, queue, wid="worker-secured") as it:
         wait_until(lambda: it.ran() == ["secured-0001"], "the job ran")

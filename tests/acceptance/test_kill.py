@@ -18,7 +18,7 @@ from lineshaft.engine.records import decode_lease, split_value
 from lineshaft.job import decode_stored
 from lineshaft.store.rocks import RocksStore
 from processes import ServerProcess
-from wire_client import WireClient
+from wire_client import WireClient, WireError
 
 ROUNDS = int(os.environ.get("LINESHAFT_KILLS", "50"))
 PRODUCERS = WORKERS = 3
@@ -66,6 +66,8 @@ def quietly(target: object, *arguments: object) -> None:
         target(*arguments)  # type: ignore[operator]
     except (OSError, EOFError, ValueError):
         pass  # the server was killed
+    except WireError as error:
+        assert "shutdown in progress" in str(error)
 
 
 def check_disk(data: Path, ledger: Ledger) -> None:

@@ -294,7 +294,7 @@ def test_a_write_stall_is_busy_and_the_same_commit_succeeds_later(path: Path) ->
 
 def test_a_batch_that_cannot_be_built_changes_nothing(path: Path) -> None:
     store = RocksStore(path)
-    with pytest.raises(KeyError):
+    with pytest.raises(TypeError):
         store.commit({b"a": b"1", "text": b"2"})  # type: ignore[dict-item]
     assert contents(store) == {}
     store.commit({b"a": b"1"})

@@ -222,6 +222,19 @@ class Engine:
             state.day_ends,
         )
 
+    def is_due_before(self, instant: int) -> bool:
+        """Whether this turn brought something for `tick` to do before that; cheaper than `deadline`.
+
+        What is far away whenever it comes (a reservation's end, a worker's silence) is left to a later look.
+        """
+        state = self.state
+        return (
+            state.scheduled.next_due < instant
+            or state.retries.next_due < instant
+            or bool(state.chores.active)
+            or state.dead.size > state.settings.dead_max
+        )
+
     def take_finished(self) -> list[int]:
         """The chores that ended since the last call."""
         finished, self.state.chores.finished = self.state.chores.finished, []

@@ -60,6 +60,7 @@ class State:
         # The present.
         self.now = now
         self.stamp = format_instant(now)
+        self.stamp_second = now // 1000
         self.day_ends = 0
         # The counter behind seq and order.
         self.order = 0
@@ -115,7 +116,11 @@ class State:
         if now == self.now and self.day_ends:
             return
         self.now = now
-        self.stamp = format_instant(now)
+        second, rest = divmod(now, 1000)
+        if second == self.stamp_second:
+            self.stamp = f"{self.stamp[:20]}{rest:03d}Z"
+        else:
+            self.stamp, self.stamp_second = format_instant(now), second
         if now >= self.day_ends:
             self._begin_day()
 
@@ -137,8 +142,9 @@ class State:
         """Put the records of all that moved into the turn; the last thing before its commit."""
         if self.queues.dirty:
             self.queues.settle(self.order + 1)
-        for timed in self.sets.values():
-            timed.settle()
+        if self.scheduled.dirty or self.retries.dirty or self.dead.dirty:
+            for timed in self.sets.values():
+                timed.settle()
 
     def change(self) -> Change:
         """Begin a transition that can fail half way."""

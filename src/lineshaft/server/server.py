@@ -103,6 +103,8 @@ class Server:
         self.rest_until = 0
         # The store, and what is owed to it.
         self.group = GroupCommit(self._begin_sync)
+        #: Fetched jobs that never reached their worker, by jid and holder.
+        self.orphans: list[tuple[str, str]] = []
         self.stalled = False
         self.failed: StoreError | None = None
         #: What a session may say once its handshake is through; empty while every command is refused.
@@ -162,7 +164,12 @@ class Server:
 
     def begin_turn(self) -> None:
         """Time passes; the first thing before any command."""
-        self.engine.advance(self.clock())
+        now = self.clock()
+        if now != self.engine.state.now:
+            try:
+                self.engine.advance(now)
+            except StoreError as failure:
+                self.store_failed(failure)
 
     def talk(self, session: Session) -> None:
         """A session has something to send when the turn ends."""
@@ -174,7 +181,10 @@ class Server:
     def end_turn(self) -> None:
         """Commit what this turn decided, and let the replies go."""
         self.turn_scheduled = False
-        self._resume_all()
+        if self.resumed:
+            self._resume_all()
+        if self.orphans or self.engine.state.arrivals:
+            self._hand_out()
         if not self._commit():
             return
         talking, self.talking = self.talking, []
@@ -189,7 +199,8 @@ class Server:
             session.durable = False
         if always and self.group.collecting:
             self.group.maybe_sync()
-        self.arm()
+        if self.engine.is_due_before(self.wake_at) or self.sync_at < self.wake_at:
+            self.arm()
 
     def _commit(self) -> bool:
         """Commit the turn; False when it could not be, and what follows has been seen to."""
@@ -226,10 +237,23 @@ class Server:
         """Replies have nobody to go to: the jobs among them return to the head of their queues."""
         for reply in replies:
             if reply[:1] == b"$" and (jid := _jid_of(reply)) is not None:
-                self.begin_turn()
-                self.engine.give_back(jid, session.holder)
-                self.deliver()
+                self.orphans.append((jid, session.holder))
                 self.need_turn()
+
+    def _hand_out(self) -> None:
+        """Give back what never reached its worker, and see who waits for what there is; after a failure, for anything."""
+        if self.stalled or self.failed is not None:
+            return
+        try:
+            self.begin_turn()
+            orphans, self.orphans = self.orphans, []
+            for jid, holder in orphans:
+                self.engine.give_back(jid, holder)
+            self.deliver()
+        except StoreError as failure:
+            self.store_failed(failure)
+            # It could fail in the same way for ever: those who wait will ask again.
+            self.engine.take_arrivals()
 
     def need_turn(self) -> None:
         """Something was decided that nobody is answered for: have it committed."""
@@ -271,13 +295,13 @@ class Server:
         # Nobody is answered at the end of this turn, so it must be asked for: it commits the slice, and arms the timer.
         self.need_turn()
 
-    def finish_chores(self) -> None:
+    def finish_chores(self, reply: bytes = OK) -> None:
         """Answer those whose MUTATE has ended."""
         for number in self.engine.take_finished():
             session = self.chores.pop(number, None)
             if session is not None:
                 session.durable = True
-                session.hand_over(OK)
+                session.hand_over(reply)
 
     def resume(self, session: Session) -> None:
         """A session may go on, before the turn ends."""
@@ -297,6 +321,9 @@ class Server:
 
     def arm(self) -> None:
         """See to it that `wake` is called when the next thing is due."""
+        if self.failed is not None:
+            # The next try to open the store is what it waits for, and that must not come sooner for being asked often.
+            return
         handshake = self.handshakes[0][0] if self.handshakes else NEVER
         engine = max(self.engine.deadline(), self.rest_until)
         at = min(engine, self.waiters.deadline(), handshake, self.sync_at)
@@ -313,16 +340,18 @@ class Server:
         self.wake_at = NEVER
         if self.stalled:
             self._unstall()
-            return
-        if self.failed is not None:
+        elif self.failed is not None:
             self._reopen()
-            return
+            self._end_waits(self.clock())
+        else:
+            self._do_due()
+        if self.wake_at == NEVER:
+            self.arm()
+
+    def _do_due(self) -> None:
         self.begin_turn()
         now = self.engine.state.now
-        for session in self.waiters.take_expired(now):
-            assert isinstance(session, Session)
-            session.hand_over(NULL)
-        self._close_unfinished(now)
+        self._end_waits(now)
         if self.sync_at <= now:
             self.sync_at = NEVER
             self.group.maybe_sync()
@@ -340,6 +369,7 @@ class Server:
             self.engine.tick()
             self.deliver()
         except StoreError as failure:
+            self.rest_until = now + REOPEN_PAUSE_MS
             self.store_failed(failure)
             return False
         except Exception:
@@ -347,7 +377,11 @@ class Server:
             self.rest_until = now + REOPEN_PAUSE_MS
         return True
 
-    def _close_unfinished(self, now: int) -> None:
+    def _end_waits(self, now: int) -> None:
+        """Answer the FETCHes that waited long enough, and close the connections that did so without a handshake."""
+        for session in self.waiters.take_expired(now):
+            assert isinstance(session, Session)
+            session.hand_over(NULL)
         while self.handshakes and (
             self.handshakes[0][0] <= now or self.handshakes[0][1].verbs is not HANDSHAKE or self.handshakes[0][1].closed
         ):
@@ -359,9 +393,12 @@ class Server:
         self.stalled = False
         self.end_turn()
         if not self.stalled:
-            for session in list(self.sessions):
-                if session.backlog:
-                    self.resume(session)
+            self._resume_stalled()
+
+    def _resume_stalled(self) -> None:
+        for session in list(self.sessions):
+            if session.backlog or not session.reading:
+                self.resume(session)
 
     # The store
 
@@ -377,7 +414,8 @@ class Server:
             assert isinstance(chunk.session, Session)
             chunk.session.held -= 1
             self._send(chunk.session, chunk.replies)
-        if self.settings.sync is SyncMode.ALWAYS and self.group.collecting:
+        # In interval mode the time of the next sync may have passed while this one ran.
+        if self.group.collecting or (self.settings.sync is SyncMode.INTERVAL and self.sync_at == NEVER):
             self.group.maybe_sync()
 
     def store_failed(self, failure: StoreError) -> None:
@@ -387,6 +425,10 @@ class Server:
         log.critical("storage failed: %s", failure)
         self.failed = failure
         self._set_verbs({})
+        if self.stalled:
+            # The turn that waited is lost with all the others.
+            self.stalled = self.turn_scheduled = False
+            self._resume_stalled()
         self.need_turn()
         self._reopen()
 
@@ -395,7 +437,7 @@ class Server:
         failure = self.failed
         assert failure is not None
         unknown = error(Refusal(f"storage failed: {failure}: the outcome is unknown"))
-        fetched = self._answer_all(unknown)
+        self.orphans += self._answer_all(unknown)
         try:
             self.store = self.shell.reopen(self.store)
             self.engine.reload(self.store)
@@ -406,12 +448,10 @@ class Server:
         log.warning("storage is open again")
         self.failed = None
         self._set_verbs({} if self.stopping else COMMANDS)
-        for jid, holder in fetched:
-            self.engine.give_back(jid, holder)
         for name in self.waiters.by_queue:
             self.engine.want(name, wanted=True)
-        self.deliver()
-        self.finish_chores()
+        # A MUTATE whose beginning was lost ends here, and not well.
+        self.finish_chores(unknown)
         self.need_turn()
 
     def _answer_all(self, reply: bytes) -> list[tuple[str, str]]:

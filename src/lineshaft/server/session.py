@@ -71,6 +71,7 @@ class Session:
         "closed",
         "closing",
         "durable",
+        "ended",
         "fetch_argument",
         "fetch_names",
         "held",
@@ -86,6 +87,7 @@ class Session:
         "unread",
         "unsent",
         "verbs",
+        "waiting_bytes",
         "worker",
     )
 
@@ -100,9 +102,11 @@ class Session:
         self.lines = LineBuffer(server.settings.line_limit_bytes)
         self.verbs = server.handshake_verbs
         self.backlog: list[bytes] = []
+        #: How much came in since it was blocked; what it has in its backlog is no more than that, and what was there.
+        self.waiting_bytes = 0
         self.reading = True
         #: The last FETCH's argument and the names in it: nearly every FETCH of a session is the same.
-        self.fetch_argument = b""
+        self.fetch_argument = b"\n"  # no argument is this; the empty one must be refused
         self.fetch_names: list[str] = []
         # What goes out.
         self.out: list[bytes] = []
@@ -118,15 +122,18 @@ class Session:
         self.choked = False
         self.unread = False
         # Its end.
+        #: The peer sends no more: close when its commands are answered.
+        self.ended = False
         self.closing = False
         self.closed = False
 
     def receive(self, data: bytes) -> None:
         """Bytes from the peer."""
         lines = self.lines.feed(data)
-        if self.blocked or self.server.stalled:
+        if self.blocked or self.backlog or self.server.stalled:
             self.backlog += lines
-            if self.lines.pending_bytes + sum(map(len, self.backlog)) > BACKLOG_BYTES:
+            self.waiting_bytes += len(data)
+            if self.waiting_bytes > BACKLOG_BYTES:
                 self._read(False)
         else:
             self.server.begin_turn()
@@ -137,12 +144,13 @@ class Session:
     def receive_eof(self) -> None:
         """The peer sends no more: a last line without its newline still counts, then the session closes."""
         last = self.lines.close()
-        if last is not None and not self.blocked:
-            self.server.begin_turn()
-            self._run([last])
+        if last is not None:
+            self.receive(last + b"\n")
         if self.parked is not None:
             # Nobody is there any more to take a job.
             self.transport.close()
+        elif self.blocked or self.backlog:
+            self.ended = True
         else:
             self.close()
 
@@ -218,9 +226,11 @@ class Session:
         self.blocked = self.parked is not None or self.chore is not None or self.choked or self.unread or self.closing
         if self.blocked or self.closed:
             return
-        lines, self.backlog = self.backlog, []
+        lines, self.backlog, self.waiting_bytes = self.backlog, [], 0
         if lines:
             self._run(lines)
+        if self.ended and not self.blocked:
+            self.close()
         if self.lines.overflowed and not self.backlog:
             self._overflow()
         if not self.blocked:

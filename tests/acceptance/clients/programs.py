@@ -53,7 +53,7 @@ class Client:
     tools: tuple[str, ...] = ()
     #: What the library cannot do, and why it is left out.
     lacks: dict[str, str] = field(default_factory=dict)
-    #: How long after a BEAT the next one comes; the libraries differ, and some do not let us choose.
+    #: How long after a BEAT the next one comes at the latest; some libraries do not let us choose.
     beat_seconds: float = 5.0
 
     def __str__(self) -> str:
@@ -82,29 +82,22 @@ class Client:
             )
             assert built.returncode == 0, f"{' '.join(self.build)}:\n{built.stdout}{built.stderr}"
 
-    def _start(self, environment: dict[str, str], command: str, message: dict[str, Any] | None) -> "Running":
-        arguments = [*self.command, command, *([] if message is None else [json.dumps(message)])]
-        process = subprocess.Popen(
-            arguments,
-            cwd=self.directory,
-            env={**os.environ, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        return Running(self, process)
+    def _arguments(self, command: str, message: dict[str, Any] | None) -> list[str]:
+        return [*self.command, command, *([] if message is None else [json.dumps(message)])]
 
     def try_run(
         self, environment: dict[str, str], command: str, message: dict[str, Any] | None = None
     ) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end, whatever that is."""
-        process = self._start(environment, command, message).process
-        try:
-            output, errors = process.communicate(timeout=RUN_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            output, errors = process.communicate()
-            raise AssertionError(f"{self.name} {command} did not end:\n{(output + errors).decode()}") from None
-        return subprocess.CompletedProcess(process.args, process.returncode, output.decode(), errors.decode())
+        return subprocess.run(
+            self._arguments(command, message),
+            cwd=self.directory,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=RUN_SECONDS,
+            check=False,
+        )
 
     def run(self, environment: dict[str, str], command: str, message: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run a command that must succeed; returns what it printed."""
@@ -114,11 +107,23 @@ class Client:
         return found
 
     @contextmanager
-    def working(self, environment: dict[str, str], *queues: str, wid: str) -> "Iterator[Running]":
-        """The library's worker, while the block runs."""
-        running = self._start(environment, "work", {"queues": list(queues), "wid": wid})
+    def working(self, scratch: Path, environment: dict[str, str], *queues: str, wid: str) -> "Iterator[Running]":
+        """The library's worker, while the block runs; what it prints goes to files in `scratch`."""
+        output, errors = scratch / f"{wid}.out", scratch / f"{wid}.err"
+        with output.open("wb") as out, errors.open("wb") as err:
+            process = subprocess.Popen(
+                self._arguments("work", {"queues": list(queues), "wid": wid}),
+                cwd=self.directory,
+                env={**os.environ, **environment},
+                stdout=out,
+                stderr=err,
+            )
+        running = Running(self, process, output, errors)
         try:
             yield running
+        except AssertionError as error:
+            error.add_note(f"{self.name} said:\n{running.stop()}")
+            raise
         finally:
             running.stop()
 
@@ -126,19 +131,15 @@ class Client:
 class Running:
     """A program that runs in the background; its lines are read as they come."""
 
-    def __init__(self, client: Client, process: "subprocess.Popen[bytes]") -> None:
+    def __init__(self, client: Client, process: "subprocess.Popen[bytes]", output: Path, errors: Path) -> None:
         self.client = client
         self.process = process
-        self.output = bytearray()
-        assert process.stdout is not None
-        os.set_blocking(process.stdout.fileno(), False)
+        self.output = output
+        self.errors = errors
 
     def lines(self) -> list[dict[str, Any]]:
-        """Everything printed so far."""
-        assert self.process.stdout is not None
-        while chunk := self.process.stdout.read():
-            self.output += chunk
-        whole = bytes(self.output).rpartition(b"\n")[0]
+        """Everything printed so far; what the library itself prints among it is left out."""
+        whole = self.output.read_bytes().rpartition(b"\n")[0]
         return [json.loads(line) for line in whole.splitlines() if line.startswith(b"{")]
 
     def ran(self) -> list[str]:
@@ -149,15 +150,16 @@ class Running:
         """Wait until the program has ended by itself."""
         wait_until(lambda: self.process.poll() is not None, f"the end of {self.client.name}", seconds=seconds)
 
-    def stop(self) -> None:
-        """End it, by force if it does not end within ten seconds."""
+    def stop(self) -> str:
+        """End it, by force if it does not end within ten seconds; returns what it had to complain of."""
         if self.process.poll() is None:
             self.process.terminate()
         try:
-            self.process.communicate(timeout=10)
+            self.process.wait(10)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.communicate()
+            self.process.wait()
+        return self.errors.read_text()
 
 
 CLIENTS = (
@@ -166,6 +168,7 @@ CLIENTS = (
         "faktory.py",
         "python",
         (sys.executable, "-W", "ignore", "faktory_client.py"),
+        beat_seconds=2.0,
         lacks={
             "bulk": "the library has no bulk push",
             "info": NO_ADMINISTRATION,
@@ -182,6 +185,7 @@ CLIENTS = (
         build=tuple(NPM),
         tools=("node", "npm"),
         lacks={"pause": "the library cannot pause queues"},
+        beat_seconds=1.0,
     ),
     Client("faktory.go", "go", ("target/client",), build=tuple(GO), tools=("go",), beat_seconds=15.0),
     Client("faktory.rs", "rust", ("target/debug/client",), build=tuple(CARGO), tools=("cargo",)),
