@@ -7,7 +7,7 @@ from collections import Counter
 
 from lineshaft.engine import keys
 from lineshaft.engine.engine import Engine
-from lineshaft.engine.records import decode_lease, decode_queue, decode_set, split_value
+from lineshaft.engine.records import Lease, decode_leases, decode_queue, decode_set, split_value
 from lineshaft.job import decode_stored
 from lineshaft.store.port import Store
 
@@ -22,7 +22,7 @@ def check_store(store: Store, *, has_index: bool = True) -> None:
     """Every job is in one place, and everything that tells of jobs tells the same."""
     rows = rows_of(store)
     queues = {key[1:].decode(): decode_queue(value) for key, value in rows.items() if key[:1] == b"Q"}
-    leases = {int.from_bytes(key[1:]): decode_lease(value) for key, value in rows.items() if key[:1] == b"L"}
+    leases = leases_in(rows)
     places: dict[int, bytes] = {}
     jids: dict[int, str] = {}
     ready: Counter[str] = Counter()
@@ -54,11 +54,29 @@ def check_store(store: Store, *, has_index: bool = True) -> None:
         size = decode_set(rows[b"S" + code]).size if b"S" + code in rows else 0
         assert size == timed[code], f"set {code!r}: size {size}, but {timed[code]} jobs"
     index = {keys.where_seq(key): value for key, value in rows.items() if key[:1] == b"W"}
-    if has_index:
-        assert index == places
-        assert all(keys.where_key(jid, seq) in rows for seq, jid in jids.items())
-    else:
+    if not has_index:
         assert not index
+        return
+    watermark = int(rows.get(keys.INDEX_KEY, b"0"))
+    assert index.items() <= places.items(), "an index entry leads astray"
+    for seq in places.keys() - index.keys():
+        key = places[seq]
+        assert key[:1] == b"R", f"{key!r} has no index entry"
+        assert keys.ready_order(key) == seq > watermark, f"{key!r} has no index entry and is not young"
+    for seq in index:
+        assert keys.where_key(jids[seq], seq) in rows
+
+
+def leases_in(rows: dict[bytes, bytes]) -> dict[int, Lease]:
+    """The leases that count, by seq: those whose job lies where they say."""
+    found: dict[int, Lease] = {}
+    for key, value in rows.items():
+        if key[:1] == b"L":
+            for lease in decode_leases(value):
+                if lease.key in rows:
+                    assert lease.seq not in found, f"job {lease.seq} is leased twice"
+                    found[lease.seq] = lease
+    return found
 
 
 def check_memory(engine: Engine) -> None:
@@ -80,3 +98,15 @@ def check_memory(engine: Engine) -> None:
         lease.until >= state.leases.next_expiry or state.now >= state.leases.next_expiry
         for lease in state.leases.by_seq.values()
     )
+    rows = rows_of(state.turn.store)
+    assert leases_in(rows).keys() == state.leases.by_seq.keys()
+    groups = {int.from_bytes(key[1:]) for key in rows if key[:1] == b"L"}
+    assert groups == state.leases.groups.keys(), "a group outlived its leases"
+    if state.index.enabled:
+        indexed = {keys.where_seq(key) for key in rows if key[:1] == b"W"}
+        ready = {key for key in rows if key[:1] == b"R" and not split_value(rows[key])[0].seq}
+        young = {key for key in ready if keys.ready_order(key) not in indexed}
+        # What a removed queue left behind is in no place; a restart does not look there.
+        generations = {(queue.name, queue.generation) for queue in state.queues}
+        current = {key for key in young if keys.ready_parts(key)[:2] in generations}
+        assert current <= set(state.index.young.values()) <= young

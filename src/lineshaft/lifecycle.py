@@ -89,7 +89,5 @@ def draw() -> str:
     lines = ["stateDiagram-v2"]
     for (place, event), targets in MOVES.items():
         start = "[*]" if place is Place.NOWHERE else place
-        lines += [
-            f"    {start} --> {'[*]' if target is Place.GONE else target}: {event}" for target in sorted(targets)
-        ]
+        lines += [f"    {start} --> {'[*]' if target is Place.GONE else target}: {event}" for target in sorted(targets)]
     return "\n".join(lines) + "\n"

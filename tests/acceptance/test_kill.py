@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from invariants import check_store, rows_of
-from lineshaft.engine.records import decode_lease, split_value
+from invariants import check_store, leases_in, rows_of
+from lineshaft.engine.records import split_value
 from lineshaft.job import decode_stored
 from lineshaft.store.rocks import RocksStore
 from processes import ServerProcess
@@ -78,7 +78,7 @@ def check_disk(data: Path, ledger: Ledger) -> None:
     finally:
         store.close()
     live = {decode_stored(split_value(value)[1]).jid for key, value in rows.items() if key[:1] in {b"R", b"T"}}
-    leased = {decode_lease(value).jid for key, value in rows.items() if key[:1] == b"L"}
+    leased = {lease.jid for lease in leases_in(rows).values()}
     assert not (ledger.pushed - ledger.ack_sent) - live, "an acknowledged push is missing"
     assert not ledger.acked & live, "a job came back whose ACK was answered"
     assert not (ledger.fetched - ledger.ack_sent) - leased, "a lease is missing"

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from invariants import check_memory, check_store, rows_of
 
+from invariants import check_memory, check_store
 from lineshaft.clock import format_instant
-from lineshaft.engine import keys, ready
+from lineshaft.engine import index, keys, ready
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.mutate import mutate_slice
 from lineshaft.engine.records import split_value
@@ -122,8 +122,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.history = [self.snapshot()]
 
     def boot(self) -> Engine:
-        engine = Engine(self.store, self.settings, lambda: 0.5, self.now)
-        return engine
+        return Engine(self.store, self.settings, lambda: 0.5, self.now)
 
     def snapshot(self) -> tuple[Model, dict[str, int]]:
         return copy.deepcopy(self.model), dict(self.beaten)
@@ -144,12 +143,11 @@ class EngineMachine(RuleBasedStateMachine):
             at = format_instant(moment)
         full = queue == "c" and len(self.model.line("c")) >= 3
         job = decode_pushed(job_bytes(jid, queue, priority, retry, at))
-        try:
-            self.engine.push(job)
-        except Refusal as refusal:
-            assert full, refusal
+        if full:
+            with pytest.raises(Refusal, match="full"):
+                self.engine.push(job)
             return
-        assert not full
+        self.engine.push(job)
         self.model.known.add(queue)
         seq = self.model.take()
         new = ModelJob(seq, jid, queue, priority, retry, order=seq)
@@ -407,6 +405,7 @@ def _tiny_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """A window of three: everything that can go wrong at its edges goes wrong often."""
     monkeypatch.setattr(ready, "WINDOW_LEAST", 3)
     monkeypatch.setattr(ready, "WINDOW_MOST", 3)
+    monkeypatch.setattr(index, "MOST_YOUNG", 4)
 
 
 EXAMPLES = int(os.environ.get("LINESHAFT_EXAMPLES", "150"))

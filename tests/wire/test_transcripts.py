@@ -67,7 +67,7 @@ class Replay:
             self.take(step, index)
         # A restart reads no less from disk than there was in memory.
         self.harness.settle()
-        check_store(self.harness.store, has_index=self.harness.server.engine.state.has_index)
+        check_store(self.harness.store, has_index=self.transcript.settings.get("jid_index", True))
         check_memory(self.harness.server.engine)
 
     def take(self, step: Step, index: int) -> None:

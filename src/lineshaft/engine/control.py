@@ -82,6 +82,7 @@ def flush(state: State) -> None:
     for start, end in keys.JOB_RANGES:
         state.turn.clear(start, end)
     state.leases.clear()
+    state.index.clear()
     state.queues.clear()
     for timed in state.sets.values():
         timed.clear()

@@ -1,10 +1,10 @@
 """FETCH: a worker takes the next job of the first named queue that has one.
 
-The job stays where it lies; only a small lease is written. Written flat, as PUSH is: everything that can raise
-stands before the first change.
+The job stays where it lies; only a small lease is written, in one record with all others of the turn. Written flat,
+as PUSH is: everything that can raise stands before the first change.
 """
 
-from lineshaft.engine.records import Lease, encode_record
+from lineshaft.engine.records import Lease
 from lineshaft.engine.state import State
 from lineshaft.job import DEFAULT_RESERVE_SECONDS, reserve_seconds
 
@@ -38,13 +38,11 @@ def fetch(state: State, names: list[str], holder: str) -> bytes | None:
                 seconds = queue.reserve_seconds or DEFAULT_RESERVE_SECONDS
             else:
                 seconds = reserve_seconds(reserve_for)
-            seq, now = entry.seq, state.now
-            lease = Lease(seq, entry.key, entry.jid, holder, now, now + seconds * 1000, name)
-            record = encode_record(lease)
+            now = state.now
             # From here on nothing can fail.
             entries.popleft()
-            state.turn.changes[b"L" + seq.to_bytes(8)] = record
-            state.leases.keep(lease)
+            leases = state.leases
+            leases.grant(Lease(entry.seq, entry.key, entry.jid, holder, now, now + seconds * 1000, name, leases.group))
             queue.size -= 1
             if not queue.dirty:
                 queue.dirty = True

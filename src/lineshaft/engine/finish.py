@@ -4,7 +4,6 @@
 """
 
 from lineshaft.engine import keys
-from lineshaft.engine.index import find
 from lineshaft.engine.moves import Ending, count, join_set, leave, put_back, read_leased
 from lineshaft.engine.records import Extras, Lease, split_value
 from lineshaft.engine.retry import LOST, RESERVATION_EXPIRED, Dead, Report, Retry, judge
@@ -27,11 +26,12 @@ def ack(state: State, jid: str, holder: str) -> bool:
         lease = leases.find(jid, holder)
         if lease is None:
             return _late_ack(state, jid, holder)
-    changes = state.turn.changes
-    changes[lease.key] = None
-    if state.has_index:
-        encoded = jid.encode()
-        changes[keys.WHERE[len(encoded)] + encoded + lease.seq.to_bytes(8)] = None
+    state.turn.changes[lease.key] = None
+    index = state.index
+    if index.young.get(jid) == lease.key:
+        del index.young[jid]
+    else:
+        index.remove(jid, lease.seq)
     leases.end(lease)
     queue = state.queues.by_name.get(lease.queue)
     if queue is None:
@@ -45,7 +45,7 @@ def ack(state: State, jid: str, holder: str) -> bool:
 
 
 def _late_ack(state: State, jid: str, holder: str) -> bool:
-    for seq, key in find(state, jid):
+    for seq, key in state.index.find(jid):
         value = state.turn.get(key) if key[:1] == b"R" else None
         if value is None:
             continue

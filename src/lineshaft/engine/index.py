@@ -1,31 +1,133 @@
-"""The jid index: from what clients know of a job to where it lies."""
+"""The jid index: from what clients know of a job to the key under which it lies.
 
+Most jobs are done within moments, and writing an index entry only to delete it would cost as much as the job itself.
+So a job that was just pushed into its queue is *young*: its entry is in memory alone. When there are too many of
+them, the oldest half is written, in the turn at hand, and with it the watermark: every live job with an order up to
+it has its entry on disk. A restart finds the young ones again among the jobs beyond the watermark; these are few.
+
+    young       jid -> key      jobs pushed straight into their queue, in the order of their pushes
+    W <jid> <seq> -> key        all others: grown old, moved to another place, or with the jid of a young one
+    I                           the watermark
+
+What is true after every call: a live job has its entry in exactly one of the two. An entry may outlive its job only
+where the index was switched off in between; so whoever follows one looks whether the job is there.
+"""
+
+from itertools import islice
 from typing import Final
 
 from lineshaft.engine import keys
-from lineshaft.engine.state import State
+from lineshaft.engine.ready import Queues
+from lineshaft.engine.records import decode_head, split_value
+from lineshaft.engine.turn import Turn
 from lineshaft.job import MAX_JID_LENGTH
 
-__all__ = ["find", "is_live"]
+__all__ = ["MOST_YOUNG", "Index"]
 
-_LAST_SEQ: Final = b"\xff" * 8
+#: Beyond this many young jobs the older half is written. What a restart looks through is no more than that.
+MOST_YOUNG: Final = 8192
 
 #: More live jobs than this with one jid are not looked at: only a client that reuses one jid makes them.
 MOST_TWINS: Final = 1000
 
-
-def find(state: State, jid: str, limit: int = MOST_TWINS) -> list[tuple[int, bytes]]:
-    """The live jobs with this jid, the oldest first: seq, and the key under which the job lies.
-
-    Empty without an index. Raises StoreError.
-    """
-    if not state.has_index or len(jid) > MAX_JID_LENGTH:
-        return []
-    prefix = keys.where_prefix(jid)
-    rows = state.turn.scan(prefix, keys.after(prefix + _LAST_SEQ), limit=limit)
-    return [(keys.where_seq(key), value) for key, value in rows]
+_LAST_SEQ: Final = b"\xff" * 8
 
 
-def is_live(state: State, jid: str) -> bool:
-    """Whether a job with this jid is in the server. Raises StoreError."""
-    return bool(find(state, jid, limit=1))
+class Index:
+    """Every live job by its jid; when it is switched off, it knows nothing and costs nothing."""
+
+    def __init__(self, turn: Turn, *, enabled: bool) -> None:
+        self.turn = turn
+        self.enabled = enabled
+        self.young: dict[str, bytes] = {}
+
+    def load(self, queues: Queues, order: int) -> None:
+        """Find the young jobs among those beyond the watermark; `order` is the last that was used.
+
+        An index that is switched on for a store with jobs begins with those that are pushed from now on.
+        Raises StoreError.
+        """
+        self.young.clear()
+        watermark = self.turn.get(keys.INDEX_KEY)
+        if not self.enabled:
+            if watermark is not None:
+                self.turn.changes[keys.INDEX_KEY] = None
+            return
+        if watermark is None:
+            self.turn.changes[keys.INDEX_KEY] = b"%d" % order
+            return
+        found: list[tuple[bytes, str]] = []
+        for queue in queues:
+            for window in queue.windows:
+                found += self._beyond(window.prefix, int(watermark))
+        self.young = {jid: key for key, jid in sorted(found, key=lambda pair: pair[0][-8:])}
+
+    def _beyond(self, prefix: bytes, watermark: int) -> list[tuple[bytes, str]]:
+        """The jobs of one priority of a queue that lie beyond the watermark and have no entry on disk."""
+        _, end = keys.prefix_range(prefix)
+        start = prefix + (watermark + 1).to_bytes(8)
+        found = []
+        while rows := self.turn.scan(start, end, limit=1000, limit_bytes=4 << 20):
+            for key, value in rows:
+                extras, payload = split_value(value)
+                jid = decode_head(payload).jid
+                if not extras.seq and self.turn.get(keys.where_key(jid, keys.ready_order(key))) is None:
+                    found.append((key, jid))
+            start = keys.after(rows[-1][0])
+        return found
+
+    def clear(self) -> None:
+        """Forget the young ones; the keys are the caller's business."""
+        self.young.clear()
+
+    def add(self, jid: str, key: bytes) -> None:
+        """A job was pushed straight into its queue: its seq is the order in its key."""
+        young = self.young
+        if young.setdefault(jid, key) is not key:
+            self.turn.changes[keys.where_key(jid, keys.ready_order(key))] = key
+        elif len(young) > MOST_YOUNG:
+            self._write_older()
+
+    def _write_older(self) -> None:
+        changes = self.turn.changes
+        older = list(islice(self.young.items(), MOST_YOUNG // 2))
+        for jid, key in older:
+            changes[keys.where_key(jid, keys.ready_order(key))] = key
+            del self.young[jid]
+        changes[keys.INDEX_KEY] = b"%d" % keys.ready_order(older[-1][1])
+
+    def move(self, jid: str, seq: int, key: bytes) -> None:
+        """A job lies under another key now."""
+        if self.enabled:
+            self._drop_young(jid, seq)
+            self.turn.changes[keys.where_key(jid, seq)] = key
+
+    def remove(self, jid: str, seq: int) -> None:
+        """A job is no more."""
+        if self.enabled and not self._drop_young(jid, seq):
+            self.turn.changes[keys.where_key(jid, seq)] = None
+
+    def _drop_young(self, jid: str, seq: int) -> bool:
+        key = self.young.get(jid)
+        if key is None or keys.ready_order(key) != seq:
+            return False
+        del self.young[jid]
+        return True
+
+    def find(self, jid: str) -> list[tuple[int, bytes]]:
+        """The live jobs with this jid, the oldest first: seq, and the key under which each lies.
+
+        Empty while the index is switched off. Raises StoreError.
+        """
+        if not self.enabled or len(jid) > MAX_JID_LENGTH:
+            return []
+        prefix = keys.where_prefix(jid)
+        rows = self.turn.scan(prefix, keys.after(prefix + _LAST_SEQ), limit=MOST_TWINS)
+        found = [(keys.where_seq(row), key) for row, key in rows]
+        if (key := self.young.get(jid)) is not None:
+            found.append((keys.ready_order(key), key))
+        return sorted(found)
+
+    def has(self, jid: str) -> bool:
+        """Whether a job with this jid is live. Raises StoreError."""
+        return any(self.turn.get(key) is not None for _, key in self.find(jid))

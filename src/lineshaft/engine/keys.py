@@ -5,7 +5,8 @@ F                                        format: the version of everything below
 N                                        the sequence block that is reserved, as a decimal
 Q <name>                                 QueueRecord: counters, pause, cursors
 R <len><name> <generation> <9-priority> <order>   a ready job; it stays here while it is leased
-L <seq>                                  Lease: who holds the job, since when, until when
+I                                        the watermark of the jid index, as a decimal
+L <group>                                the Leases of one turn: who holds which job, since when, until when
 S <set>                                  SetRecord: how many jobs a timed set holds, and from where
 T <set> <due> <order>                    a job that waits for an instant: scheduled, retries, dead
 W <len><jid> <seq>                       the key under which the job lies now (the jid index)
@@ -33,6 +34,7 @@ from typing import Final
 __all__ = [
     "FORMAT_KEY",
     "FORMAT_VERSION",
+    "INDEX_KEY",
     "JOB_RANGES",
     "SEQUENCE_KEY",
     "TOTALS_KEY",
@@ -63,6 +65,7 @@ FORMAT_VERSION: Final = 1
 FORMAT_KEY: Final = b"F"
 SEQUENCE_KEY: Final = b"N"
 TOTALS_KEY: Final = b"G"
+INDEX_KEY: Final = b"I"
 
 #: All that FLUSH removes: everything but the format, the sequence (it must go on rising) and the known workers.
 JOB_RANGES: Final = ((b"C", b"F"), (b"G", b"H"), (b"L", b"N"), (b"O", b"X"))
@@ -110,9 +113,9 @@ def ready_parts(key: bytes) -> tuple[str, int, int]:
     return key[2:end].decode(), int.from_bytes(key[end : end + 8]), 9 - key[end + 8]
 
 
-def lease_key(seq: int) -> bytes:
-    """L <seq>"""
-    return b"L" + seq.to_bytes(8)
+def lease_key(group: int) -> bytes:
+    """L <group>"""
+    return b"L" + group.to_bytes(8)
 
 
 def set_key(code: bytes) -> bytes:

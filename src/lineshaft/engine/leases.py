@@ -1,20 +1,31 @@
 """Leases: the jobs that workers hold at this moment.
 
-A lease is one small record beside the job, which stays where it lies until its ACK or FAIL. All leases are in
-memory, by seq (a job's identity) and by jid (what workers know). Two live jobs may carry one jid: then the jid
-leads to a list, oldest first, and an ACK or FAIL ends the lease of the worker that sent it, else the oldest.
+```
+L 41 | [job 7 by w1, job 8 by w2, job 9 by w1]       granted in one turn, written once
+L 42 | [job 10 by w2]
+R ... job 7, job 9, job 10                           job 8 is done: its entry in L 41 counts no more
+```
+
+All leases are in memory, by seq (a job's identity) and by jid (what workers know). Two live jobs may carry one jid:
+then the jid leads to a list, oldest first, and an ACK or FAIL ends the lease of the worker that sent it, else the
+oldest.
+
+On disk, the leases that one turn granted are one record, a group, and an entry of it counts for as long as its job
+lies under the key that it names. So an ACK or FAIL, which takes the job away from there, writes nothing for the
+lease; only a job that returns to its queue has its group written again without it. A group goes with its last lease.
 
 `next_expiry` is a lower bound of the earliest `until`: granting lowers it, ending a lease leaves it alone, since
 nearly all leases end long before their time. When it has passed, `take_expired` looks through the leases in slices,
 hands out those that ran out, and knows the true bound when it is through.
 
-What is true after every call: `by_seq`, `by_jid` and the L keys of the turn describe the same leases.
+What is true after every call: `by_seq` and `by_jid` hold the same leases; once `settle` has run, so do the groups,
+but for entries whose job is no longer where they say.
 """
 
 from typing import Final
 
 from lineshaft.engine import keys
-from lineshaft.engine.records import Lease, decode_lease, encode_record
+from lineshaft.engine.records import Lease, decode_leases, encode_record
 from lineshaft.engine.turn import Turn
 from lineshaft.job import MIN_RESERVE_SECONDS
 
@@ -37,6 +48,11 @@ class Leases:
         self.turn = turn
         self.by_seq: dict[int, Lease] = {}
         self.by_jid: dict[str, Lease | list[Lease]] = {}
+        #: The group that this turn's leases will be, and those leases.
+        self.group = 1
+        self.fresh: list[Lease] = []
+        #: How many leases of each written group have not ended.
+        self.groups: dict[int, int] = {}
         #: No lease runs out before this instant.
         self.next_expiry = NEVER
         #: A look through all leases that is under way: the leases, how far it came, when it began, the bound so far.
@@ -49,18 +65,30 @@ class Leases:
         return len(self.by_seq)
 
     def load(self) -> None:
-        """Read all leases. Raises StoreError."""
+        """Read all leases that still count. Raises StoreError."""
         self.clear()
         start, end = keys.prefix_range(b"L")
         while rows := self.turn.scan(start, end, limit=1000):
-            for _, value in rows:
-                self.keep(decode_lease(value))
+            for key, value in rows:
+                self._load_group(key, decode_leases(value))
             start = keys.after(rows[-1][0])
+
+    def _load_group(self, key: bytes, leases: list[Lease]) -> None:
+        number = int.from_bytes(key[1:])
+        self.group = number + 1
+        for lease in leases:
+            if self.turn.get(lease.key) is not None:
+                self.keep(lease)
+                self.groups[number] = self.groups.get(number, 0) + 1
+        if number not in self.groups:
+            self.turn.changes[key] = None
 
     def clear(self) -> None:
         """Forget all leases in memory; the keys are the caller's business."""
         self.by_seq.clear()
         self.by_jid.clear()
+        self.fresh.clear()
+        self.groups.clear()
         self.next_expiry = NEVER
         self._look = []
         self._looked = 0
@@ -70,9 +98,18 @@ class Leases:
         return seq in self.by_seq
 
     def grant(self, lease: Lease) -> None:
-        """Begin a lease."""
-        self.turn.changes[b"L" + lease.seq.to_bytes(8)] = encode_record(lease)
+        """Begin a lease; it belongs to the present `group`."""
+        self.fresh.append(lease)
         self.keep(lease)
+
+    def settle(self) -> None:
+        """Put what this turn granted into the turn."""
+        live = [lease for lease in self.fresh if self.by_seq.get(lease.seq) is lease]
+        if live:
+            self.turn.changes[keys.lease_key(self.group)] = encode_record(live)
+            self.groups[self.group] = len(live)
+        self.group += 1
+        self.fresh = []
 
     def keep(self, lease: Lease) -> None:
         """Take a lease into memory."""
@@ -90,14 +127,28 @@ class Leases:
         return present
 
     def end(self, lease: Lease) -> None:
-        """End a lease: its record goes, in memory and in the turn."""
-        self.turn.changes[b"L" + lease.seq.to_bytes(8)] = None
+        """End the lease of a job that no longer lies where it lay."""
         del self.by_seq[lease.seq]
         present = self.by_jid.pop(lease.jid)
         if present is not lease:
             assert isinstance(present, list)
             rest = [other for other in present if other is not lease]
             self.by_jid[lease.jid] = rest if len(rest) > 1 else rest[0]
+        group = lease.group
+        if group != self.group:
+            left = self.groups[group] - 1
+            if left:
+                self.groups[group] = left
+            else:
+                del self.groups[group]
+                self.turn.changes[keys.lease_key(group)] = None
+
+    def take_back(self, lease: Lease) -> None:
+        """End the lease of a job that stays where it lies, or is put there again: now the record must say so."""
+        self.end(lease)
+        if lease.group in self.groups:
+            rest = [other for other in self.by_seq.values() if other.group == lease.group]
+            self.turn.changes[keys.lease_key(lease.group)] = encode_record(rest)
 
     def take_expired(self, now: int) -> list[Lease]:
         """Some leases that have run out, from one slice of a look through all of them.

@@ -39,7 +39,7 @@ def join_queue(state: State, change: Change, job: Job, seq: int, extras: Extras)
     kept = Extras(seq=seq, recoveries=extras.recoveries, former=extras.former)
     payload = encode_job(job)
     change.put(key, join_value(kept, payload))
-    locate(state, change, job.jid, seq, key)
+    change.then(state.index.move, job.jid, seq, key)
     change.then(window.append, make_entry(key, seq, kept, payload), state.queues.bound)
     change.then(_one_more, state, queue)
     return queue
@@ -52,18 +52,10 @@ def _one_more(state: State, queue: Queue) -> None:
         state.arrivals.append(queue.name)
 
 
-def join_set(
-    state: State, change: Change, timed: TimedSet, due: int, job: Job, seq: int, extras: Extras
-) -> None:
+def join_set(state: State, change: Change, timed: TimedSet, due: int, job: Job, seq: int, extras: Extras) -> None:
     """Put a job into a timed set."""
     key = timed.add(change, due, state.take_order(), seq, extras, encode_job(job))
-    locate(state, change, job.jid, seq, key)
-
-
-def locate(state: State, change: Change, jid: str, seq: int, key: bytes) -> None:
-    """Note in the jid index where the job lies now."""
-    if state.has_index:
-        change.put(keys.where_key(jid, seq), key)
+    change.then(state.index.move, job.jid, seq, key)
 
 
 def leave(state: State, change: Change, jid: str, seq: int, ending: Ending) -> None:  # noqa: ARG001
@@ -71,8 +63,7 @@ def leave(state: State, change: Change, jid: str, seq: int, ending: Ending) -> N
 
     The caller has removed the job's own key. `ending` is what a batch, a lock or a history will ask for.
     """
-    if state.has_index:
-        change.delete(keys.where_key(jid, seq))
+    change.then(state.index.remove, jid, seq)
 
 
 def read_leased(change: Change, lease: Lease) -> tuple[Extras, bytes]:
@@ -94,12 +85,12 @@ def put_back(state: State, change: Change, lease: Lease, extras: Extras, payload
     key = lease.key if generation == queue.generation else window.prefix + lease.key[-8:]
     if key != lease.key:
         change.delete(lease.key)
-        locate(state, change, lease.jid, lease.seq, key)
+        change.then(state.index.move, lease.jid, lease.seq, key)
     order = keys.ready_order(key)
     seq = lease.seq if lease.seq != order else 0
     kept = Extras(seq=seq, recoveries=extras.recoveries, former=extras.former)
     change.put(key, join_value(kept, payload))
-    change.then(state.leases.end, lease)
+    change.then(state.leases.take_back, lease)
     change.then(window.put_back, make_entry(key, lease.seq, kept, payload), state.queues.bound)
     change.then(_one_more, state, queue)
 

@@ -14,7 +14,6 @@ from msgspec import Struct, json
 
 from lineshaft.engine import keys
 from lineshaft.engine.glob import Glob
-from lineshaft.engine.index import find
 from lineshaft.engine.moves import Ending, join_queue, join_set, leave
 from lineshaft.engine.records import ChoreRecord, Extras, split_value
 from lineshaft.engine.state import State
@@ -118,7 +117,7 @@ def mutate_slice(state: State, number: int, record: ChoreRecord) -> None:
 
 
 def _by_index(state: State, order: Order) -> bool:
-    return order.jids is not None and state.has_index
+    return order.jids is not None and state.index.enabled
 
 
 def _bounds(order: Order) -> tuple[bytes, bytes]:
@@ -150,7 +149,7 @@ def _rows_by_jid(state: State, order: Order, record: ChoreRecord) -> tuple[list[
 def _located(state: State, order: Order, jids: list[str]) -> Iterator[Row]:
     start, end = _bounds(order)
     for jid in dict.fromkeys(jids):
-        for _, key in find(state, jid):
+        for _, key in state.index.find(jid):
             value = state.turn.get(key) if start <= key < end else None
             if value is not None:
                 yield _row(key, value)

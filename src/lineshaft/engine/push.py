@@ -5,8 +5,6 @@ first and the last nothing can raise. A PUSHB whose checks need the disk makes t
 the first, so that whatever happens it is one transition.
 """
 
-from lineshaft.engine import keys
-from lineshaft.engine.index import is_live
 from lineshaft.engine.naming import open_queue
 from lineshaft.engine.ready import LARGE_PAYLOAD_BYTES, Entry
 from lineshaft.engine.records import Extras
@@ -28,7 +26,7 @@ __all__ = ["push", "push_bulk"]
 
 def push(state: State, job: Job) -> None:
     """Accept a job. Durable with the turn's commit. Raises Refusal, StoreError."""
-    if state.settings.refuse_duplicate_jids and is_live(state, job.jid):
+    if state.settings.refuse_duplicate_jids and state.index.has(job.jid):
         raise Refusal(f"a job with jid {job.jid} exists already")
     accept(state, job)
 
@@ -72,23 +70,20 @@ def accept(state: State, job: Job) -> None:
         _schedule(state, job, payload, priority, at)
         return
     # From here on nothing can fail.
-    changes = state.turn.changes
     order = state.order + 1
     if order > state.orders_reserved:
         order = state.take_order()
     else:
         state.order = order
-    number = order.to_bytes(8)
     windows = queue.windows
     if len(windows) == 1 and windows[0].priority == priority:
         window = windows[0]
     else:
         window = queue.window(priority)
-    key = window.prefix + number
-    changes[key] = payload
-    if state.has_index:
-        encoded = job.jid.encode()
-        changes[keys.WHERE[len(encoded)] + encoded + number] = key
+    key = window.prefix + order.to_bytes(8)
+    state.turn.changes[key] = payload
+    if state.index.enabled:
+        state.index.add(job.jid, key)
     if not window.more:
         if len(window.entries) < state.queues.bound:
             kept = payload if len(payload) <= LARGE_PAYLOAD_BYTES else None
@@ -108,8 +103,7 @@ def _schedule(state: State, job: Job, payload: bytes, priority: int, at: int) ->
     with state.change() as change:
         order = state.take_order()
         key = state.scheduled.add(change, at, order, order, Extras(priority=priority), payload)
-        if state.has_index:
-            change.put(keys.where_key(job.jid, order), key)
+        change.then(state.index.move, job.jid, order, key)
 
 
 def _without_duplicates(state: State, jobs: list[Job], errors: dict[str, str]) -> list[Job]:
@@ -117,7 +111,7 @@ def _without_duplicates(state: State, jobs: list[Job], errors: dict[str, str]) -
     seen: set[str] = set()
     kept = []
     for job in jobs:
-        if job.jid in seen or is_live(state, job.jid):
+        if job.jid in seen or state.index.has(job.jid):
             errors[job.jid] = f"a job with jid {job.jid} exists already"
         else:
             seen.add(job.jid)

@@ -30,7 +30,7 @@ __all__ = [
     "decode_chore",
     "decode_day",
     "decode_head",
-    "decode_lease",
+    "decode_leases",
     "decode_queue",
     "decode_set",
     "decode_totals",
@@ -84,7 +84,7 @@ decode_head: Final = json.Decoder(Head).decode
 
 
 class Lease(Struct, array_like=True, gc=False):
-    """Who holds a job; in memory and on disk the same."""
+    """Who holds a job; in memory and on disk the same. All that one turn granted are one record."""
 
     seq: int
     key: bytes  #: where the job lies
@@ -93,6 +93,7 @@ class Lease(Struct, array_like=True, gc=False):
     since: int
     until: int
     queue: str
+    group: int  #: the record that it stands in
 
 
 class QueueRecord(Struct, array_like=True, gc=False):
@@ -148,7 +149,7 @@ class ChoreRecord(Struct, array_like=True):
 encode_record: Final = msgpack.Encoder().encode
 """Any record of this module, but a job, to bytes."""
 
-decode_lease: Final = msgpack.Decoder(Lease).decode
+decode_leases: Final = msgpack.Decoder(list[Lease]).decode
 decode_queue: Final = msgpack.Decoder(QueueRecord).decode
 decode_set: Final = msgpack.Decoder(SetRecord).decode
 decode_totals: Final = msgpack.Decoder(TotalsRecord).decode

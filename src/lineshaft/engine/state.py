@@ -11,6 +11,7 @@ from typing import Final
 from lineshaft.clock import format_instant
 from lineshaft.engine import keys
 from lineshaft.engine.chores import Chores
+from lineshaft.engine.index import Index
 from lineshaft.engine.leases import Leases
 from lineshaft.engine.ready import Queue, Queues
 from lineshaft.engine.records import (
@@ -41,13 +42,13 @@ class State:
 
     def __init__(self, store: Store, settings: Settings, chance: Callable[[], float], now: int) -> None:
         self.settings = settings
-        #: Whether the jid index is kept; decided at the start, whatever a reload says.
-        self.has_index = settings.jid_index
         #: A number in [0, 1), for the jitter of retries.
         self.chance = chance
         self.turn = Turn(store)
         self.leases = Leases(self.turn)
         self.queues = Queues(self.turn, self.leases.holds)
+        #: Whether it is kept is decided at the start, whatever a reload says.
+        self.index = Index(self.turn, enabled=settings.jid_index)
         self.sets = {name: TimedSet(self.turn, name) for name in SetName}
         self.scheduled = self.sets[SetName.SCHEDULED]
         self.retries = self.sets[SetName.RETRIES]
@@ -80,6 +81,7 @@ class State:
         self.totals = decode_totals(totals) if totals else TotalsRecord()
         self.leases.load()
         self.queues.load()
+        self.index.load(self.queues, self.order)
         for timed in self.sets.values():
             timed.load()
         self.workers.load(self.now)
@@ -140,6 +142,8 @@ class State:
 
     def settle(self) -> None:
         """Put the records of all that moved into the turn; the last thing before its commit."""
+        if self.leases.fresh:
+            self.leases.settle()
         if self.queues.dirty:
             self.queues.settle(self.order + 1)
         if self.scheduled.dirty or self.retries.dirty or self.dead.dirty:

@@ -59,13 +59,18 @@ class Workers:
     def load(self, now: int) -> None:
         """Read which workers have ever sent a BEAT; those not present have a fresh time. Raises StoreError."""
         self.absent.clear()
+        # What present workers have said may have been lost with a failed commit, and is written again.
+        unwritten = {wid for wid, worker in self.present.items() if worker.has_beaten}
         start, end = keys.prefix_range(b"K")
         while rows := self.turn.scan(start, end, limit=1000):
             for key, _ in rows:
                 wid = key[1:].decode()
+                unwritten.discard(wid)
                 if wid not in self.present:
                     self.absent[wid] = now
             start = keys.after(rows[-1][0])
+        for wid in unwritten:
+            self.turn.changes[keys.worker_key(wid)] = encode_record(WorkerRecord(now))
         self.next_check = now
 
     def connect(self, wid: str, hostname: str, pid: int, labels: tuple[str, ...], now: int) -> Worker:

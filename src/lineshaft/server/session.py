@@ -102,7 +102,7 @@ class Session:
         self.lines = LineBuffer(server.settings.line_limit_bytes)
         self.verbs = server.handshake_verbs
         self.backlog: list[bytes] = []
-        #: How much came in since it was blocked; what it has in its backlog is no more than that, and what was there.
+        #: How many bytes that is, an unfinished line that followed among them.
         self.waiting_bytes = 0
         self.reading = True
         #: The last FETCH's argument and the names in it: nearly every FETCH of a session is the same.
@@ -148,7 +148,8 @@ class Session:
             self.receive(last + b"\n")
         if self.parked is not None:
             # Nobody is there any more to take a job.
-            self.transport.close()
+            self.server.waiters.remove(self)
+            self.close()
         elif self.blocked or self.backlog:
             self.ended = True
         else:
@@ -174,6 +175,8 @@ class Session:
                 self.out.append(reply)
             if self.blocked:
                 self.backlog = [] if self.closing else list(ahead)
+                # A line counts for more than its letters: empty ones take room too.
+                self.waiting_bytes = sum(map(len, self.backlog)) + len(self.backlog)
                 return
 
     def _failed(self, failure: Exception, verb: bytes) -> bytes | None:

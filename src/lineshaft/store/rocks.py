@@ -279,6 +279,10 @@ def _shape_tables(options: Options) -> None:
     options.set_compression_type(DBCompressionType.lz4())
     options.set_level_compaction_dynamic_level_bytes(True)
     options.set_compaction_readahead_size(2 * _MIB)
+    # Small memtables make many small level-0 files. At the usual 20 a burst of pushes would be held up for most of a
+    # second; at 64 a scan opens more files for a while, and nobody waits.
+    options.set_level_zero_slowdown_writes_trigger(64)
+    options.set_level_zero_stop_writes_trigger(96)
     # Tables go to disk as they are written, not in one burst that an fsync of the log would queue behind.
     # The log itself is not paced so: that would be paid inside commit, and the group's fsync does it anyway.
     options.set_bytes_per_sync(_MIB)
