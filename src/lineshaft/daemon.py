@@ -85,8 +85,9 @@ class Daemon:
             self.server = shell.server = Server(store, engine, server_settings(config), system_clock, shell)
             self._watch_space(loop)
             self.server.need_turn()
-            listener = await listen(self.server, binding.host or None, binding.port, tls_context(config))
+            # HTTP first: whoever sees the job port open may count on both.
             web = await self._serve_web()
+            listener = await listen(self.server, binding.host or None, binding.port, tls_context(config))
             self._hear_signals(loop)
             _calm_garbage_collector()
             on_started()
@@ -138,7 +139,7 @@ class Daemon:
         binding = self.config.web.binding
         if binding is None:
             return None
-        app = build_app(self._info, lambda: self.config.web_password)
+        app = build_app(self._info, self.server.engine.signal, lambda: self.config.web_password)
         host = binding.host or "::"
         settings = uvicorn.Config(app, host, binding.port, log_config=None, access_log=False, lifespan="off", ws="none")
         web = _Web(settings)

@@ -69,18 +69,6 @@ def test_pause_and_resume(client: Client, target: Target, wire: WireClient) -> N
     assert fetched["jid"] == "paused-0001"
 
 
-def test_resume_wakes_a_waiting_fetch(client: Client, target: Target, wire: WireClient) -> None:
-    client.need("pause")
-    wire.push("waiting-001", queue="slow")
-    client.run(target.environment(), "pause", {"queues": ["*"]})
-    assert wire.fetch("slow") is None
-    wire.send(b"FETCH slow")
-    client.run(target.environment(), "resume", {"queues": ["slow"]})
-    # Either the waiting FETCH got it, or its two seconds were over before the program had even started.
-    first = wire.reply()
-    assert first is not None or wire.fetch("slow") is not None
-
-
 def test_remove(client: Client, target: Target, wire: WireClient) -> None:
     client.need("pause")
     wire.push("removed-001", queue="old")

