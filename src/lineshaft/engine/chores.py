@@ -42,6 +42,11 @@ class Chores:
         change.put(keys.chore_key(number), encode_record(record))
         change.then(self.active.__setitem__, number, record)
 
+    def take_back(self, number: int) -> None:
+        """A chore that was begun in this turn shall never have been: its first slice failed."""
+        del self.active[number]
+        del self.turn.changes[keys.chore_key(number)]
+
     def next(self) -> tuple[int, ChoreRecord] | None:
         """The chore whose turn it is; each slice goes to another."""
         if not self.active:

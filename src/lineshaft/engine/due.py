@@ -53,8 +53,13 @@ def discard(state: State, timed: TimedSet, waiting: TimedJob, ending: Ending) ->
 
 def expire_leases(state: State) -> None:
     """Fail the jobs whose reservation ran out. Raises StoreError."""
-    for lease in state.leases.take_expired(state.now):
+    leases = state.leases
+    found = leases.take_expired(state.now)
+    # Until the last of them is through there is one that has run out.
+    bound, leases.next_expiry = leases.next_expiry, min(leases.next_expiry, state.now)
+    for lease in found:
         expire(state, lease)
+    leases.next_expiry = bound
 
 
 def recover_vanished(state: State) -> None:

@@ -19,7 +19,7 @@ from lineshaft.engine.due import expire_leases, promote, prune_dead, recover_van
 from lineshaft.engine.fetch import fetch
 from lineshaft.engine.leases import NEVER
 from lineshaft.engine.mutate import MUTATE, begin_mutate, mutate_slice
-from lineshaft.engine.push import push, push_bulk
+from lineshaft.engine.push import accept, push, push_bulk
 from lineshaft.engine.records import ChoreRecord
 from lineshaft.engine.retry import Report
 from lineshaft.engine.settings import Settings
@@ -58,7 +58,7 @@ class Engine:
     def _bind(self, state: State) -> None:
         """Work on this state. The verbs of the hot path are bound to it directly, without a method in between."""
         self.state = state
-        self.push = partial(push, state)
+        self.push = partial(push if state.settings.refuse_duplicate_jids else accept, state)
         self.push_bulk = partial(push_bulk, state)
         self.fetch = partial(fetch, state)
         self.ack = partial(finish.ack, state)
@@ -72,6 +72,7 @@ class Engine:
     def apply(self, settings: Settings) -> None:
         """Take other settings into effect; whether there is a jid index stays as it was at the start."""
         self.state.apply(settings)
+        self._bind(self.state)
 
     def commit(self) -> bool:
         """End the turn with one commit; False when there was nothing to write. Raises StoreBusy, StoreError."""

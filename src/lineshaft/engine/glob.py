@@ -15,6 +15,11 @@ __all__ = ["Glob"]
 #: Nobody writes a longer one by hand, and each piece costs a pass over every job.
 MAX_PATTERN: Final = 1000
 
+#: A star, a question mark, a set (which the pattern's end closes too), or a letter that stands for itself.
+_TOKEN: Final = re.compile(r"[*?]|\[(\^?)((?:\\.|[^\]\\])*+\\?)(?:\]|\Z)|(?:\\(?=.))?(.)", re.DOTALL)
+#: What a set is made of: a letter behind a backslash, a range, a letter.
+_INSIDE: Final = re.compile(r"\\(.)|([^\\])-(.)|(.)", re.DOTALL)
+
 
 class Glob:
     """A compiled pattern; `matches` tells whether it covers a whole text."""
@@ -22,12 +27,11 @@ class Glob:
     def __init__(self, pattern: str) -> None:
         if len(pattern) > MAX_PATTERN:
             raise Refusal(f"invalid format: a regexp may have at most {MAX_PATTERN} characters")
-        first, *rest = _pieces(pattern)
+        (first, _), *rest = _pieces(pattern)
         self._first = re.compile(first, re.DOTALL)
-        self._starred = bool(rest)
-        self._middle = [re.compile(piece, re.DOTALL) for piece in rest[:-1] if piece]
-        self._last = re.compile(f"(?:{rest[-1]})\\Z", re.DOTALL) if rest else None
-        self._last_length = len(_plain_length(rest[-1])) if rest else 0
+        self._middle = [re.compile(piece, re.DOTALL) for piece, length in rest[:-1] if length]
+        self._last = re.compile(rest[-1][0], re.DOTALL) if rest else None
+        self._last_length = rest[-1][1] if rest else 0
 
     def matches(self, text: str) -> bool:
         """Whether the pattern covers all of `text`."""
@@ -46,36 +50,33 @@ class Glob:
         return tail >= position and self._last.match(text, tail) is not None
 
 
-def _pieces(pattern: str) -> list[str]:
-    """The pieces between the stars, each as a regular expression of fixed length."""
-    pieces, piece, at = [], "", 0
-    while at < len(pattern):
-        letter = pattern[at]
-        at += 1
-        if letter == "*":
-            pieces.append(piece)
-            piece = ""
-        elif letter == "?":
+def _pieces(pattern: str) -> list[tuple[str, int]]:
+    """The pieces between the stars, each as a regular expression and the number of letters that it covers."""
+    pieces, piece, length = [], "", 0
+    for token in _TOKEN.finditer(pattern):
+        negated, inside, letter = token.groups()
+        if token[0] == "*":
+            pieces.append((piece, length))
+            piece, length = "", 0
+            continue
+        if token[0] == "?":
             piece += "."
-        elif letter == "[" and (end := pattern.find("]", at + 1)) > 0:
-            piece += _letters(pattern[at:end])
-            at = end + 1
-        elif letter == "\\" and at < len(pattern):
-            piece += re.escape(pattern[at])
-            at += 1
+        elif inside is not None:
+            piece += _letters(inside, negated)
         else:
             piece += re.escape(letter)
-    return [*pieces, piece]
+        length += 1
+    return [*pieces, (piece, length)]
 
 
-def _letters(inside: str) -> str:
-    """A set of letters: `[^...]` and ranges as they stand, everything else literally."""
-    negated = inside.startswith("^")
-    letters = inside[1:] if negated else inside
-    escaped = re.sub(r"([\[\]\\^&~|])", r"\\\1", letters)
-    return f"[{'^' if negated else ''}{escaped}]" if escaped else "(?!)"
-
-
-def _plain_length(piece: str) -> str:
-    """A stand-in with as many letters as the piece matches."""
-    return re.sub(r"\[\^?(?:\\.|[^\]\\])*\]|\\.|.", "x", piece, flags=re.DOTALL)
+def _letters(inside: str, negated: str) -> str:
+    """A set of letters as a regular expression; a range may stand the wrong way round."""
+    letters = ""
+    for escaped, low, high, letter in _INSIDE.findall(inside):
+        if low:
+            letters += "-".join(re.escape(end) for end in sorted((low, high)))
+        else:
+            letters += re.escape(escaped or letter)
+    if letters:
+        return f"[{negated}{letters}]"
+    return "." if negated else "(?!)"

@@ -81,7 +81,11 @@ def begin_mutate(
     record = ChoreRecord(MUTATE, json.encode(order), b"" if _by_index(state, order) else start, state.order)
     with state.change() as change:
         state.chores.begin(change, number, record)
-    mutate_slice(state, number, record)
+    try:
+        mutate_slice(state, number, record)
+    except BaseException:
+        state.chores.take_back(number)
+        raise
     if number in state.chores.active:
         return number
     state.chores.finished.remove(number)

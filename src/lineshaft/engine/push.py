@@ -21,7 +21,7 @@ from lineshaft.job import (
     take_priority,
 )
 
-__all__ = ["push", "push_bulk"]
+__all__ = ["accept", "push", "push_bulk"]
 
 
 def push(state: State, job: Job) -> None:

@@ -138,6 +138,7 @@ class Queue:
         "dirty",
         "failed",
         "generation",
+        "key",
         "max_jobs",
         "name",
         "paused",
@@ -151,6 +152,7 @@ class Queue:
 
     def __init__(self, name: str, generation: int, created_at: int) -> None:
         self.name = name
+        self.key = keys.queue_key(name)
         #: A REMOVE raises it: what lies under an older generation is only waiting to be swept.
         self.generation = generation
         self.created_at = created_at
@@ -180,17 +182,19 @@ class Queue:
         self.windows.sort(key=lambda window: -window.priority)
         return window
 
-    def record(self, next_order: int) -> QueueRecord:
-        """What is written of the queue in every commit that moved one of its jobs."""
-        return QueueRecord(
-            self.generation,
-            self.created_at,
-            self.paused,
-            self.size,
-            self.pushed,
-            self.processed,
-            self.failed,
-            [(window.priority, window.cursor(next_order)) for window in self.windows],
+    def record(self, next_order: int) -> bytes:
+        """What is written of the queue in every commit that moved one of its jobs: a QueueRecord."""
+        return encode_record(
+            (
+                self.generation,
+                self.created_at,
+                self.paused,
+                self.size,
+                self.pushed,
+                self.processed,
+                self.failed,
+                [(window.priority, window.cursor(next_order)) for window in self.windows],
+            )
         )
 
 
@@ -255,9 +259,10 @@ class Queues:
 
     def settle(self, next_order: int) -> None:
         """Put the records of the queues that moved into the turn."""
+        changes = self.turn.changes
         for queue in self.dirty:
             queue.dirty = False
-            self.turn.changes[keys.queue_key(queue.name)] = encode_record(queue.record(next_order))
+            changes[queue.key] = queue.record(next_order)
         self.dirty.clear()
 
     def lose(self, queue: Queue, priority: int, order: int) -> None:

@@ -23,7 +23,6 @@ from lineshaft.protocol.commands import (
 )
 from lineshaft.protocol.handshake import parse_hello, verify
 from lineshaft.protocol.resp import OK, bulk
-from lineshaft.server.session import TURN_BYTES
 
 if TYPE_CHECKING:
     from lineshaft.server.session import Session
@@ -34,6 +33,9 @@ Verb = Callable[["Session", bytes], bytes | None]
 """Session and argument to the reply; None when it comes later, or not at all."""
 
 EMPTY_MAP: Final = bulk(b"{}")
+
+#: A job up to this size is not counted towards its session's share of a turn: as many as one read can ask for fit.
+SMALL_BYTES: Final = 1024
 
 
 def hello(session: "Session", argument: bytes) -> bytes | None:
@@ -92,9 +94,8 @@ def fetch(session: "Session", argument: bytes) -> bytes | None:
         server.park(session, session.fetch_names)
         return None
     size = len(payload)
-    session.unsent += size
-    if session.unsent > TURN_BYTES:
-        session.choke()
+    if size > SMALL_BYTES:
+        session.count_unsent(size)
     return b"$%d\r\n%b\r\n" % (size, payload)
 
 
@@ -129,8 +130,10 @@ def beat(session: "Session", argument: bytes) -> bytes | None:
 
 
 def info(session: "Session", argument: bytes) -> bytes | None:
-    """INFO"""
-    return bulk(msgspec.json.encode(session.server.info()))
+    """INFO: the one short command with a long reply, so it counts towards a turn's share as a FETCH does."""
+    reply = bulk(msgspec.json.encode(session.server.info()))
+    session.count_unsent(len(reply))
+    return reply
 
 
 def flush(session: "Session", argument: bytes) -> bytes | None:

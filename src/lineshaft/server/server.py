@@ -164,7 +164,7 @@ class Server:
     # Turns
 
     def begin_turn(self) -> None:
-        """Time passes; the first thing before any command."""
+        """Time passes; the first thing in every turn. All commands of a turn happen at the same instant."""
         now = self.clock()
         if now != self.engine.state.now:
             try:
@@ -195,8 +195,10 @@ class Server:
             self.commands += len(replies)
             if always and (session.held or (session.durable and self.group.owes())):
                 self.group.hold(Chunk(session, replies))
-            else:
+            elif session.unsent or session.closing or session.closed:
                 self._send(session, replies)
+            else:
+                session.write(replies[0] if len(replies) == 1 else b"".join(replies))
             session.durable = False
         if always and self.group.collecting:
             self.group.maybe_sync()
@@ -228,7 +230,7 @@ class Server:
             self._reclaim(session, replies)
             return
         if replies:
-            session.transport.write(replies[0] if len(replies) == 1 else b"".join(replies))
+            session.write(replies[0] if len(replies) == 1 else b"".join(replies))
         if session.unsent:
             session.sent()
         if session.closing and not session.held:
@@ -242,7 +244,7 @@ class Server:
                 self.need_turn()
 
     def _hand_out(self) -> None:
-        """Give back what never reached its worker, and see who waits for what there is; after a failure, for anything."""
+        """Give back what never reached its worker, and see who waits for what there is."""
         if self.stalled or self.failed is not None:
             return
         try:

@@ -89,11 +89,13 @@ class Session:
         "verbs",
         "waiting_bytes",
         "worker",
+        "write",
     )
 
     def __init__(self, server: "Server", transport: Transport, number: int) -> None:
         self.server = server
         self.transport = transport
+        self.write = transport.write
         # Who it is. Without a wid the connection itself is the holder of what it fetches; no wid starts like this.
         self.holder = f"\0{number}"
         self.worker: Worker | None = None
@@ -136,7 +138,8 @@ class Session:
             if self.waiting_bytes > BACKLOG_BYTES:
                 self._read(False)
         else:
-            self.server.begin_turn()
+            if not self.server.turn_scheduled:
+                self.server.begin_turn()
             self._run(lines)
         if self.lines.overflowed and not self.backlog:
             self._overflow()
@@ -170,9 +173,10 @@ class Session:
             except Exception as failure:  # the boundary of a session
                 reply = self._failed(failure, verb)
             if reply is not None:
-                if not self.out:
+                out = self.out
+                if not out:
                     self.server.talk(self)
-                self.out.append(reply)
+                out.append(reply)
             if self.blocked:
                 self.backlog = [] if self.closing else list(ahead)
                 # A line counts for more than its letters: empty ones take room too.
@@ -204,9 +208,11 @@ class Session:
         self.reply(data)
         self.server.resume(self)
 
-    def choke(self) -> None:
-        """It was sent its share of this turn: the rest of its commands wait for the next."""
-        self.choked = self.blocked = True
+    def count_unsent(self, size: int) -> None:
+        """Count what it is sent in this turn; when that is its share, the rest of its commands wait for the next."""
+        self.unsent += size
+        if self.unsent > TURN_BYTES:
+            self.choked = self.blocked = True
 
     def sent(self) -> None:
         """The turn's replies are on their way."""

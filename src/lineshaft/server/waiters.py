@@ -78,5 +78,5 @@ class Waiters:
         return 1 << 62
 
     def all(self) -> list[Parker]:
-        """Everyone who waits."""
-        return [session for until, session in self.by_time if session.parked is not None]
+        """Everyone who waits, once."""
+        return list(dict.fromkeys(session for _, session in self.by_time if session.parked is not None))
