@@ -6,9 +6,9 @@ from enum import Enum
 from typing import Any
 
 import pytest
-from invariants import check_memory, check_store, rows_of
 from msgspec import Raw, Struct
 
+from invariants import check_memory, check_store, rows_of
 from lineshaft.engine import keys
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.ready import Window
@@ -97,16 +97,14 @@ def snapshot(value: Any, seen: set[int]) -> Any:
     """A deep copy of plain values, good for comparing; windows are left out, since reading moves them."""
     if isinstance(value, (str, bytes, int, float, bool, type(None), Enum, Raw)):
         return value
-    if isinstance(value, (Window, FaultyStore)) or callable(value):
-        return None
     if isinstance(value, (list, tuple, deque)):
         return [snapshot(each, seen) for each in value]
-    if isinstance(value, (set, frozenset)):
-        return sorted(map(repr, value))
     if isinstance(value, dict):
         return {key: snapshot(each, seen) for key, each in value.items() if key != keys.SEQUENCE_KEY}
-    if id(value) in seen:
-        return "seen"
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(repr, value))
+    if isinstance(value, (Window, FaultyStore)) or callable(value) or id(value) in seen:
+        return None
     seen.add(id(value))
     if isinstance(value, Struct):
         names: Any = value.__struct_fields__

@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from harness import Harness, Peer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from invariants import check_memory, check_store, rows_of
 
+from harness import Harness, Peer
+from invariants import check_memory, check_store, rows_of
 from lineshaft.server.session import BACKLOG_BYTES, TURN_BYTES
 from lineshaft.server.settings import ServerSettings
 
@@ -353,7 +353,9 @@ def test_a_failure_is_trimmed() -> None:
     assert kept["backtrace"] == [line[:1000] for line in lines[:50]]
 
 
-@pytest.mark.parametrize("regexp", ["[z-a]", "[", "[]", "[^]", "[a--b]", "[[a]", "\\", "(?!", "*" * 900, "[\\]]", "?" * 900])
+@pytest.mark.parametrize(
+    "regexp", ["[z-a]", "[", "[]", "[^]", "[a--b]", "[[a]", "\\", "(?!", "*" * 900, "[\\]]", "?" * 900]
+)
 def test_globs_that_are_odd(regexp: str) -> None:
     world = World()
     assert world.peer.ask("PUSH " + job("later-001", at="2096-01-01T00:00:00Z")) == OK
@@ -408,32 +410,31 @@ def test_thousands_of_commands_behind_a_parked_fetch() -> None:
     assert world.peer.reading
 
 
-class Deaf:
-    """A transport whose peer reads nothing: like asyncio's, it says so beyond a high-water mark."""
+class Deaf(Peer):
+    """A client that reads nothing; its transport says so beyond a high-water mark, as asyncio's do."""
 
     HIGH_WATER = 256 << 10
 
-    def __init__(self, peer: Peer) -> None:
-        self.peer = peer
-        self.buffer = b""
+    def __init__(self, harness: Harness) -> None:
+        super().__init__(harness)
         self.paused = False
-        assert peer.session is not None
-        peer.write = self.write  # type: ignore[method-assign]
+        self.session = harness.server.accept(self)
+        assert self.ask('HELLO {"v":2}').endswith(OK)
 
     def write(self, data: bytes) -> None:
-        self.buffer += data
-        if len(self.buffer) > self.HIGH_WATER and not self.paused:
+        super().write(data)
+        if len(self.received) > self.HIGH_WATER and not self.paused:
             self.paused = True
-            assert self.peer.session is not None
-            self.peer.session.pause_writing()
+            assert self.session is not None
+            self.session.pause_writing()
 
     def read(self) -> bytes:
-        data, self.buffer = self.buffer, b""
+        data = self.take()
         if self.paused:
             self.paused = False
-            assert self.peer.session is not None
-            self.peer.session.resume_writing()
-            self.peer.harness.settle()
+            assert self.session is not None
+            self.session.resume_writing()
+            self.harness.settle()
         return data
 
 
@@ -443,24 +444,21 @@ def test_one_that_never_reads(command: bytes) -> None:
     big = "x" * 100_000
     for number in range(60):
         assert world.bystander.ask("PUSH " + job(f"big-00{number:02}", queue="big", args=[big])) == OK
-    deaf, sent = Deaf(world.peer), 0
+    deaf, sent = Deaf(world.harness), 0
     most, chunk = Deaf.HIGH_WATER + 2 * TURN_BYTES, 10_000 // len(command)
     for _ in range(300):
-        if world.peer.reading:
-            world.peer.send((command + b"\r\n") * chunk)
+        if deaf.reading:
+            deaf.send((command + b"\r\n") * chunk)
             sent += chunk
-        assert len(deaf.buffer) <= most
-        assert backlog_bytes(world.peer) <= BACKLOG_BYTES + chunk * (len(command) + 2)
-    assert not world.peer.reading, "its bytes wait in its own socket"
+        assert len(deaf.received) <= most
+        assert backlog_bytes(deaf) <= BACKLOG_BYTES + chunk * (len(command) + 2)
+    assert not deaf.reading, "its bytes wait in its own socket"
     if command == b"FETCH big":
         working = world.bystander.ask_json("INFO")["faktory"]["sets"]["working"]
         assert working <= 2 + (most // 100_000), "jobs are not fetched for one that does not take them"
     # When it reads at last, each command has its reply.
-    replies = []
-    for _ in range(100_000):
-        data = deaf.read()
-        if not data:
-            break
+    replies: list[bytes] = []
+    while data := deaf.read():
         replies += cut_replies(data)
     if command == b"FETCH big":
         assert len(replies) == 60, "the next one found nothing, and waits"
@@ -474,19 +472,47 @@ def test_one_that_never_reads_and_goes_leaves_no_job_behind() -> None:
     big = "x" * 100_000
     for number in range(30):
         assert world.bystander.ask("PUSH " + job(f"big-00{number:02}", queue="big", args=[big])) == OK
-    Deaf(world.peer)
-    world.peer.send(b"FETCH big\r\n" * 100)
-    world.peer.leave()
-    sets = world.bystander.ask_json("INFO")["faktory"]
-    assert sets["queues"]["big"] + sets["sets"]["working"] == 30 + 2
+    deaf = Deaf(world.harness)
+    deaf.send(b"FETCH big\r\n" * 100)
+    deaf.leave()
+    figures = world.bystander.ask_json("INFO")["faktory"]
+    assert figures["queues"]["big"] + figures["sets"]["working"] == 30 + 2
     world.check_others()
 
 
 # Anything at all.
 
 NAMES = st.sampled_from(
-    "jid jobtype args queue at retry reserve_for backtrace custom priority created_at errtype errType message wid"
-    " rss_kb current_state cmd target filter jids regexp v pid labels JID failure enqueued_at".split()
+    [
+        "jid",
+        "jobtype",
+        "args",
+        "queue",
+        "at",
+        "retry",
+        "reserve_for",
+        "backtrace",
+        "custom",
+        "priority",
+        "created_at",
+        "errtype",
+        "errType",
+        "message",
+        "wid",
+        "rss_kb",
+        "current_state",
+        "cmd",
+        "target",
+        "filter",
+        "jids",
+        "regexp",
+        "v",
+        "pid",
+        "labels",
+        "JID",
+        "failure",
+        "enqueued_at",
+    ]
 )
 SCALARS = st.one_of(
     st.none(),
@@ -495,8 +521,28 @@ SCALARS = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
     st.text(max_size=12),
     st.sampled_from(
-        ["abcdefgh", "ijklmnop", "default", "q", "*", "kill", "discard", "requeue", "clear", "scheduled", "retries"]
-        + ["dead", "queue:default", "peer-0001", "quiet", "running", "2096-01-01T00:00:00Z", "", "*[a-z]*", "[z-a]"]
+        [
+            "abcdefgh",
+            "ijklmnop",
+            "default",
+            "q",
+            "*",
+            "kill",
+            "discard",
+            "requeue",
+            "clear",
+            "scheduled",
+            "retries",
+            "dead",
+            "queue:default",
+            "peer-0001",
+            "quiet",
+            "running",
+            "2096-01-01T00:00:00Z",
+            "",
+            "*[a-z]*",
+            "[z-a]",
+        ]
     ),
 )
 VALUES = st.recursive(
@@ -513,7 +559,24 @@ JOBS = st.fixed_dictionaries(
         "reserve_for": st.integers(-1, 90_000),
     },
 )
-VERBS = st.sampled_from("PUSH PUSHB FETCH ACK FAIL BEAT INFO FLUSH QUEUE MUTATE BATCH TRACK REQUEUE HELLO".split())
+VERBS = st.sampled_from(
+    [
+        "PUSH",
+        "PUSHB",
+        "FETCH",
+        "ACK",
+        "FAIL",
+        "BEAT",
+        "INFO",
+        "FLUSH",
+        "QUEUE",
+        "MUTATE",
+        "BATCH",
+        "TRACK",
+        "REQUEUE",
+        "HELLO",
+    ]
+)
 MUTATES = st.fixed_dictionaries(
     {
         "cmd": st.sampled_from(["kill", "discard", "requeue", "clear"]),

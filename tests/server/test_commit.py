@@ -1,11 +1,11 @@
-"""Group commit: no reply before what it promises is on disk, nobody held up for what promises nothing, no overtaking."""
+"""Group commit: no reply before what it promises is on disk, none later than it need be, and none out of order."""
 
 import json
 
 import pytest
+
 from harness import Harness, Peer
 from invariants import check_memory, check_store
-
 from lineshaft.server.settings import ServerSettings, SyncMode
 
 OK = b"+OK\r\n"
@@ -123,11 +123,17 @@ def test_all_turns_during_a_sync_share_the_next_one() -> None:
 
 
 def test_commands_that_arrive_together_are_one_commit_and_one_write() -> None:
-    harness = Harness()
-    peer = harness.connect()
     written: list[bytes] = []
-    assert peer.session is not None
-    peer.write = written.append  # type: ignore[method-assign]
+
+    class Recorder(Peer):
+        def write(self, data: bytes) -> None:
+            written.append(data)
+
+    harness = Harness()
+    peer = Recorder(harness)
+    peer.session = harness.server.accept(peer)
+    peer.send(b'HELLO {"v":2}\r\n')
+    written.clear()
     commits, syncs = harness.store.commits, harness.store.syncs
     lines = [f"PUSH {job(f'abcdefg{number}')}\r\n" for number in range(5)] + ["INFO\r\n", "FETCH default\r\n", "X\r\n"]
     peer.send("".join(lines).encode())

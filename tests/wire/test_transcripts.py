@@ -6,10 +6,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+
 from harness import Harness, Peer
 from invariants import check_memory, check_store
-from wire.transcript import Step, Transcript, check_reply, cut_reply, everyone, outgoing
-
 from lineshaft.clock import system_clock
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.settings import QueueLimits, Settings
@@ -17,6 +16,7 @@ from lineshaft.server.listener import AsyncShell, listen
 from lineshaft.server.server import Server
 from lineshaft.server.settings import ServerSettings
 from lineshaft.store.memory import MemoryStore
+from wire.transcript import Step, Transcript, check_reply, cut_reply, everyone, outgoing
 
 GREETING = b'+HI {"v":2}\r\n'
 ALL = everyone()

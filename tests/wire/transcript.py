@@ -143,7 +143,8 @@ def check_reply(step: Step, reply: bytes, where: str) -> None:
     if step.kind == "S:":
         assert reply == step.text.encode() + b"\r\n", f"{where}: {reply[:2000]!r}"
     elif step.kind == "S~":
-        assert re.fullmatch(step.text, head.decode()) and not body, f"{where}: {reply[:2000]!r}"
+        assert re.fullmatch(step.text, head.decode()), f"{where}: {reply[:2000]!r}"
+        assert not body, f"{where}: {reply[:2000]!r}"
     elif step.kind == "S-":
         assert reply == b"$-1\r\n", f"{where}: {reply[:2000]!r}"
     else:

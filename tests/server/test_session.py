@@ -1,0 +1,117 @@
+"""Sessions: a client that stops sending still gets what it is owed; one command blocks the next and nobody else."""
+
+import json
+
+import pytest
+
+from harness import Harness, Peer
+
+OK = b"+OK\r\n"
+
+
+def job(jid: str, **fields: object) -> str:
+    return json.dumps({"jid": jid, "jobtype": "T", "args": [], **fields})
+
+
+def stop_sending(peer: Peer) -> None:
+    assert peer.session is not None
+    peer.session.receive_eof()
+    peer.harness.settle()
+
+
+def test_a_mutate_is_answered_to_one_that_sends_no_more() -> None:
+    harness = Harness()
+    peer = harness.connect()
+    jobs = ",".join(job(f"later-{number:04}", at="2096-01-01T00:00:00Z") for number in range(350))
+    assert peer.ask(f"PUSHB [{jobs}]") == b"$2\r\n{}\r\n"
+    assert peer.session is not None
+    peer.session.receive(b'MUTATE {"cmd":"kill","target":"scheduled"}\r\nNONSENSE\r\nLAST')
+    peer.session.receive_eof()
+    assert peer.received == b""
+    harness.settle()
+    harness.advance(1)
+    assert peer.take() == OK + b"-ERR unknown command NONSENSE\r\n-ERR unknown command LAST\r\n"
+    assert peer.closed
+
+
+def test_what_a_stall_held_up_is_done_for_one_that_sends_no_more() -> None:
+    harness = Harness()
+    peer = harness.connect()
+    harness.store.busy_for(5)
+    assert peer.ask("PUSH " + job("stalled-1")) == b""
+    peer.send(f"PUSH {job('stalled-2')}\r\nPUSH {job('stalled-3')}".encode())
+    stop_sending(peer)
+    assert not peer.closed
+    harness.advance(1)
+    assert (peer.take(), peer.closed) == (OK * 3, True)
+    assert harness.connect().ask_json("INFO")["faktory"]["queues"] == {"default": 3}
+
+
+def test_many_large_jobs_go_out_in_several_turns_to_one_that_sends_no_more() -> None:
+    harness = Harness()
+    peer = harness.connect()
+    for number in range(30):
+        assert peer.ask("PUSH " + job(f"large-00{number:02}", args=["x" * 100_000])) == OK
+    assert peer.session is not None
+    peer.session.receive(b"FETCH default\r\n" * 30)
+    peer.session.receive_eof()
+    harness.settle()
+    assert peer.take().count(b'"jid":"large-') == 30
+    assert peer.closed
+
+
+def test_replies_before_a_waiting_fetch_go_out_to_one_that_sends_no_more() -> None:
+    harness = Harness()
+    harness.hold_syncs = True
+    peer = harness.connect()
+    peer.send(f"PUSH {job('abcdefgh')}\r\nFETCH nothing\r\nPUSH {job('abcdefgi')}\r\n".encode())
+    stop_sending(peer)
+    assert (peer.take(), peer.closed) == (b"", False)
+    harness.hold_syncs = False
+    harness.settle()
+    assert (peer.take(), peer.closed) == (OK, True)
+    assert not harness.server.waiters.by_queue
+
+
+@pytest.mark.parametrize("line", [b"END", b"END\r\n", b"END \r\n", b"INFO\r\nEND\r\n"])
+def test_end_closes(line: bytes) -> None:
+    harness = Harness()
+    peer = harness.worker("worker-1")
+    peer.send(line)
+    if line == b"END":
+        stop_sending(peer)
+    assert peer.closed
+    assert harness.server.sessions == set()
+    assert harness.connect().ask_json("INFO")["faktory"]["tasks"]["Workers"]["size"] == 0
+
+
+def test_a_long_mutate_holds_up_nobody_else() -> None:
+    harness = Harness()
+    peer, other = harness.connect(), harness.connect()
+    jobs = ",".join(job(f"later-{number:04}", at="2096-01-01T00:00:00Z") for number in range(2000))
+    assert peer.ask(f"PUSHB [{jobs}]") == b"$2\r\n{}\r\n"
+    assert peer.session is not None
+    assert other.session is not None
+    peer.session.receive(b'MUTATE {"cmd":"requeue","target":"scheduled"}\r\nSECOND\r\n')
+    harness.callbacks.pop(0)()
+    other.session.receive(b"FIRST\r\n")
+    harness.callbacks.pop(0)()
+    assert (peer.received, other.take()) == (b"", b"-ERR unknown command FIRST\r\n")
+    harness.settle()
+    harness.advance(1)
+    assert peer.take() == OK + b"-ERR unknown command SECOND\r\n"
+    assert other.ask_json("INFO")["faktory"]["queues"] == {"default": 2000}
+
+
+def test_one_that_goes_during_its_mutate_leaves_it_to_be_done() -> None:
+    harness = Harness()
+    peer = harness.connect()
+    jobs = ",".join(job(f"later-{number:04}", at="2096-01-01T00:00:00Z") for number in range(350))
+    assert peer.ask(f"PUSHB [{jobs}]") == b"$2\r\n{}\r\n"
+    assert peer.session is not None
+    peer.session.receive(b'MUTATE {"cmd":"kill","target":"scheduled"}\r\n')
+    harness.callbacks.pop(0)()
+    peer.leave()
+    harness.advance(1)
+    assert harness.connect().ask_json("INFO")["faktory"]["sets"]["dead"] == 350
+    assert not harness.server.chores
