@@ -14,9 +14,11 @@ A kill instead of all that loses nothing: a start after a crash is the same as a
 import asyncio
 import gc
 import logging
+import os
 import random
 import shutil
 import signal
+import socket
 import ssl
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
@@ -24,7 +26,7 @@ from contextlib import contextmanager, suppress
 import uvicorn
 
 from lineshaft.clock import system_clock
-from lineshaft.config import Config, take_over
+from lineshaft.config import Binding, Config, take_over
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.settings import QueueLimits, Settings
 from lineshaft.errors import ConfigError
@@ -76,7 +78,6 @@ class Daemon:
     async def serve(self, on_started: Callable[[], None]) -> int:
         """Start, run until told to stop, stop."""
         config, loop = self.config, asyncio.get_running_loop()
-        binding = config.faktory.binding
         raise_file_limit(config.server.connections)
         shell = AsyncShell(loop, lambda: open_store(config))
         store = open_store(config)
@@ -84,10 +85,10 @@ class Daemon:
             engine = Engine(store, engine_settings(config), random.random, system_clock())
             self.server = shell.server = Server(store, engine, server_settings(config), system_clock, shell)
             self._watch_space(loop)
-            self.server.need_turn()
             # HTTP first: whoever sees the job port open may count on both.
             web = await self._serve_web()
-            listener = await listen(self.server, binding.host or None, binding.port, tls_context(config))
+            listener = await listen(self.server, bind(config.faktory.binding, "-b"), tls_context(config))
+            self.server.need_turn()
             self._hear_signals(loop)
             _calm_garbage_collector()
             on_started()
@@ -139,15 +140,19 @@ class Daemon:
         binding = self.config.web.binding
         if binding is None:
             return None
-        app = build_app(self._info, self.server.engine.signal, lambda: self.config.web_password)
-        host = binding.host or "::"
-        settings = uvicorn.Config(app, host, binding.port, log_config=None, access_log=False, lifespan="off", ws="none")
-        web = _Web(settings)
-        task = asyncio.create_task(web.serve())
+        server = self.server
+        app = build_app(
+            self._info,
+            server.engine.signal,
+            password=lambda: self.config.web_password,
+            is_healthy=lambda: server.failed is None,
+        )
+        # Bound here: uvicorn ends the process when it cannot have an address.
+        listening = bind(binding, "-w")
+        web = _Web(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none"))
+        task = asyncio.create_task(web.serve([listening]))
         while not web.started and not task.done():
             await asyncio.sleep(0.005)
-        if task.done():
-            raise OSError(f"cannot listen for HTTP on {binding}: is the address in use? (-w :0 switches HTTP off)")
         return web, task
 
     def _info(self) -> dict[str, object]:
@@ -167,6 +172,27 @@ class Daemon:
             session.transport.close()
         while server.sessions and loop.time() < end:
             await asyncio.sleep(0.001)
+
+
+def bind(binding: Binding, flag: str) -> socket.socket:
+    """A socket at an address; every interface, of both families where the system can, for an empty host.
+
+    Raises OSError; its message names the flag that gives another address.
+    """
+    try:
+        return _bind(binding)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(f"cannot listen on {binding}: {reason} ({flag} HOST:PORT names another address)") from None
+
+
+def _bind(binding: Binding) -> socket.socket:
+    if not binding.host:
+        if socket.has_dualstack_ipv6():
+            return socket.create_server(("", binding.port), family=socket.AF_INET6, dualstack_ipv6=True)
+        return socket.create_server(("", binding.port))
+    family = socket.AF_INET6 if ":" in binding.host else socket.AF_INET
+    return socket.create_server((binding.host, binding.port), family=family)
 
 
 class _Web(uvicorn.Server):

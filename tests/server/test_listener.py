@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -42,7 +43,7 @@ async def listening(**limits: int) -> AsyncIterator[Listening]:
     shell = AsyncShell(asyncio.get_running_loop(), lambda: store)
     engine = Engine(store, Settings(), lambda: 0.5, system_clock())
     server = shell.server = Server(store, engine, ServerSettings(**limits), system_clock, shell)
-    listener = await listen(server, "127.0.0.1", 0, None)
+    listener = await listen(server, socket.create_server(("127.0.0.1", 0)), None)
     world = Listening(server, listener.sockets[0].getsockname()[1])
     try:
         yield world

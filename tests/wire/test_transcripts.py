@@ -1,6 +1,7 @@
 """Every transcript, replayed three ways: sans-IO whole, sans-IO byte by byte, and over a real socket."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -136,7 +137,7 @@ async def listening(transcript: Transcript) -> AsyncIterator[int]:
     shell = AsyncShell(asyncio.get_running_loop(), lambda: store)
     engine = Engine(store, engine_settings(transcript), lambda: 0.5, system_clock())
     server = shell.server = Server(store, engine, server_settings(transcript), system_clock, shell)
-    listener = await listen(server, "127.0.0.1", 0, None)
+    listener = await listen(server, socket.create_server(("127.0.0.1", 0)), None)
     try:
         yield listener.sockets[0].getsockname()[1]
     finally:

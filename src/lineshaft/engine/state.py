@@ -98,7 +98,7 @@ class State:
         elif value != b"%d" % keys.FORMAT_VERSION:
             raise StoreCorrupt(
                 f"the data has format {value.decode(errors='replace')}, and this version of Lineshaft reads "
-                f"{keys.FORMAT_VERSION}: start the version that wrote it (docs/format.md)"
+                f"{keys.FORMAT_VERSION}: start a version that reads it (docs/format.md)"
             )
 
     def apply(self, settings: Settings) -> None:

@@ -7,7 +7,9 @@ what the server asks of the world: the loop's next turn, a timer, and one thread
 import asyncio
 import logging
 import resource
+import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -77,7 +79,9 @@ class AsyncShell:
     def facts(self) -> dict[str, int]:
         """Seconds since the start, and the most memory that the process has had, in MB."""
         usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return {"uptime": int(time.monotonic() - self.started), "used_memory_mb": usage // 1024}
+        # macOS counts it in bytes, Linux in kilobytes.
+        usage_mb = usage >> 20 if sys.platform == "darwin" else usage >> 10
+        return {"uptime": int(time.monotonic() - self.started), "used_memory_mb": usage_mb}
 
     def close(self) -> None:
         """Wait for the sync that runs, and stop the timer."""
@@ -126,13 +130,12 @@ class Link(asyncio.Protocol):
             session.lost()
 
 
-async def listen(server: Server, host: str | None, port: int, tls: ssl.SSLContext | None) -> asyncio.Server:
-    """Accept connections. Raises OSError when the address cannot be had."""
+async def listen(server: Server, listening: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
+    """Accept the connections that come to a bound socket."""
     loop = asyncio.get_running_loop()
     return await loop.create_server(
         lambda: Link(server),
-        host,
-        port,
+        sock=listening,
         ssl=tls,
         ssl_handshake_timeout=TLS_HANDSHAKE_SECONDS if tls else None,
         backlog=4096,

@@ -1,7 +1,8 @@
 """The web application: `/stats` and `/health` as JSON, and the form that quiets and terminates workers.
 
     GET  /stats    what INFO gives
-    GET  /health   `now` and `server`; wants no password, so that a load balancer need not know it
+    GET  /health   `now` and `server`; 503 while the storage is away. Wants no password, so that a load balancer
+                   need not know it
     POST /busy     signal=quiet|terminate, wid=...|all: the worker hears of it with its next BEAT
 
 Guarded by HTTP basic auth when there is a password; the name in the credentials is not looked at. A form that another
@@ -34,11 +35,13 @@ SIGNALS: Final = {state.word: state for state in (WorkerState.QUIET, WorkerState
 def build_app(
     info: Callable[[], dict[str, Any]],
     signal: Callable[[str, WorkerState], None],
+    *,
     password: Callable[[], str | None],
+    is_healthy: Callable[[], bool],
 ) -> Starlette:
     """The application; `info` gives what INFO gives, `signal` tells a worker what to do, by its wid or `all`.
 
-    `password` gives the one that guards it at this moment.
+    `password` gives the one that guards it at this moment, `is_healthy` whether the server can take a job.
     """
 
     async def stats(_: Request) -> Response:
@@ -46,7 +49,8 @@ def build_app(
 
     async def health(_: Request) -> Response:
         figures = info()
-        return JSONResponse({"now": figures["now"], "server": figures["server"]})
+        status = 200 if is_healthy() else 503
+        return JSONResponse({"now": figures["now"], "server": figures["server"]}, status)
 
     async def busy(request: Request) -> Response:
         if is_cross_site(request):
