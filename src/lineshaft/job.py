@@ -60,15 +60,15 @@ _ABSENT: Final = Raw(b"")
 _PRIORITIES: Final = {b"%d" % priority: priority for priority in range(1, 10)}
 
 
-class Failure(Struct, omit_defaults=True):
+class Failure(Struct, kw_only=True, omit_defaults=True):
     """What the last failures of a job left on it, as its next worker sees it."""
 
     retry_count: int  #: 0 on the first failure
     remaining: int  #: retries left, never below 0
     failed_at: str  #: when it failed first, RFC 3339
     next_at: str | None = None  #: when it runs again; absent on a dead job
-    message: str = "unknown"
-    errtype: str = "unknown"
+    message: str
+    errtype: str
     backtrace: list[str] | None = None
 
 
