@@ -212,9 +212,7 @@ def backlog(jobs: int, size: int, directory: Path, memory_bytes: int) -> None:
         print("         " + ", ".join(f"{name} {value:,}" for name, value in store.figures().items()))
     began = time.perf_counter()
     store.scan(b"R", b"S", limit=1)
-    print(
-        f"scan from the queue's start across the tombstones: {(time.perf_counter() - began) * 1e3:.1f} ms"
-    )
+    print(f"scan from the queue's start across the tombstones: {(time.perf_counter() - began) * 1e3:.1f} ms")
     began = time.perf_counter()
     store.close()
     size_left = sum(entry.stat().st_size for entry in os.scandir(directory))
@@ -223,21 +221,15 @@ def backlog(jobs: int, size: int, directory: Path, memory_bytes: int) -> None:
 
 def main() -> None:
     """Run what the command line asks for, in a temporary directory."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--only", default=",".join(VARIANTS), help="variants, comma-separated; the first is the base"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default=",".join(VARIANTS), help="variants, comma-separated; the first is the base")
     parser.add_argument("--jobs", type=int, default=60_000, help="jobs a run (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (default %(default)s)")
     parser.add_argument("--sizes", default="1,4,64", help="jobs a batch (default %(default)s)")
     parser.add_argument("--backlog", type=int, metavar="N", help="enqueue and drain N jobs instead")
     memory = DEFAULT_MEMORY_BYTES // MIB
     parser.add_argument("--memory", type=int, default=memory, help="MiB for the backlog (default %(default)s)")
-    parser.add_argument(
-        "--dir", type=Path, help="where to put the data (default: the system's temporary directory)"
-    )
+    parser.add_argument("--dir", type=Path, help="where to put the data (default: the system's temporary directory)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.dir) as made:
         root = Path(made)

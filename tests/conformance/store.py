@@ -293,9 +293,7 @@ class StoreMachine(RuleBasedStateMachine):
         """One value."""
         assert self.store.get(key) == self.model.get(key)
 
-    @rule(
-        start=some_key, end=some_key, limit=st.integers(0, 5), limit_bytes=st.integers(1, 12), reverse=st.booleans()
-    )
+    @rule(start=some_key, end=some_key, limit=st.integers(0, 5), limit_bytes=st.integers(1, 12), reverse=st.booleans())
     def scan(self, start: bytes, end: bytes, limit: int, limit_bytes: int, reverse: bool) -> None:
         """One slice."""
         expected: list[tuple[bytes, bytes]] = []

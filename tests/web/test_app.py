@@ -6,10 +6,10 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+
 from processes import ServerProcess
 from wire_client import WireClient
 
