@@ -30,8 +30,11 @@ run: $(SERVER) ## start the server with its data under ./data
 test: $(DEV) ## the everyday suite
 	$(BIN)/pytest -m "not slow" $(ARGS)
 
-nightly: $(DEV) ## the whole suite, with the tests that take minutes
-	$(BIN)/pytest $(ARGS)
+# How long the nightly loops are; the figures of the last run stand in docs/reliability.md.
+nightly: export LINESHAFT_KILLS ?= 1000
+nightly: export LINESHAFT_EXAMPLES ?= 5000
+nightly: $(DEV) ## the suite with its loops grown long: kills, seeds of the model
+	$(BIN)/pytest --timeout 14400 $(ARGS)
 
 check: lint types layers ## lint, types and layers
 

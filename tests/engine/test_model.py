@@ -365,11 +365,9 @@ class EngineMachine(RuleBasedStateMachine):
         if not hasattr(self, "engine"):
             return
         state = self.engine.state
-        start, end = b"A", b"\xfe"
         found: list[tuple[str, str, str, int]] = []
-        for key, value in state.turn.scan(start, end, limit=1 << 30):
-            if key[:1] not in {b"R", b"T"}:
-                continue
+        ready, timed = (state.turn.scan(*keys.prefix_range(kind), limit=1 << 30) for kind in (b"R", b"T"))
+        for key, value in [*ready, *timed]:
             extras, payload = split_value(value)
             job = decode_stored(payload)
             failures = job.failure.retry_count + 1 if job.failure else 0

@@ -110,7 +110,8 @@ def mutate_slice(state: State, number: int, record: ChoreRecord) -> None:
     """One slice of a MUTATE. Raises StoreError."""
     order = _decode_order(record.arguments)
     rows, cursor = _rows_by_jid(state, order, record) if _by_index(state, order) else _rows(state, order, record)
-    wanted = [row for row in rows if row.order <= record.bound and _matches(order, row)]
+    glob = Glob(order.regexp) if order.regexp is not None else None
+    wanted = [row for row in rows if row.order <= record.bound and _matches(order, glob, row)]
     with state.change() as change:
         for row in wanted:
             _apply(state, change, order, row)
@@ -170,14 +171,12 @@ def _row(key: bytes, value: bytes) -> Row:
     return Row(key, order, extras.seq or order, extras, decode_stored(payload), payload)
 
 
-def _matches(order: Order, row: Row) -> bool:
+def _matches(order: Order, glob: Glob | None, row: Row) -> bool:
     if order.jids is not None:
         return row.job.jid in order.jids
     if order.jobtype is not None and row.job.jobtype != order.jobtype:
         return False
-    if order.regexp is not None:
-        return Glob(order.regexp).matches(json.format(row.payload, indent=-1).decode())
-    return True
+    return glob is None or glob.matches(json.format(row.payload, indent=-1).decode())
 
 
 def _apply(state: State, change: Change, order: Order, row: Row) -> None:

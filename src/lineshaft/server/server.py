@@ -10,31 +10,27 @@ timer ──────────────> engine ─┘──> end_turn:
 It is driven from outside: a `Shell` carries bytes to `Session.receive`, runs what `soon` and `wake_at` ask for,
 and syncs the store elsewhere. asyncio is one shell (`listener`), a simulation is another.
 
-When a commit or a sync fails, memory is ahead of the disk: everyone who waits for it is told that the outcome is
-unknown, the store is closed and opened again, and the engine starts from what it finds there. Until that succeeds
-every command is refused, and nothing acknowledged is lost.
+Beside it: `timers` is what happens at an instant, `rescue` what happens when the store fails.
 """
 
 import logging
 import secrets
-from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
-
-import msgspec
+from typing import Any, Final, Protocol
 
 from lineshaft import __version__
 from lineshaft.clock import Clock, format_instant
 from lineshaft.engine.engine import NEVER, Engine
-from lineshaft.engine.records import decode_head
 from lineshaft.errors import PeerError, Refusal, StoreBusy, StoreError
 from lineshaft.lifecycle import WorkerState
 from lineshaft.protocol.handshake import greeting
 from lineshaft.protocol.resp import NULL, OK, bulk, error
 from lineshaft.server.commands import COMMANDS, HANDSHAKE, Verb
-from lineshaft.server.commit import Chunk, GroupCommit, Holder
+from lineshaft.server.commit import Chunk, GroupCommit
+from lineshaft.server.rescue import fetched_jid, store_failed
 from lineshaft.server.session import Session, Transport
 from lineshaft.server.settings import ServerSettings, SyncMode
+from lineshaft.server.timers import Timers
 from lineshaft.server.waiters import Waiters
 from lineshaft.store.port import Store
 
@@ -42,13 +38,10 @@ __all__ = ["Server", "Shell"]
 
 log = logging.getLogger(__name__)
 
-#: A connection that has not said HELLO by then is closed.
-HANDSHAKE_MS = 2000
-#: How long to leave a store alone that asks for a pause, and one that failed to open.
-BUSY_PAUSE_MS = 5
-REOPEN_PAUSE_MS = 1000
-#: The timer never sleeps longer, since the wall clock may be set while it does.
-LONGEST_SLEEP_MS = 10_000
+#: How long to leave a store alone that asks for a pause.
+BUSY_PAUSE_MS: Final = 5
+#: With `sync = "always"`: how long a change that no reply waits for may stay unsynced.
+UNWAITED_MS: Final = 1000
 
 
 class Shell(Protocol):
@@ -89,19 +82,16 @@ class Server:
         # Who is there.
         self.sessions: set[Session] = set()
         self.by_wid: dict[str, set[Session]] = {}
-        self.handshakes: deque[tuple[int, Session]] = deque()
         self.waiters = Waiters()
+        self.timers = Timers(self)
         self.chores: dict[int, Session] = {}
-        self.accepted = 0
+        #: Names the connections without a wid; goes on rising over restarts, since their leases outlive them.
+        self.accepted = clock() << 20
         self.commands = 0
         # This turn.
         self.talking: list[Session] = []
         self.resumed: list[Session] = []
         self.turn_scheduled = False
-        self.wake_at = NEVER
-        self.sync_at = NEVER
-        #: After an error of ours in the timer the engine's own work rests until then.
-        self.rest_until = 0
         # The store, and what is owed to it.
         self.group = GroupCommit(self._begin_sync)
         #: Fetched jobs that never reached their worker, by jid and holder.
@@ -128,8 +118,7 @@ class Server:
             transport.write(greeting(salt=session.salt, iterations=self.settings.password_iterations))
         else:
             transport.write(greeting())
-        self.handshakes.append((self.clock() + HANDSHAKE_MS, session))
-        self.arm()
+        self.timers.expect(session)
         return session
 
     def join(self, session: Session) -> None:
@@ -149,7 +138,7 @@ class Server:
             mates.discard(session)
             if not mates:
                 self.by_wid.pop(session.holder, None)
-            self.arm()
+            self.timers.arm()
 
     def refuse(self, session: Session, verb: bytes) -> Refusal | PeerError:
         """Why a verb is not in the session's table."""
@@ -170,7 +159,7 @@ class Server:
             try:
                 self.engine.advance(now)
             except StoreError as failure:
-                self.store_failed(failure)
+                store_failed(self, failure)
 
     def talk(self, session: Session) -> None:
         """A session has something to send when the turn ends."""
@@ -196,14 +185,14 @@ class Server:
             if always and (session.held or (session.durable and self.group.owes())):
                 self.group.hold(Chunk(session, replies))
             elif session.unsent or session.closing or session.closed:
-                self._send(session, replies)
+                self.send(session, replies)
             else:
                 session.write(replies[0] if len(replies) == 1 else b"".join(replies))
             session.durable = False
         if always and self.group.collecting:
             self.group.maybe_sync()
-        if self.engine.is_due_before(self.wake_at) or self.sync_at < self.wake_at:
-            self.arm()
+        if self.engine.is_due_before(self.timers.wake_at) or self.timers.sync_at < self.timers.wake_at:
+            self.timers.arm()
 
     def _commit(self) -> bool:
         """Commit the turn; False when it could not be, and what follows has been seen to."""
@@ -212,20 +201,23 @@ class Server:
         try:
             if self.engine.commit():
                 self.group.dirty = True
-                if self.sync_at == NEVER and self.settings.sync is SyncMode.INTERVAL:
-                    self.sync_at = self.engine.state.now + self.settings.sync_interval_ms
+                if self.timers.sync_at == NEVER and self.settings.sync is not SyncMode.NEVER:
+                    # With `always` this concerns only what nobody waits for, such as the last ACK of the day.
+                    lag = self.settings.sync_interval_ms if self.settings.sync is SyncMode.INTERVAL else UNWAITED_MS
+                    self.timers.sync_at = self.engine.state.now + lag
         except StoreBusy:
             # The turn stays as it is. Sessions take no more until it is through.
             self.stalled = True
             self.turn_scheduled = True
-            self._wake_in(BUSY_PAUSE_MS)
+            self.timers.wake_in(BUSY_PAUSE_MS)
             return False
         except StoreError as failure:
-            self.store_failed(failure)
+            store_failed(self, failure)
             return False
         return True
 
-    def _send(self, session: Session, replies: list[bytes]) -> None:
+    def send(self, session: Session, replies: list[bytes]) -> None:
+        """Let a session's replies go, as far as it is still there."""
         if session.closed:
             self._reclaim(session, replies)
             return
@@ -239,7 +231,7 @@ class Server:
     def _reclaim(self, session: Session, replies: list[bytes]) -> None:
         """Replies have nobody to go to: the jobs among them return to the head of their queues."""
         for reply in replies:
-            if reply[:1] == b"$" and (jid := _jid_of(reply)) is not None:
+            if reply[:1] == b"$" and (jid := fetched_jid(reply)) is not None:
                 self.orphans.append((jid, session.holder))
                 self.need_turn()
 
@@ -254,7 +246,7 @@ class Server:
                 self.engine.give_back(jid, holder)
             self.deliver()
         except StoreError as failure:
-            self.store_failed(failure)
+            store_failed(self, failure)
             # It could fail in the same way for ever: those who wait will ask again.
             self.engine.take_arrivals()
 
@@ -273,8 +265,8 @@ class Server:
         self.waiters.park(session, names, state.now)
         for name in names:
             self.engine.want(name, wanted=True)
-        if session.parked_until < self.wake_at:
-            self.arm()
+        if session.parked_until < self.timers.wake_at:
+            self.timers.arm()
 
     def deliver(self) -> None:
         """Give the jobs that have become available to those who wait for them, first come, first served."""
@@ -324,88 +316,15 @@ class Server:
                 self.begin_turn()
                 session.go_on()
 
-    # Time
-
-    def arm(self) -> None:
-        """See to it that `wake` is called when the next thing is due."""
-        if self.failed is not None:
-            # The next try to open the store is what it waits for, and that must not come sooner for being asked often.
-            return
-        handshake = self.handshakes[0][0] if self.handshakes else NEVER
-        engine = max(self.engine.deadline(), self.rest_until)
-        at = min(engine, self.waiters.deadline(), handshake, self.sync_at)
-        if at < self.wake_at:
-            self._wake_in(min(at - self.clock(), LONGEST_SLEEP_MS))
-
-    def _wake_in(self, milliseconds: int) -> None:
-        milliseconds = max(milliseconds, 0)
-        self.wake_at = self.clock() + milliseconds
-        self.shell.wake_in(milliseconds)
-
-    def wake(self) -> None:
-        """Time has come for something: waiters, handshakes, the engine's own work; then a commit, if need be."""
-        self.wake_at = NEVER
-        if self.stalled:
-            self._unstall()
-        elif self.failed is not None:
-            self._reopen()
-            self._end_waits(self.clock())
-        else:
-            self._do_due()
-        if self.wake_at == NEVER:
-            self.arm()
-
-    def _do_due(self) -> None:
-        self.begin_turn()
-        now = self.engine.state.now
-        self._end_waits(now)
-        if self.sync_at <= now:
-            self.sync_at = NEVER
-            self.group.maybe_sync()
-        if self.rest_until <= now and not self._tick(now):
-            return
-        self.finish_chores()
-        for wid in self.engine.take_expelled():
-            for session in list(self.by_wid.get(wid, ())):
-                session.transport.abort()
-        self.end_turn()
-
-    def _tick(self, now: int) -> bool:
-        """Let the engine do what is due; False when the store failed over it."""
-        try:
-            self.engine.tick()
-            self.deliver()
-        except StoreError as failure:
-            self.rest_until = now + REOPEN_PAUSE_MS
-            self.store_failed(failure)
-            return False
-        except Exception:
-            log.exception("internal error in the timer")
-            self.rest_until = now + REOPEN_PAUSE_MS
-        return True
-
-    def _end_waits(self, now: int) -> None:
-        """Answer the FETCHes that waited long enough, and close the connections that did so without a handshake."""
-        for session in self.waiters.take_expired(now):
-            assert isinstance(session, Session)
-            session.hand_over(NULL)
-        while self.handshakes and (
-            self.handshakes[0][0] <= now or self.handshakes[0][1].verbs is not HANDSHAKE or self.handshakes[0][1].closed
-        ):
-            _, session = self.handshakes.popleft()
-            if session.verbs is HANDSHAKE and not session.closed:
-                session.transport.close()
-
-    def _unstall(self) -> None:
-        self.stalled = False
-        self.end_turn()
-        if not self.stalled:
-            self._resume_stalled()
-
-    def _resume_stalled(self) -> None:
+    def resume_stalled(self) -> None:
+        """The store takes writes again: sessions go on with what has come in meanwhile."""
         for session in list(self.sessions):
             if session.backlog or not session.reading:
                 self.resume(session)
+
+    def wake(self) -> None:
+        """What the shell calls when the time has come for something."""
+        self.timers.wake()
 
     # The store
 
@@ -415,70 +334,19 @@ class Server:
     def synced(self, failure: StoreError | None) -> None:
         """The sync has ended."""
         if failure is not None:
-            self.store_failed(failure)
+            store_failed(self, failure)
             return
         for chunk in self.group.take_synced():
             assert isinstance(chunk.session, Session)
             chunk.session.held -= 1
-            self._send(chunk.session, chunk.replies)
+            self.send(chunk.session, chunk.replies)
         # In interval mode the time of the next sync may have passed while this one ran.
-        if self.group.collecting or (self.settings.sync is SyncMode.INTERVAL and self.sync_at == NEVER):
+        if self.group.collecting or (self.settings.sync is SyncMode.INTERVAL and self.timers.sync_at == NEVER):
             self.group.maybe_sync()
 
     def store_failed(self, failure: StoreError) -> None:
         """A commit, a sync or a read failed: nobody knows what is on disk until the store is open again."""
-        if self.failed is not None:
-            return
-        log.critical("storage failed: %s", failure)
-        self.failed = failure
-        self._set_verbs({})
-        if self.stalled:
-            # The turn that waited is lost with all the others.
-            self.stalled = self.turn_scheduled = False
-            self._resume_stalled()
-        self.need_turn()
-        self._reopen()
-
-    def _reopen(self) -> None:
-        """Open the store again and start from what it holds; what was on its way is answered with an error."""
-        failure = self.failed
-        assert failure is not None
-        unknown = error(Refusal(f"storage failed: {failure}: the outcome is unknown"))
-        self.orphans += self._answer_all(unknown)
-        try:
-            self.store = self.shell.reopen(self.store)
-            self.engine.reload(self.store)
-        except StoreError as again:
-            log.error("storage cannot be opened: %s; next try in %d ms", again, REOPEN_PAUSE_MS)
-            self._wake_in(REOPEN_PAUSE_MS)
-            return
-        log.warning("storage is open again")
-        self.failed = None
-        self._set_verbs({} if self.stopping else COMMANDS)
-        for name in self.waiters.by_queue:
-            self.engine.want(name, wanted=True)
-        # A MUTATE whose beginning was lost ends here, and not well.
-        self.finish_chores(unknown)
-        self.need_turn()
-
-    def _answer_all(self, reply: bytes) -> list[tuple[str, str]]:
-        """Replace every reply that is held, or waits for the turn's end; returns the jobs that were in them."""
-        fetched = []
-        owed: list[tuple[Holder, list[bytes]]] = []
-        for chunk in self.group.take_all():
-            chunk.session.held -= 1
-            owed.append((chunk.session, chunk.replies))
-        talking, self.talking = self.talking, []
-        for session in talking:
-            owed.append((session, session.out))
-            session.out, session.durable = [], False
-        for owner, replies in owed:
-            assert isinstance(owner, Session)
-            jids = [_jid_of(each) for each in replies if each[:1] == b"$"]
-            fetched += [(jid, owner.holder) for jid in jids if jid is not None]
-            if not owner.closed:
-                self._send(owner, [reply] * len(replies))
-        return fetched
+        store_failed(self, failure)
 
     # The end
 
@@ -489,9 +357,9 @@ class Server:
             assert isinstance(session, Session)
             self.waiters.remove(session)
             session.hand_over(NULL)
-        self._set_verbs({})
+        self.set_verbs({})
 
-    def _set_verbs(self, verbs: dict[bytes, Verb]) -> None:
+    def set_verbs(self, verbs: dict[bytes, Verb]) -> None:
         """Change what sessions past their handshake may say; nothing at all has every command refused."""
         self.verbs = verbs
         for session in self.sessions:
@@ -523,11 +391,3 @@ class Server:
                 **facts,
             },
         }
-
-
-def _jid_of(reply: bytes) -> str | None:
-    """The jid of the job in a bulk reply, if it is one."""
-    try:
-        return decode_head(reply.partition(b"\r\n")[2]).jid
-    except msgspec.DecodeError:
-        return None

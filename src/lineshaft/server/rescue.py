@@ -1,0 +1,95 @@
+"""Rescue: what the server does when its store failed.
+
+Memory is ahead of the disk then, or the disk cannot be read. Everyone who waits for something is told that the
+outcome is unknown; jobs that were on their way to a worker are noted as orphans; the store is closed and opened again,
+as often as it takes; and the engine starts from what it finds there, as after a crash. Nothing acknowledged is lost,
+and the process goes on. Until then every command is refused.
+"""
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from lineshaft.engine.records import decode_head
+from lineshaft.errors import Refusal, StoreError
+from lineshaft.protocol.resp import error
+from lineshaft.server.commands import COMMANDS
+from lineshaft.server.commit import Holder
+from lineshaft.server.session import Session
+
+if TYPE_CHECKING:
+    from lineshaft.server.server import Server
+
+__all__ = ["fetched_jid", "reopen", "store_failed"]
+
+log = logging.getLogger(__name__)
+
+#: How long to leave a store alone that could not be opened.
+REOPEN_PAUSE_MS: Final = 1000
+
+
+def store_failed(server: "Server", failure: StoreError) -> None:
+    """A commit, a sync or a read failed: nobody knows what is on disk until the store is open again."""
+    if server.failed is not None:
+        return
+    log.critical("storage failed: %s", failure)
+    server.failed = failure
+    server.set_verbs({})
+    if server.stalled:
+        # The turn that waited is lost with all the others.
+        server.stalled = server.turn_scheduled = False
+        server.resume_stalled()
+    server.need_turn()
+    reopen(server)
+
+
+def reopen(server: "Server") -> None:
+    """Open the store again and start from what it holds; what was on its way is answered with an error."""
+    failure = server.failed
+    assert failure is not None
+    unknown = error(Refusal(f"storage failed: {failure}: the outcome is unknown"))
+    server.orphans += _answer_all(server, unknown)
+    try:
+        server.store = server.shell.reopen(server.store)
+        server.engine.reload(server.store)
+    except StoreError as again:
+        log.error("storage cannot be opened: %s; next try in %d ms", again, REOPEN_PAUSE_MS)
+        server.timers.wake_in(REOPEN_PAUSE_MS)
+        return
+    log.warning("storage is open again")
+    server.failed = None
+    server.set_verbs({} if server.stopping else COMMANDS)
+    for name in server.waiters.by_queue:
+        server.engine.want(name, wanted=True)
+    # A MUTATE whose beginning was lost ends here, and not well.
+    server.finish_chores(unknown)
+    server.need_turn()
+
+
+def _answer_all(server: "Server", reply: bytes) -> list[tuple[str, str]]:
+    """Replace every reply that is held, or waits for the turn's end; returns the jobs that were in them."""
+    fetched = []
+    owed: list[tuple[Holder, list[bytes]]] = []
+    for chunk in server.group.take_all():
+        chunk.session.held -= 1
+        owed.append((chunk.session, chunk.replies))
+    talking, server.talking = server.talking, []
+    for session in talking:
+        owed.append((session, session.out))
+        session.out, session.durable = [], False
+    for owner, replies in owed:
+        assert isinstance(owner, Session)
+        jids = [fetched_jid(each) for each in replies if each[:1] == b"$"]
+        fetched += [(jid, owner.holder) for jid in jids if jid is not None]
+        if not owner.closed:
+            server.send(owner, [reply] * len(replies))
+    return fetched
+
+
+def fetched_jid(reply: bytes) -> str | None:
+    """The jid of the job in a bulk reply, if it is one."""
+    try:
+        return decode_head(reply.partition(b"\r\n")[2]).jid
+    except msgspec.DecodeError:
+        return None

@@ -1,0 +1,130 @@
+"""Timers: when the server must be woken, and what it does then.
+
+One alarm serves all: whatever has to happen at an instant (a FETCH that has waited long enough, a handshake that has
+not come, a sync that is due, the engine's own deadline) is asked for its time, and the earliest wins. Asking is
+cheap but not free, so a turn asks again only when it may have brought something earlier than `wake_at`.
+
+What is true after every call: the shell will call `wake` no later than the earliest of them, and within
+LONGEST_SLEEP_MS, since the wall clock may be set while it sleeps.
+"""
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from lineshaft.engine.engine import NEVER
+from lineshaft.errors import StoreError
+from lineshaft.protocol.resp import NULL
+from lineshaft.server import rescue
+from lineshaft.server.commands import HANDSHAKE
+from lineshaft.server.session import Session
+
+if TYPE_CHECKING:
+    from lineshaft.server.server import Server
+
+__all__ = ["HANDSHAKE_MS", "Timers"]
+
+log = logging.getLogger(__name__)
+
+#: A connection that has not said HELLO by then is closed.
+HANDSHAKE_MS: Final = 2000
+#: The timer never sleeps longer.
+LONGEST_SLEEP_MS: Final = 10_000
+#: How long the engine's own work rests after an error in it.
+REST_MS: Final = 1000
+
+
+class Timers:
+    """The server's one alarm."""
+
+    def __init__(self, server: "Server") -> None:
+        self.server = server
+        self.wake_at = NEVER
+        #: When what was committed and nobody waits for is to be synced.
+        self.sync_at = NEVER
+        #: After an error of ours the engine's own work rests until then.
+        self.rest_until = 0
+        #: Who has still to say HELLO, and until when; all have equally long, so it is in order.
+        self.handshakes: deque[tuple[int, Session]] = deque()
+
+    def expect(self, session: Session) -> None:
+        """Give a connection its time for the handshake."""
+        self.handshakes.append((self.server.clock() + HANDSHAKE_MS, session))
+        self.arm()
+
+    def arm(self) -> None:
+        """See to it that `wake` is called when the next thing is due."""
+        if self.server.failed is not None:
+            # The next try to open the store is what it waits for, and that must not come sooner for being asked often.
+            return
+        handshake = self.handshakes[0][0] if self.handshakes else NEVER
+        engine = max(self.server.engine.deadline(), self.rest_until)
+        at = min(engine, self.server.waiters.deadline(), handshake, self.sync_at)
+        if at < self.wake_at:
+            self.wake_in(min(at - self.server.clock(), LONGEST_SLEEP_MS))
+
+    def wake_in(self, milliseconds: int) -> None:
+        """Be woken in this time, instead of when it was asked for before."""
+        milliseconds = max(milliseconds, 0)
+        self.wake_at = self.server.clock() + milliseconds
+        self.server.shell.wake_in(milliseconds)
+
+    def wake(self) -> None:
+        """Time has come for something: waiters, handshakes, the engine's own work; then a commit, if need be."""
+        self.wake_at = NEVER
+        if self.server.stalled:
+            self._unstall()
+        elif self.server.failed is not None:
+            rescue.reopen(self.server)
+            self._end_waits(self.server.clock())
+        else:
+            self._do_due()
+        if self.wake_at == NEVER:
+            self.arm()
+
+    def _do_due(self) -> None:
+        self.server.begin_turn()
+        now = self.server.engine.state.now
+        self._end_waits(now)
+        if self.sync_at <= now:
+            self.sync_at = NEVER
+            self.server.group.maybe_sync()
+        if self.rest_until <= now and not self._tick(now):
+            return
+        self.server.finish_chores()
+        for wid in self.server.engine.take_expelled():
+            for session in list(self.server.by_wid.get(wid, ())):
+                session.transport.abort()
+        self.server.end_turn()
+
+    def _tick(self, now: int) -> bool:
+        """Let the engine do what is due; False when the store failed over it."""
+        try:
+            self.server.engine.tick()
+            self.server.deliver()
+        except StoreError as failure:
+            self.rest_until = now + REST_MS
+            rescue.store_failed(self.server, failure)
+            return False
+        except Exception:
+            log.exception("internal error in the timer")
+            self.rest_until = now + REST_MS
+        return True
+
+    def _end_waits(self, now: int) -> None:
+        """Answer the FETCHes that waited long enough, and close the connections that did so without a handshake."""
+        for session in self.server.waiters.take_expired(now):
+            assert isinstance(session, Session)
+            session.hand_over(NULL)
+        while self.handshakes and (
+            self.handshakes[0][0] <= now or self.handshakes[0][1].verbs is not HANDSHAKE or self.handshakes[0][1].closed
+        ):
+            _, session = self.handshakes.popleft()
+            if session.verbs is HANDSHAKE and not session.closed:
+                session.transport.close()
+
+    def _unstall(self) -> None:
+        self.server.stalled = False
+        self.server.end_turn()
+        if not self.server.stalled:
+            self.server.resume_stalled()
