@@ -43,6 +43,9 @@ class Peer:
 
     abort = close
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def pause_reading(self) -> None:
         self.reading = False
 

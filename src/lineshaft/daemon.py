@@ -85,6 +85,7 @@ class Daemon:
             engine = Engine(store, engine_settings(config), random.random, system_clock())
             self.server = shell.server = Server(store, engine, server_settings(config), system_clock, shell)
             self._watch_space(loop)
+            shell.after_sync = self._check_space
             # HTTP first: whoever sees the job port open may count on both.
             web = await self._serve_web()
             listener = await listen(self.server, bind(config.faktory.binding, "-b"), tls_context(config))
@@ -127,6 +128,11 @@ class Daemon:
             log.warning("changed, but only a restart takes it into effect: %s", ", ".join(waiting))
 
     def _watch_space(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Look how full the disk is, now and every second."""
+        self._check_space()
+        loop.call_later(SPACE_SECONDS, self._watch_space, loop)
+
+    def _check_space(self) -> None:
         """Refuse pushes while the disk has less than `min_free` left; FETCH and ACK go on and make room."""
         least = self.config.storage.min_free_bytes
         if not self.config.ephemeral:
@@ -134,7 +140,6 @@ class Daemon:
                 free = shutil.disk_usage(self.config.data_dir).free
                 refusal = f"storage is low: {free >> 20} MB free, and min_free is {least >> 20} MB"
                 self.server.engine.state.push_refusal = refusal if free < least else None
-        loop.call_later(SPACE_SECONDS, self._watch_space, loop)
 
     async def _serve_web(self) -> "tuple[uvicorn.Server, asyncio.Task[None]] | None":
         binding = self.config.web.binding

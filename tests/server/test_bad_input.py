@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from harness import Harness, Peer
 from invariants import check_memory, check_store, rows_of
+from lineshaft.server import session
 from lineshaft.server.session import BACKLOG_BYTES, TURN_BYTES
 from lineshaft.server.settings import ServerSettings
 
@@ -354,13 +355,56 @@ def test_a_failure_is_trimmed() -> None:
 
 
 @pytest.mark.parametrize(
-    "regexp", ["[z-a]", "[", "[]", "[^]", "[a--b]", "[[a]", "\\", "(?!", "*" * 900, "[\\]]", "?" * 900]
+    "regexp", ["[z-a]", "[", "[]", "[^]", "[a--b]", "[[a]", "\\", "(?!", "*" * 900, "[\\]]", "?" * 32]
 )
 def test_globs_that_are_odd(regexp: str) -> None:
     world = World()
     assert world.peer.ask("PUSH " + job("later-001", at="2096-01-01T00:00:00Z")) == OK
     command = {"cmd": "discard", "target": "scheduled", "filter": {"regexp": regexp}}
     assert world.peer.ask("MUTATE " + json.dumps(command)) == OK
+    world.check_others()
+
+
+def test_a_glob_with_too_many_wildcards() -> None:
+    world = World()
+    for regexp in ("*" + "[ab]?" * 150 + "c*", "*" + "?" * 990 + "c*"):
+        command = {"cmd": "discard", "target": "scheduled", "filter": {"regexp": regexp}}
+        assert world.refused("MUTATE " + json.dumps(command)).startswith(b"invalid format")
+
+
+def test_a_filter_with_too_many_jids() -> None:
+    world = World()
+    command = {"cmd": "discard", "target": "dead", "filter": {"jids": [f"jid-{n:08d}" for n in range(10_001)]}}
+    assert world.refused("MUTATE " + json.dumps(command)).startswith(b"invalid format")
+
+
+def test_a_pushb_of_too_many_jobs_changes_nothing() -> None:
+    world = World()
+    jobs = [{"jid": f"jid-{n:08d}", "jobtype": "T", "args": []} for n in range(10_001)]
+    assert world.refused("PUSHB " + json.dumps(jobs)).startswith(b"too many jobs")
+
+
+def test_a_long_line_before_the_handshake_is_not_held() -> None:
+    world = World()
+    peer = world.harness.connect(hello=None)
+    peer.take()
+    peer.send(b'HELLO {"v":2,"x":"' + b"a" * 100_000)
+    assert peer.closed
+    world.check_others()
+
+
+def test_unfinished_lines_are_bounded_over_all_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "UNFINISHED_BYTES", 1_000_000)
+    world = World()
+    peers = [world.harness.connect() for _ in range(12)]
+    for peer in peers:
+        peer.send(b'PUSH {"jid":"' + b"a" * 100_000)
+    assert 9 <= sum(not peer.closed for peer in peers) <= 10
+    assert peers[-1].received.startswith(b"-ERR the server holds too many unfinished lines")
+    assert world.harness.server.unfinished <= 1_000_000
+    for peer in peers:
+        peer.close()
+    assert world.harness.server.unfinished == 0
     world.check_others()
 
 

@@ -1,12 +1,15 @@
 """Chores: long work in bounded slices, between other clients' commands.
 
-A chore is a record on disk that says what is to be done and how far it came. Each slice is one transition: what it
-moves and the chore's new cursor are one commit, so a crash repeats nothing and forgets nothing. A new kind of long
-work is a function from a record to the changes of its next slice, entered in `engine.KINDS`.
+A chore is a record on disk that says what is to be done and how far it came. Each slice is one transition. How far it
+came is written only now and then: a crash repeats some slices, which does no harm, since what they moved is no longer
+there, or came back with an order above the chore's bound. A new kind of long work is a function from a record to the
+changes of its next slice, entered in `engine.KINDS`, for which the same must hold.
 
-What is true after every call: `active` are the C keys as the turn leaves them; a chore that ended is on `finished`,
-once, for whoever waits for it.
+What is true after every call: the C keys are those of `active` as the turn leaves them; a chore that ended is on
+`finished`, once, for whoever waits for it.
 """
+
+from typing import Final
 
 from msgspec import structs
 
@@ -16,6 +19,9 @@ from lineshaft.engine.turn import Change, Turn
 
 __all__ = ["Chores"]
 
+#: How far a chore came is written with every so many slices: its record may be long.
+SLICES_PER_WRITE: Final = 32
+
 
 class Chores:
     """The long work that is in progress."""
@@ -24,6 +30,7 @@ class Chores:
         self.turn = turn
         self.active: dict[int, ChoreRecord] = {}
         self.finished: list[int] = []
+        self.slices = 0
 
     def load(self) -> None:
         """Read what was in progress. Raises StoreError."""
@@ -57,7 +64,9 @@ class Chores:
     def advance(self, change: Change, number: int, cursor: bytes, done: int) -> None:
         """Note how far a chore came; the other chores have their turn first."""
         record = structs.replace(self.active[number], cursor=cursor, done=self.active[number].done + done)
-        change.put(keys.chore_key(number), encode_record(record))
+        self.slices += 1
+        if self.slices % SLICES_PER_WRITE == 0:
+            change.put(keys.chore_key(number), encode_record(record))
         change.then(self._requeue, number, record)
 
     def end(self, change: Change, number: int) -> None:

@@ -14,6 +14,8 @@ __all__ = ["Glob"]
 
 #: Nobody writes a longer one by hand, and each piece costs a pass over every job.
 MAX_PATTERN: Final = 1000
+#: Letters are found fast, but each of these may have to be tried again at every place of a text.
+MAX_WILDCARDS: Final = 32
 
 #: A star, a question mark, a set (which the pattern's end closes too), or a letter that stands for itself.
 _TOKEN: Final = re.compile(r"[*?]|\[(\^?)((?:\\.|[^\]\\])*+\\?)(?:\]|\Z)|(?:\\(?=.))?(.)", re.DOTALL)
@@ -27,6 +29,8 @@ class Glob:
     def __init__(self, pattern: str) -> None:
         if len(pattern) > MAX_PATTERN:
             raise Refusal(f"invalid format: a regexp may have at most {MAX_PATTERN} characters")
+        if sum(token[0][0] in "?[" for token in _TOKEN.finditer(pattern)) > MAX_WILDCARDS:
+            raise Refusal(f"invalid format: a regexp may have at most {MAX_WILDCARDS} of ? and [...]")
         (first, _), *rest = _pieces(pattern)
         self._first = re.compile(first, re.DOTALL)
         self._middle = [re.compile(piece, re.DOTALL) for piece, length in rest[:-1] if length]

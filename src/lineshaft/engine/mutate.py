@@ -7,7 +7,8 @@ round again, and must not be met twice. A small one is through within its first 
     filter      jids (they win), jobtype (exact) and regexp (a glob over the job's compact JSON), both = and
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct, json
@@ -32,6 +33,11 @@ QUEUE_TARGET: Final = "queue:"
 #: Jobs looked at in one slice: one or two milliseconds when all of them match.
 SLICE: Final = 100
 SLICE_BYTES: Final = 2 << 20
+#: With a glob, which is matched letter by letter, a slice is smaller.
+GLOB_SLICE_BYTES: Final = 256 << 10
+
+#: The list is in the chore's record, and a client can send it in parts.
+MOST_JIDS: Final = 10_000
 
 
 class Order(Struct, frozen=True):
@@ -56,7 +62,10 @@ class Row(Struct, frozen=True):
     payload: bytes
 
 
-_decode_order: Final = json.Decoder(Order).decode
+@lru_cache(maxsize=64)
+def _decode_order(arguments: bytes) -> Order:
+    """The arguments of a chore; remembered, since every slice asks and the list of jids may be long."""
+    return json.decode(arguments, type=Order)
 
 
 def begin_mutate(
@@ -70,6 +79,8 @@ def begin_mutate(
 ) -> int | None:
     """Begin, and do the first slice; returns the chore's number while it is not through. Raises Refusal."""
     generation = _check(state, command, target)
+    if jids is not None and len(jids) > MOST_JIDS:
+        raise Refusal(f"invalid format: a filter may name at most {MOST_JIDS} jids")
     if regexp:
         Glob(regexp)
     if generation is None:
@@ -98,7 +109,7 @@ def _check(state: State, command: str, target: str) -> int | None:
         raise Refusal("unknown mutate operation")
     if target in set(SetName):
         return 0
-    if not target.startswith(QUEUE_TARGET):
+    if not target.startswith(QUEUE_TARGET) or target == QUEUE_TARGET:
         raise Refusal("invalid target for mutation command")
     if command == "requeue":
         raise Refusal("jobs in a queue are enqueued already")
@@ -110,8 +121,8 @@ def mutate_slice(state: State, number: int, record: ChoreRecord) -> None:
     """One slice of a MUTATE. Raises StoreError."""
     order = _decode_order(record.arguments)
     rows, cursor = _rows_by_jid(state, order, record) if _by_index(state, order) else _rows(state, order, record)
-    glob = Glob(order.regexp) if order.regexp is not None else None
-    wanted = [row for row in rows if row.order <= record.bound and _matches(order, glob, row)]
+    matches = _matcher(state, order)
+    wanted = [row for row in rows if row.order <= record.bound and matches(row)]
     with state.change() as change:
         for row in wanted:
             _apply(state, change, order, row)
@@ -138,7 +149,8 @@ def _code(target: str) -> bytes:
 def _rows(state: State, order: Order, record: ChoreRecord) -> tuple[list[Row], bytes | None]:
     """The next jobs of the target, and the cursor behind them; no cursor at the end."""
     _, end = _bounds(order)
-    stored = state.turn.scan(record.cursor, end, limit=SLICE, limit_bytes=SLICE_BYTES)
+    limit_bytes = SLICE_BYTES if order.regexp is None else GLOB_SLICE_BYTES
+    stored = state.turn.scan(record.cursor, end, limit=SLICE, limit_bytes=limit_bytes)
     rows = [_row(key, value) for key, value in stored]
     return rows, keys.after(stored[-1][0]) if stored else None
 
@@ -171,12 +183,18 @@ def _row(key: bytes, value: bytes) -> Row:
     return Row(key, order, extras.seq or order, extras, decode_stored(payload), payload)
 
 
-def _matches(order: Order, glob: Glob | None, row: Row) -> bool:
+def _matcher(state: State, order: Order) -> Callable[[Row], bool]:
+    """Whether a row is one of those that are meant."""
+    if _by_index(state, order):
+        return lambda _: True
     if order.jids is not None:
-        return row.job.jid in order.jids
-    if order.jobtype is not None and row.job.jobtype != order.jobtype:
-        return False
-    return glob is None or glob.matches(json.format(row.payload, indent=-1).decode())
+        jids = frozenset(order.jids)
+        return lambda row: row.job.jid in jids
+    glob = Glob(order.regexp) if order.regexp is not None else None
+    return lambda row: (
+        (order.jobtype is None or row.job.jobtype == order.jobtype)
+        and (glob is None or glob.matches(json.format(row.payload, indent=-1).decode()))
+    )
 
 
 def _apply(state: State, change: Change, order: Order, row: Row) -> None:

@@ -5,6 +5,8 @@ first and the last nothing can raise. A PUSHB whose checks need the disk makes t
 the first, so that whatever happens it is one transition.
 """
 
+from typing import Final
+
 from lineshaft.engine.naming import open_queue
 from lineshaft.engine.ready import LARGE_PAYLOAD_BYTES, Entry
 from lineshaft.engine.records import Extras
@@ -23,6 +25,9 @@ from lineshaft.job import (
 
 __all__ = ["accept", "push", "push_bulk"]
 
+#: All jobs of a PUSHB are one commit, so everybody waits for the last of them: this many take about 0.1 s.
+MOST_JOBS: Final = 10_000
+
 
 def push(state: State, job: Job) -> None:
     """Accept a job. Durable with the turn's commit. Raises Refusal, StoreError."""
@@ -35,8 +40,10 @@ def push_bulk(state: State, jobs: list[Job]) -> dict[str, str]:
     """Accept many jobs; returns jid to error text for those that were refused.
 
     All that were accepted are in one commit. A jid that stands in the list twice is two jobs, unless duplicates are
-    refused. Raises StoreError.
+    refused. Raises Refusal for too many jobs, StoreError.
     """
+    if len(jobs) > MOST_JOBS:
+        raise Refusal(f"too many jobs: PUSHB takes at most {MOST_JOBS}")
     errors: dict[str, str] = {}
     if state.settings.refuse_duplicate_jids:
         jobs = _without_duplicates(state, jobs, errors)

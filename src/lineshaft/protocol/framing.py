@@ -19,10 +19,11 @@ class LineBuffer:
     returned, all that follows is dropped, and the connection can only be closed.
     """
 
-    __slots__ = ("_limit_bytes", "_rest", "overflowed")
+    __slots__ = ("_rest", "limit_bytes", "overflowed")
 
     def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
+        #: A line may be this long; the handshake allows less than what follows it.
+        self.limit_bytes = limit_bytes
         # A bytearray grows in place: a long line in many chunks is copied out once, and a peer that sends single
         # bytes cannot make us hold an object for each.
         self._rest = bytearray()
@@ -39,12 +40,12 @@ class LineBuffer:
         if self._rest or self.overflowed:
             return self._feed_on(data)
         size = len(data)
-        if data.find(b"\n") == size - 1 and 1 < size <= self._limit_bytes:
+        if data.find(b"\n") == size - 1 and 1 < size <= self.limit_bytes:
             # One complete line and no more: nearly every call.
             return [data[:-2] if data[-2] == _CR else data[:-1]]
         lines = data.replace(b"\r\n", b"\n").split(b"\n")
         rest = lines.pop()
-        if size > self._limit_bytes:
+        if size > self.limit_bytes:
             lines = self._within_limit(lines)
         if rest and not self.overflowed:
             self._keep(rest)
@@ -70,14 +71,14 @@ class LineBuffer:
     def _keep(self, data: bytes) -> None:
         size = len(self._rest) + len(data)
         # One more may be the carriage return of a terminator that is still on its way.
-        if size > self._limit_bytes and not (size == self._limit_bytes + 1 and data[-1:] in (b"\r", b"")):
+        if size > self.limit_bytes and not (size == self.limit_bytes + 1 and data[-1:] in (b"\r", b"")):
             self._overflow()
         else:
             self._rest += data
 
     def _within_limit(self, lines: list[bytes]) -> list[bytes]:
         for index, line in enumerate(lines):
-            if len(line) > self._limit_bytes:
+            if len(line) > self.limit_bytes:
                 self._overflow()
                 return lines[:index]
         return lines

@@ -55,6 +55,7 @@ def hello(session: "Session", argument: bytes) -> bytes | None:
         session.holder = greeting.wid
         server.join(session)
     session.verbs = server.verbs
+    session.lines.limit_bytes = server.settings.line_limit_bytes
     return OK
 
 

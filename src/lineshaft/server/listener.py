@@ -40,6 +40,8 @@ class AsyncShell:
         self.loop = loop
         self.open_store = open_store
         self.started = time.monotonic()
+        #: Called after every sync: a good moment to look how full the disk is.
+        self.after_sync: Callable[[], None] = lambda: None
         self._timer: asyncio.TimerHandle | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sync")
 
@@ -69,6 +71,7 @@ class AsyncShell:
             return
         if failure is not None and not isinstance(failure, StoreError):
             failure = StoreError(str(failure))
+        self.after_sync()
         self.server.synced(failure)
 
     def reopen(self, store: Store) -> Store:

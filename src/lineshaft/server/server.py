@@ -90,6 +90,8 @@ class Server:
         self.commands = 0
         # This turn.
         self.talking: list[Session] = []
+        #: Bytes held in lines that have no end yet.
+        self.unfinished = 0
         self.resumed: list[Session] = []
         self.turn_scheduled = False
         # The store, and what is owed to it.
@@ -128,6 +130,7 @@ class Server:
     def lost(self, session: Session) -> None:
         """A connection has gone; its worker may have gone with it."""
         self.sessions.discard(session)
+        self._reclaim(session, session.unflushed)
         self.waiters.remove(session)
         if session.chore is not None:
             self.chores.pop(session.chore, None)
@@ -224,6 +227,10 @@ class Server:
         if replies:
             session.write(replies[0] if len(replies) == 1 else b"".join(replies))
         if session.unsent:
+            if session.transport.get_write_buffer_size():
+                session.unflushed += replies
+            else:
+                session.unflushed = []
             session.sent()
         if session.closing and not session.held:
             session.transport.close()

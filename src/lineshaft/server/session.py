@@ -31,6 +31,12 @@ log = logging.getLogger(__name__)
 #: A blocked session reads on until it has this much in its backlog, so as to notice that its peer has gone.
 BACKLOG_BYTES: Final = 64 << 10
 
+#: A HELLO is short, and who sends it is not known yet.
+HELLO_BYTES: Final = 64 << 10
+
+#: What the server holds in unfinished lines, over all sessions; the session that would exceed it is closed.
+UNFINISHED_BYTES: Final = 256 << 20
+
 #: Within one turn a session is sent no more than this (and one reply): pipelined FETCHes wait for the next turn.
 TURN_BYTES: Final = 1 << 20
 
@@ -48,6 +54,10 @@ class Transport(Protocol):
 
     def abort(self) -> None:
         """Close now."""
+        ...
+
+    def get_write_buffer_size(self) -> int:
+        """How many bytes the peer has not taken yet."""
         ...
 
     def pause_reading(self) -> None:
@@ -84,6 +94,8 @@ class Session:
         "salt",
         "server",
         "transport",
+        "unfinished",
+        "unflushed",
         "unread",
         "unsent",
         "verbs",
@@ -101,7 +113,9 @@ class Session:
         self.worker: Worker | None = None
         self.salt: str | None = None
         # What has come in.
-        self.lines = LineBuffer(server.settings.line_limit_bytes)
+        self.lines = LineBuffer(HELLO_BYTES)
+        #: How much of an unfinished line is counted in the server's total.
+        self.unfinished = 0
         self.verbs = server.handshake_verbs
         self.backlog: list[bytes] = []
         #: How many bytes that is, an unfinished line that followed among them.
@@ -123,6 +137,8 @@ class Session:
         self.chore: int | None = None
         self.choked = False
         self.unread = False
+        #: Large replies that were handed to the transport and may not have left it.
+        self.unflushed: list[bytes] = []
         # Its end.
         #: The peer sends no more: close when its commands are answered.
         self.ended = False
@@ -141,8 +157,19 @@ class Session:
             if not self.server.turn_scheduled:
                 self.server.begin_turn()
             self._run(lines)
+        if self.unfinished or not lines:
+            self._count_unfinished()
         if self.lines.overflowed and not self.backlog:
             self._overflow()
+
+    def _count_unfinished(self) -> None:
+        """Keep the server's count of what it holds in lines that have no end yet."""
+        pending = self.lines.pending_bytes
+        self.server.unfinished += pending - self.unfinished
+        self.unfinished = pending
+        if self.server.unfinished > UNFINISHED_BYTES and not self.closing:
+            self.reply(error(Refusal("the server holds too many unfinished lines: try again later")))
+            self.close()
 
     def receive_eof(self) -> None:
         """The peer sends no more: a last line without its newline still counts, then the session closes."""
@@ -228,6 +255,7 @@ class Session:
     def resume_writing(self) -> None:
         """The peer reads again."""
         self.unread = False
+        self.unflushed = []
         self.server.resume(self)
 
     def go_on(self) -> None:
@@ -255,7 +283,7 @@ class Session:
 
     def _overflow(self) -> None:
         if not self.closing:
-            limit = self.server.settings.line_limit_bytes
+            limit = self.lines.limit_bytes
             self.reply(error(Refusal(f"line too long: the limit is {limit} bytes")))
             self.close()
 
@@ -269,5 +297,7 @@ class Session:
     def lost(self) -> None:
         """The connection has gone."""
         self.closed = True
+        self.server.unfinished -= self.unfinished
+        self.unfinished = 0
         self.backlog = []
         self.server.lost(self)
