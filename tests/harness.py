@@ -102,6 +102,7 @@ class Harness:
         self.reopen_failures = 0
         engine = Engine(self.store, rules or Settings(), lambda: 0.5, self.clock())
         self.server = Server(self.store, engine, settings or ServerSettings(), self.clock, self)
+        self.server.timers.arm()
 
     # The shell
 

@@ -33,7 +33,7 @@ def test_help_lists_the_commands(capsys, words):
     assert run_command(words) == 0
     said = capsys.readouterr()
     assert said.out.startswith("Usage: lineshaft COMMAND")
-    for command in ("serve", "push", "info", "flush"):
+    for command in ("serve", "push", "info", "check", "flush"):
         assert f" {command} " in said.out
     assert said.err == ""
 
@@ -58,6 +58,7 @@ def test_help_lists_the_commands(capsys, words):
             ["JOBTYPE", "ARGS", "--queue", "--at", "--priority", "--custom", "--retry", "--reserve-for", "--jid"],
         ),
         ("info", ["--json"]),
+        ("check", ["--data -d", "--environment -e", "--salvage", "--json"]),
         ("flush", ["--yes -y"]),
     ],
 )

@@ -7,7 +7,7 @@ generation, so what lies under the old one is out of reach; a chore sweeps it. J
 from lineshaft.clock import parse_instant
 from lineshaft.engine import keys
 from lineshaft.engine.naming import check_queue_name, open_queue
-from lineshaft.engine.ready import Queue
+from lineshaft.engine.ready import MAX_QUEUES, Queue
 from lineshaft.engine.records import ChoreRecord
 from lineshaft.engine.state import State
 from lineshaft.engine.sweep import SWEEP
@@ -20,7 +20,7 @@ __all__ = ["flush", "latency", "pause", "remove", "resume"]
 def pause(state: State, names: list[str]) -> None:
     """Hand out no job of these queues until they are resumed; `*` means all. Raises Refusal."""
     _check(names)
-    for queue in [open_queue(state, name) for name in _named(state, names)]:
+    for queue in [open_queue(state, name, most=MAX_QUEUES) for name in _named(state, names)]:
         queue.paused = True
         state.queues.touch(queue)
 
@@ -59,7 +59,7 @@ def latency(state: State, names: list[str]) -> dict[str, float]:
     if "*" in names:
         raise Refusal("QUEUE LATENCY does not support wildcards")
     _check(names)
-    return {name: queue_latency(state, name) for name in names}
+    return {name: queue_latency(state, name) for name in dict.fromkeys(names)}
 
 
 def queue_latency(state: State, name: str) -> float:

@@ -69,12 +69,10 @@ def recover_vanished(state: State) -> None:
     """
     vanished = state.workers.take_vanished(state.now)
     if vanished:
-        state.lost_wids |= vanished
         state.lost += reversed(state.leases.of_holders(vanished))
     for _ in range(min(SLICE, len(state.lost))):
         lease = state.lost.pop()
         if state.leases.by_seq.get(lease.seq) is lease:
             recover(state, lease)
-    if not state.lost and state.lost_wids:
-        state.workers.forget(state.lost_wids)
-        state.lost_wids = set()
+    if not state.lost and state.workers.vanished:
+        state.workers.forget()

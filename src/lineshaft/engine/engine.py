@@ -92,6 +92,7 @@ class Engine:
         before = self.state
         state = State(store, before.settings, before.chance, before.now)
         state.workers.present = before.workers.present
+        state.workers.expelled = before.workers.expelled
         state.push_refusal = before.push_refusal
         state.load()
         # Whoever waits for a chore that was begun in a turn that is lost is told that it ended.

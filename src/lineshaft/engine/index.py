@@ -13,12 +13,13 @@ What is true after every call: a live job has its entry in exactly one of the tw
 where the index was switched off in between; so whoever follows one looks whether the job is there.
 """
 
+from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
 from lineshaft.engine import keys
 from lineshaft.engine.ready import Queues
-from lineshaft.engine.records import decode_head, split_value
+from lineshaft.engine.records import Lease, decode_head, split_value
 from lineshaft.engine.turn import Turn
 from lineshaft.job import MAX_JID_LENGTH
 
@@ -26,6 +27,9 @@ __all__ = ["MOST_YOUNG", "Index"]
 
 #: Beyond this many young jobs the older half is written. What a restart looks through is no more than that.
 MOST_YOUNG: Final = 8192
+
+#: Beyond this many orders behind the watermark it is raised, however few young jobs there are.
+MOST_BEYOND: Final = 4 * MOST_YOUNG
 
 #: More live jobs than this with one jid are not looked at: only a client that reuses one jid makes them.
 MOST_TWINS: Final = 1000
@@ -40,8 +44,10 @@ class Index:
         self.turn = turn
         self.enabled = enabled
         self.young: dict[str, bytes] = {}
+        #: As it stands under I: each job with an order up to it has its entry on disk.
+        self.watermark = 0
 
-    def load(self, queues: Queues, order: int) -> None:
+    def load(self, queues: Queues, leases: Iterable[Lease], order: int) -> None:
         """Find the young jobs among those beyond the watermark; `order` is the last that was used.
 
         An index that is switched on for a store with jobs begins with those that are pushed from now on.
@@ -54,13 +60,17 @@ class Index:
                 self.turn.changes[keys.INDEX_KEY] = None
             return
         if watermark is None:
-            self.turn.changes[keys.INDEX_KEY] = b"%d" % order
+            self._raise(order)
             return
+        self.watermark = int(watermark)
         found: list[tuple[bytes, str]] = []
         for queue in queues:
             for window in queue.windows:
                 found += self._beyond(window.prefix, int(watermark))
-        self.young = {jid: key for key, jid in sorted(found, key=lambda pair: pair[0][-8:])}
+        # A held job of a removed queue lies where no window leads.
+        held = ((lease.key, lease.jid) for lease in leases if keys.ready_order(lease.key) == lease.seq > self.watermark)
+        found += [pair for pair in held if self.turn.get(keys.where_key(pair[1], keys.ready_order(pair[0]))) is None]
+        self.young = {jid: key for key, jid in sorted(set(found), key=lambda pair: pair[0][-8:])}
 
     def _beyond(self, prefix: bytes, watermark: int) -> list[tuple[bytes, str]]:
         """The jobs of one priority of a queue that lie beyond the watermark and have no entry on disk."""
@@ -88,13 +98,32 @@ class Index:
         elif len(young) > MOST_YOUNG:
             self._write_older()
 
+    def settle(self, order: int) -> None:
+        """Raise the watermark when it has fallen far behind `order`, the last that was used.
+
+        Jobs that are done while they are young, or that join their queue from a timed set, never raise it; and a
+        restart looks through all that lies beyond.
+        """
+        while self.enabled and order - self.watermark > MOST_BEYOND:
+            oldest = next(iter(self.young.values()), None)
+            if oldest is None:
+                self._raise(order)
+            elif order - keys.ready_order(oldest) > MOST_BEYOND // 2:
+                self._write_older()
+            else:
+                self._raise(keys.ready_order(oldest) - 1)
+
+    def _raise(self, order: int) -> None:
+        self.watermark = order
+        self.turn.changes[keys.INDEX_KEY] = b"%d" % order
+
     def _write_older(self) -> None:
         changes = self.turn.changes
         older = list(islice(self.young.items(), MOST_YOUNG // 2))
         for jid, key in older:
             changes[keys.where_key(jid, keys.ready_order(key))] = key
             del self.young[jid]
-        changes[keys.INDEX_KEY] = b"%d" % keys.ready_order(older[-1][1])
+        self._raise(keys.ready_order(older[-1][1]))
 
     def move(self, jid: str, seq: int, key: bytes) -> None:
         """A job lies under another key now."""

@@ -51,8 +51,8 @@ class Leases:
         #: The group that this turn's leases will be, and those leases.
         self.group = 1
         self.fresh: list[Lease] = []
-        #: How many leases of each written group have not ended.
-        self.groups: dict[int, int] = {}
+        #: The seqs of each written group whose leases have not ended.
+        self.groups: dict[int, set[int]] = {}
         #: No lease runs out before this instant.
         self.next_expiry = NEVER
         #: A look through all leases that is under way: the leases, how far it came, when it began, the bound so far.
@@ -79,7 +79,7 @@ class Leases:
         for lease in leases:
             if self.turn.get(lease.key) is not None:
                 self.keep(lease)
-                self.groups[number] = self.groups.get(number, 0) + 1
+                self.groups.setdefault(number, set()).add(lease.seq)
         if number not in self.groups:
             self.turn.changes[key] = None
 
@@ -107,7 +107,7 @@ class Leases:
         live = [lease for lease in self.fresh if self.by_seq.get(lease.seq) is lease]
         if live:
             self.turn.changes[keys.lease_key(self.group)] = encode_record(live)
-            self.groups[self.group] = len(live)
+            self.groups[self.group] = {lease.seq for lease in live}
         self.group += 1
         self.fresh = []
 
@@ -136,19 +136,17 @@ class Leases:
             self.by_jid[lease.jid] = rest if len(rest) > 1 else rest[0]
         group = lease.group
         if group != self.group:
-            left = self.groups[group] - 1
-            if left:
-                self.groups[group] = left
-            else:
+            left = self.groups[group]
+            left.discard(lease.seq)
+            if not left:
                 del self.groups[group]
                 self.turn.changes[keys.lease_key(group)] = None
 
     def take_back(self, lease: Lease) -> None:
         """End the lease of a job that stays where it lies, or is put there again: now the record must say so."""
         self.end(lease)
-        if lease.group in self.groups:
-            rest = [other for other in self.by_seq.values() if other.group == lease.group]
-            self.turn.changes[keys.lease_key(lease.group)] = encode_record(rest)
+        if (seqs := self.groups.get(lease.group)) is not None:
+            self.turn.changes[keys.lease_key(lease.group)] = encode_record([self.by_seq[seq] for seq in seqs])
 
     def take_expired(self, now: int) -> list[Lease]:
         """Some leases that have run out, from one slice of a look through all of them.

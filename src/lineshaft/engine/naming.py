@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from lineshaft.engine.ready import MAX_QUEUES, Queue
+from lineshaft.engine.ready import Queue
 from lineshaft.engine.state import State
 from lineshaft.errors import Refusal
 
@@ -18,8 +18,10 @@ def check_queue_name(name: str) -> None:
         raise Refusal("queue names must match [a-zA-Z0-9._-]+ and have at most 255 characters")
 
 
-def open_queue(state: State, name: str) -> Queue:
+def open_queue(state: State, name: str, *, most: int | None = None) -> Queue:
     """The queue of that name, made when there is none. Raises Refusal for a bad name or one too many.
+
+    Without `most` it is made whatever their number: a job that is here already must have somewhere to go.
 
     An empty queue that a failing transition leaves behind does no harm, so this needs no `Change`.
     """
@@ -27,8 +29,8 @@ def open_queue(state: State, name: str) -> Queue:
     if queue is not None:
         return queue
     check_queue_name(name)
-    if len(state.queues) >= MAX_QUEUES:
-        raise Refusal(f"too many queues: {MAX_QUEUES}")
+    if most is not None and len(state.queues) >= most:
+        raise Refusal(f"too many queues: {most}")
     queue = state.queues.add(name, state.take_order(), state.now)
     state.limit(queue)
     # Whoever waits under this name could not be noted on a queue that did not exist.

@@ -8,7 +8,7 @@ the first, so that whatever happens it is one transition.
 from typing import Final
 
 from lineshaft.engine.naming import open_queue
-from lineshaft.engine.ready import LARGE_PAYLOAD_BYTES, Entry
+from lineshaft.engine.ready import LARGE_PAYLOAD_BYTES, MAX_QUEUES, Entry
 from lineshaft.engine.records import Extras
 from lineshaft.engine.state import State
 from lineshaft.errors import Refusal
@@ -70,7 +70,7 @@ def accept(state: State, job: Job) -> None:
     if not has_args(payload):
         raise refuse_args(job)
     name = job.queue or ""
-    queue = state.queues.by_name.get(name) or open_queue(state, name)
+    queue = state.queues.by_name.get(name) or open_queue(state, name, most=MAX_QUEUES)
     if queue.max_jobs is not None and queue.size >= queue.max_jobs:
         raise Refusal(f"queue {name} is full: it holds {queue.size} jobs, and max_jobs is {queue.max_jobs}")
     if at is not None:

@@ -27,6 +27,10 @@ RESERVATION_EXPIRED: Final = Report("ReservationExpired", "Faktory job reservati
 LOST: Final = Report("WorkerLost", "the worker process vanished while it held the job, and not for the first time")
 
 
+#: 150^4 seconds are sixteen years.
+MOST_COUNTED: Final = 150
+
+
 class Retry(Struct, frozen=True):
     """The job runs again at this instant."""
 
@@ -46,7 +50,9 @@ Outcome = Retry | Dead | Discarded
 
 def retry_delay(retry_count: int, chance: float) -> int:
     """Seconds until the next try after failure number `retry_count` (from 0); `chance` is in [0, 1)."""
-    return retry_count**4 + 15 + int(chance * 30) * (retry_count + 1)
+    # Beyond failure 150 the formula asks for decades, and in the end for years that no calendar has.
+    count = min(retry_count, MOST_COUNTED)
+    return count**4 + 15 + int(chance * 30) * (count + 1)
 
 
 def judge(job: Job, report: Report, now: int, chance: float) -> Outcome:

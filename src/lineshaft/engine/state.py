@@ -8,10 +8,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
+from msgspec import DecodeError
+
 from lineshaft.clock import format_instant
 from lineshaft.engine import keys
 from lineshaft.engine.chores import Chores
-from lineshaft.engine.index import Index
+from lineshaft.engine.index import MOST_BEYOND, Index
 from lineshaft.engine.leases import Leases
 from lineshaft.engine.ready import Queue, Queues
 from lineshaft.engine.records import (
@@ -55,9 +57,8 @@ class State:
         self.dead = self.sets[SetName.DEAD]
         self.workers = Workers(self.turn)
         self.chores = Chores(self.turn)
-        #: Leases of vanished workers that are still to be taken back, and whose they were.
+        #: Leases of vanished workers that are still to be taken back.
         self.lost: list[Lease] = []
-        self.lost_wids: set[str] = set()
         # The present.
         self.now = now
         self.stamp = format_instant(now)
@@ -75,13 +76,19 @@ class State:
 
     def load(self) -> None:
         """Read what must be in memory: queues, leases, workers, chores, the figures. Raises StoreError."""
+        try:
+            self._load()
+        except (DecodeError, ValueError) as error:
+            raise StoreCorrupt(f"a record of the store cannot be read: {error}: run `lineshaft check`") from error
+
+    def _load(self) -> None:
         self._load_format()
         self.order = self.orders_reserved = int(self.turn.get(keys.SEQUENCE_KEY) or b"0")
         totals = self.turn.get(keys.TOTALS_KEY)
         self.totals = decode_totals(totals) if totals else TotalsRecord()
         self.leases.load()
         self.queues.load()
-        self.index.load(self.queues, self.order)
+        self.index.load(self.queues, self.leases.by_seq.values(), self.order)
         for timed in self.sets.values():
             timed.load()
         self.workers.load(self.now)
@@ -105,6 +112,7 @@ class State:
         """Take other settings into effect, now."""
         self.settings = settings
         self.workers.recover_after = settings.recover_after
+        self.workers.next_check = self.now
         for queue in self.queues:
             self.limit(queue)
 
@@ -144,6 +152,8 @@ class State:
         """Put the records of all that moved into the turn; the last thing before its commit."""
         if self.leases.fresh:
             self.leases.settle()
+        if self.order - self.index.watermark > MOST_BEYOND:
+            self.index.settle(self.order)
         if self.queues.dirty:
             self.queues.settle(self.order + 1)
         if self.scheduled.dirty or self.retries.dirty or self.dead.dirty:

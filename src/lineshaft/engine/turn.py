@@ -46,18 +46,24 @@ class Turn:
         own = {key: value for key, value in self.changes.items() if start <= key < end}
         if not own and not self.cleared:
             return self.store.scan(start, end, limit=limit, limit_bytes=limit_bytes, reverse=reverse)
-        rows = self._stored(start, end, limit + len(own), limit_bytes, reverse)
-        # Behind the last stored row of a slice that was cut short the store has more, which a change
-        # of ours must not overtake.
-        if len(rows) == limit + len(own) or sum(len(value) for _, value in rows) >= limit_bytes:
-            edge = rows[-1][0]
-            own = {key: value for key, value in own.items() if (key >= edge if reverse else key <= edge)}
-        merged = dict(rows)
-        merged.update((key, value) for key, value in own.items() if value is not None)
-        for key, value in own.items():
-            if value is None:
-                merged.pop(key, None)
-        return sorted(merged.items(), reverse=reverse)[:limit]
+        while True:
+            rows = self._stored(start, end, limit + len(own), limit_bytes, reverse)
+            # Behind the last stored row of a slice that was cut short the store has more, which a change
+            # of ours must not overtake.
+            is_cut = len(rows) == limit + len(own) or sum(len(value) for _, value in rows) >= limit_bytes
+            edge = rows[-1][0] if is_cut else b""
+            merged = dict(rows)
+            for key, value in own.items():
+                if is_cut and (key < edge if reverse else key > edge):
+                    continue
+                if value is None:
+                    merged.pop(key, None)
+                else:
+                    merged[key] = value
+            if merged or not is_cut:
+                return sorted(merged.items(), reverse=reverse)[:limit]
+            # This turn removes all of it. An empty answer would say that the range ends here, and it does not.
+            start, end = (start, edge) if reverse else (edge + b"\0", end)
 
     def _stored(
         self, start: bytes, end: bytes, limit: int, limit_bytes: int, reverse: bool

@@ -49,6 +49,8 @@ class Workers:
         self.present: dict[str, Worker] = {}
         #: wid to the instant since when it has had no connection; only workers that have ever sent a BEAT.
         self.absent: dict[str, int] = {}
+        #: Those whose jobs are being taken back; they may come back meanwhile.
+        self.vanished: set[str] = set()
         #: wids whose connections the server is to close.
         self.expelled: list[str] = []
         #: Nobody falls silent or vanishes before this instant.
@@ -78,7 +80,7 @@ class Workers:
         worker = self.present.get(wid)
         if worker is None:
             worker = self.present[wid] = Worker(wid, hostname, pid, labels, started_at=now, heard_at=now)
-            worker.has_beaten = self.absent.pop(wid, None) is not None
+            worker.has_beaten = self.absent.pop(wid, None) is not None or wid in self.vanished
         worker.connections += 1
         worker.heard_at = now
         self.next_check = min(self.next_check, now + SILENT_AFTER)
@@ -100,6 +102,15 @@ class Workers:
             worker.has_beaten = True
             self.turn.changes[keys.worker_key(worker.wid)] = encode_record(WorkerRecord(now))
 
+    def shift(self, milliseconds: int) -> None:
+        """The clock was set by this much: what was heard of workers moves with it."""
+        for worker in self.present.values():
+            worker.heard_at += milliseconds
+        for wid in self.absent:
+            self.absent[wid] += milliseconds
+        if self.next_check != NEVER:
+            self.next_check += milliseconds
+
     def take_vanished(self, now: int) -> set[str]:
         """The workers whose jobs are to be taken back now; `forget` them when that is done.
 
@@ -115,16 +126,18 @@ class Workers:
         vanished = {wid for wid, since in self.absent.items() if since + patience <= now}
         for wid in vanished:
             del self.absent[wid]
+        self.vanished |= vanished
         silent = min((worker.heard_at for worker in self.present.values()), default=NEVER) + SILENT_AFTER
         self.next_check = min(silent, min(self.absent.values(), default=NEVER) + patience)
         if not self.recover_after:
-            self.forget(vanished)
+            self.forget()
             return set()
         return vanished
 
-    def forget(self, wids: set[str]) -> None:
-        """Their jobs have been taken back: the last thing that was known of them goes."""
-        for wid in wids:
+    def forget(self) -> None:
+        """The jobs of those that vanished have been taken back: the last thing that was known of them goes."""
+        vanished, self.vanished = self.vanished, set()
+        for wid in vanished:
             if wid not in self.present and wid not in self.absent:
                 self.turn.changes[keys.worker_key(wid)] = None
 

@@ -40,6 +40,11 @@ log = logging.getLogger(__name__)
 
 #: How long to leave a store alone that asks for a pause.
 BUSY_PAUSE_MS: Final = 5
+#: A clock that goes back by more than this was set; all short waits go with it. Less is only a moment longer.
+STEP_MS: Final = 200
+#: The timer wakes every ten seconds: when more time than this has passed, the clock was set or the machine slept, and
+#: nobody fell silent meanwhile.
+LEAP_MS: Final = 30_000
 #: With `sync = "always"`: how long a change that no reply waits for may stay unsynced.
 UNWAITED_MS: Final = 1000
 
@@ -159,6 +164,9 @@ class Server:
         """Time passes; the first thing in every turn. All commands of a turn happen at the same instant."""
         now = self.clock()
         if now != self.engine.state.now:
+            passed = now - self.engine.state.now
+            if not -STEP_MS <= passed <= LEAP_MS:
+                self.timers.shift(passed)
             try:
                 self.engine.advance(now)
             except StoreError as failure:
@@ -246,13 +254,16 @@ class Server:
         """Give back what never reached its worker, and see who waits for what there is."""
         if self.stalled or self.failed is not None:
             return
+        self.begin_turn()
+        orphans, self.orphans, given = self.orphans, [], 0
         try:
-            self.begin_turn()
-            orphans, self.orphans = self.orphans, []
-            for jid, holder in orphans:
+            for given, (jid, holder) in enumerate(orphans):  # noqa: B007 - tells how far it came
                 self.engine.give_back(jid, holder)
+            orphans = []
             self.deliver()
         except StoreError as failure:
+            # What was given back in this turn is lost with it; the one that cannot be read waits for its reservation.
+            self.orphans += orphans[:given] + orphans[given + 1 :]
             store_failed(self, failure)
             # It could fail in the same way for ever: those who wait will ask again.
             self.engine.take_arrivals()
@@ -347,8 +358,8 @@ class Server:
             assert isinstance(chunk.session, Session)
             chunk.session.held -= 1
             self.send(chunk.session, chunk.replies)
-        # In interval mode the time of the next sync may have passed while this one ran.
-        if self.group.collecting or (self.settings.sync is SyncMode.INTERVAL and self.timers.sync_at == NEVER):
+        # The time of the next sync may have passed while this one ran.
+        if self.group.collecting or (self.settings.sync is not SyncMode.NEVER and self.timers.sync_at == NEVER):
             self.group.maybe_sync()
 
     def store_failed(self, failure: StoreError) -> None:

@@ -159,7 +159,7 @@ class Session:
             self._run(lines)
         if self.unfinished or not lines:
             self._count_unfinished()
-        if self.lines.overflowed and not self.backlog:
+        if self.lines.overflowed and not (self.backlog or self.blocked):
             self._overflow()
 
     def _count_unfinished(self) -> None:
@@ -268,7 +268,7 @@ class Session:
             self._run(lines)
         if self.ended and not self.blocked:
             self.close()
-        if self.lines.overflowed and not self.backlog:
+        if self.lines.overflowed and not (self.backlog or self.blocked):
             self._overflow()
         if not self.blocked:
             self._read(True)

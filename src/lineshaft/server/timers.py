@@ -63,6 +63,14 @@ class Timers:
         if at < self.wake_at:
             self.wake_in(min(at - self.server.clock(), LONGEST_SLEEP_MS))
 
+    def shift(self, milliseconds: int) -> None:
+        """The clock was set back: what was to happen in two seconds is still to happen in two seconds."""
+        self.sync_at += milliseconds if self.sync_at != NEVER else 0
+        self.rest_until += milliseconds
+        self.handshakes = deque((until + milliseconds, session) for until, session in self.handshakes)
+        self.server.waiters.shift(milliseconds)
+        self.server.engine.state.workers.shift(milliseconds)
+
     def wake_in(self, milliseconds: int) -> None:
         """Be woken in this time, instead of when it was asked for before."""
         milliseconds = max(milliseconds, 0)

@@ -77,6 +77,14 @@ class Waiters:
             self.by_time.popleft()
         return 1 << 62
 
+    def shift(self, milliseconds: int) -> None:
+        """The clock was set by this much: everyone's time with it."""
+        waiting = self.all()
+        self.by_time.clear()
+        for session in waiting:
+            session.parked_until += milliseconds
+            self.by_time.append((session.parked_until, session))
+
     def all(self) -> list[Parker]:
         """Everyone who waits, once."""
         return list(dict.fromkeys(session for _, session in self.by_time if session.parked is not None))

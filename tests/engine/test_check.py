@@ -1,0 +1,666 @@
+"""A check finds nothing in what the engine leaves, whatever happened, and finds each thing that somebody broke.
+
+The laws are those of invariants.py, which reads whole stores into memory and shares no code with the check.
+"""
+
+import tracemalloc
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import invariant
+
+from engine.test_model import EngineMachine, EngineWithoutIndexMachine
+from invariants import check_store, rows_of
+from lineshaft.engine import index, keys, sweep
+from lineshaft.engine.check import check
+from lineshaft.engine.engine import Engine
+from lineshaft.engine.findings import Finding, Law, Severity, Tally, shown
+from lineshaft.engine.records import (
+    ChoreRecord,
+    Extras,
+    decode_leases,
+    decode_queue,
+    decode_set,
+    encode_record,
+    join_value,
+    split_value,
+)
+from lineshaft.engine.retry import Report
+from lineshaft.engine.settings import Settings
+from lineshaft.errors import StoreCorrupt
+from lineshaft.job import decode_pushed, decode_stored, encode_job
+from lineshaft.lifecycle import Place
+from lineshaft.store.faulty import FaultyStore
+from lineshaft.store.memory import MemoryStore
+
+NOW = 1_764_000_000_000
+REPORT = Report("E", "m")
+Rows = dict[bytes, bytes]
+
+
+def push(engine: Engine, jid: str, **fields: str) -> None:
+    extra = "".join(f',"{name}":{value}' for name, value in fields.items())
+    engine.push(decode_pushed(f'{{"jid":"{jid}","jobtype":"T","args":[1]{extra}}}'.encode()))
+
+
+def work(engine: Engine, queue: str, wid: str, times: int = 1) -> None:
+    for _ in range(times):
+        assert engine.fetch([queue], wid) is not None
+        engine.commit()
+
+
+def fill(store: FaultyStore, *, jid_index: bool) -> None:
+    """Let the engine leave a bit of everything."""
+    engine = Engine(store, Settings(jid_index=jid_index), lambda: 0.5, NOW)
+    engine.commit()
+    for wid in ("worker-1", "worker-2"):
+        engine.connect(wid, "h", 1, ())
+        engine.beat(wid, 0, None)
+    for number in range(30):
+        push(engine, f"ready-0{number:02}", priority=str(number % 9 + 1), queue='"prio"')
+    push(engine, "ready-001")  # a twin of another queue's
+    for number in range(8):
+        push(engine, f"plain-0{number:02}", args='["\u00e9"]')
+    work(engine, "default", "worker-1", 3)
+    for jid, retry in (("failed-01", "5"), ("failed-02", "5"), ("failed-03", "5"), ("dead-0001", "-1")):
+        push(engine, jid, queue='"f"', retry=retry, priority="7")
+        work(engine, "f", "worker-1")
+        engine.fail(jid, "worker-1", REPORT)
+    for number in range(3):
+        push(engine, f"later-0{number:02}", at='"2096-01-01T00:00:00Z"', priority="2")
+    engine.mutate("requeue", "scheduled", jids=["later-000"] if jid_index else None)
+    engine.mutate("kill", "retries", jobtype="T")
+    push(engine, "later-009", at='"2096-01-01T00:00:00Z"')
+    # Taken back from a worker that vanished.
+    push(engine, "former-01", queue='"lost"')
+    work(engine, "lost", "worker-2")
+    engine.disconnect(engine.state.workers.present["worker-2"])
+    engine.advance(NOW + 61_000)
+    for worker in engine.state.workers.present.values():
+        worker.heard_at = NOW + 61_000
+    engine.tick()
+    push(engine, "failed-04", queue='"f"')
+    work(engine, "f", "worker-1")
+    engine.fail("failed-04", "worker-1", REPORT)
+    # A queue that goes while it is worked on: half of it is swept, one job is out, and its name is in use again.
+    for number in range(9):
+        push(engine, f"gone-00{number:02}", queue='"gone"')
+    work(engine, "gone", "worker-1", 2)
+    engine.pause(["prio"])
+    engine.commit()
+    engine.remove(["gone"])
+    engine.tick()
+    push(engine, "again-001", queue='"gone"')
+    push(engine, "last-0001", at='"2096-01-01T00:00:00Z"')
+    engine.commit()
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs grow old soon, and a sweep takes its time."""
+    monkeypatch.setattr(index, "MOST_YOUNG", 16)
+    monkeypatch.setattr(sweep, "SLICE", 4)
+
+
+@pytest.fixture
+def rows() -> Rows:
+    store = FaultyStore()
+    fill(store, jid_index=True)
+    return rows_of(store)
+
+
+def look(rows: Rows) -> list[Finding]:
+    return list(check(MemoryStore(rows)))
+
+
+def places(rows: Rows) -> Tally:
+    tally = Tally()
+    assert list(check(MemoryStore(rows), tally=tally)) == []
+    return tally
+
+
+# What the engine leaves.
+
+
+@pytest.mark.parametrize("jid_index", [True, False])
+def test_what_the_engine_leaves_is_clean(jid_index: bool) -> None:
+    store = FaultyStore()
+    fill(store, jid_index=jid_index)
+    check_store(store, has_index=jid_index)
+    tally = places(rows_of(store))
+    assert tally.rows == len(rows_of(store))
+    assert all(tally.places.values()), tally
+    assert tally.places[Place.LEASED] == 5
+    assert tally.removed
+
+
+def test_after_every_commit_and_every_start_it_is_clean() -> None:
+    store = FaultyStore()
+    fill(store, jid_index=True)
+    for kept in range(store.unsynced + 1):
+        after = store.crash(kept)
+        assert list(check(after)) == []
+        Engine(after, Settings(), lambda: 0.5, NOW).commit()
+        assert list(check(after)) == []
+
+
+def test_a_new_store_and_a_flushed_one_are_clean(rows: Rows) -> None:
+    assert look({}) == []
+    store = FaultyStore(rows)
+    engine = Engine(store, Settings(), lambda: 0.5, NOW)
+    engine.flush()
+    engine.commit()
+    assert list(check(store)) == []
+
+
+def test_an_index_that_was_off_for_a_while_is_untidy_at_most() -> None:
+    store = FaultyStore()
+    fill(store, jid_index=True)
+    engine = Engine(store, Settings(jid_index=False), lambda: 0.5, NOW + 61_000)
+    push(engine, "unseen-01")
+    assert engine.ack("plain-000", "worker-1")
+    engine.fail("plain-001", "worker-1", REPORT)
+    engine.commit()
+    assert list(check(store)) == []
+    engine = Engine(store, Settings(), lambda: 0.5, NOW + 61_000)
+    push(engine, "seen-0001")
+    engine.commit()
+    found = list(check(store))
+    assert {finding.severity for finding in found} == {Severity.UNTIDY}
+    assert {finding.law for finding in found} == {Law.NOT_INDEXED, Law.STALE}
+    assert any("unseen-01" in finding.what for finding in found)
+    assert not any("seen-0001" in finding.what for finding in found)
+
+
+class Checked(EngineMachine):
+    @invariant()
+    def is_clean(self) -> None:
+        if hasattr(self, "engine"):
+            assert list(check(self.store)) == []
+
+
+class CheckedWithoutIndex(EngineWithoutIndexMachine):
+    is_clean = Checked.is_clean
+
+
+SHORT = settings(max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck))
+TestRandomRuns = Checked.TestCase
+TestRandomRuns.settings = SHORT
+TestRandomRunsWithoutIndex = CheckedWithoutIndex.TestCase
+TestRandomRunsWithoutIndex.settings = SHORT
+
+
+# What somebody breaks.
+
+
+def where(rows: Rows, jid: str) -> bytes:
+    """The key under which a job lies."""
+    found = [key for key, value in rows.items() if key[:1] in (b"R", b"T") and b'"jid":"%s"' % jid.encode() in value]
+    return found[-1]
+
+
+def seq_of(rows: Rows, key: bytes) -> int:
+    return split_value(rows[key])[0].seq or int.from_bytes(key[-8:])
+
+
+def move(rows: Rows, jid: str, key: bytes) -> None:
+    """Put a job elsewhere, with all that belongs to it but the sizes."""
+    old = where(rows, jid)
+    seq = seq_of(rows, old)
+    extras, payload = split_value(rows.pop(old))
+    kept = seq if seq != int.from_bytes(key[-8:]) else 0
+    rows[key] = join_value(Extras(kept, extras.priority, extras.recoveries, extras.former), payload)
+    if keys.where_key(jid, seq) in rows:
+        rows[keys.where_key(jid, seq)] = key
+
+
+def rewrite(rows: Rows, key: bytes, decode: Callable[[bytes], object], **fields: object) -> None:
+    record = decode(rows[key])
+    for name, value in fields.items():
+        assert getattr(record, name) != value
+        setattr(record, name, value)
+    rows[key] = encode_record(record)
+
+
+def rename(rows: Rows, name: str, **fields: object) -> None:
+    """Change the JSON of a job."""
+    key = where(rows, name)
+    extras, payload = split_value(rows[key])
+    job = decode_stored(payload)
+    for field, value in fields.items():
+        setattr(job, field, value)
+    rows[key] = join_value(extras, encode_job(job))
+
+
+def group(rows: Rows) -> bytes:
+    """A group of leases that counts."""
+    return next(key for key, value in rows.items() if key[:1] == b"L" and decode_leases(value)[0].key in rows)
+
+
+def entry(rows: Rows) -> bytes:
+    return next(key for key in rows if key[:1] == b"W")
+
+
+def grown_old(rows: Rows) -> bytes:
+    """The entry of a job that lies in a queue not beyond the watermark."""
+    return next(
+        key
+        for key, place in rows.items()
+        if key[:1] == b"W" and place[:1] == b"R" and int.from_bytes(place[-8:]) <= int(rows[b"I"])
+    )
+
+
+def break_format(rows: Rows) -> None:
+    rows[b"F"] = b"77"
+
+
+def lose_format(rows: Rows) -> None:
+    del rows[b"F"]
+
+
+def break_queue_record(rows: Rows) -> None:
+    rows[b"Qprio"] = rows[b"Qprio"][:-3]
+
+
+def break_set_record(rows: Rows) -> None:
+    rows[b"Sd"] = b"\xc1"
+
+
+def break_leases(rows: Rows) -> None:
+    # Of an ended group, so that the jobs do not turn up as unleased.
+    rows[keys.lease_key(999)] = b"nonsense"
+
+
+def break_worker(rows: Rows) -> None:
+    rows[keys.worker_key("worker-9")] = b""
+
+
+def break_day(rows: Rows) -> None:
+    rows[keys.day_key("2025-11-24")] = b"\x92\x00"
+
+
+def break_day_key(rows: Rows) -> None:
+    rows[keys.day_key("2025-13-24")] = rows[keys.day_key("2025-11-24")]
+
+
+def break_totals(rows: Rows) -> None:
+    rows[b"G"] = b"\x91"
+
+
+def break_sequence(rows: Rows) -> None:
+    rows[b"N"] = b"1e6"
+
+
+def break_chore(rows: Rows) -> None:
+    rows[keys.chore_key(3)] = b"\x90"
+
+
+def break_mutate(rows: Rows) -> None:
+    rows[keys.chore_key(3)] = encode_record(ChoreRecord("mutate", b"{", b"", 1))
+
+
+def unknown_chore(rows: Rows) -> None:
+    rows[keys.chore_key(3)] = encode_record(ChoreRecord("bake", b"", b"", 1))
+
+
+def unknown_kind(rows: Rows) -> None:
+    rows[b"Z?"] = b""
+
+
+def misshapen_job_key(rows: Rows) -> None:
+    rows[where(rows, "ready-003") + b"!"] = rows[where(rows, "ready-003")]
+
+
+def impossible_priority(rows: Rows) -> None:
+    key = keys.ready_prefix("prio", decode_queue(rows[b"Qprio"]).generation, 0)
+    rows[key + (777).to_bytes(8)] = rows[where(rows, "ready-003")]
+
+
+def unknown_set(rows: Rows) -> None:
+    rows[b"Sx"] = rows[b"Sd"]
+
+
+def misshapen_entry(rows: Rows) -> None:
+    rows[entry(rows) + b"!"] = b""
+
+
+def torn_json(rows: Rows) -> None:
+    key = where(rows, "later-009")
+    rows[key] = rows[key][:-1]
+
+
+def torn_extras(rows: Rows) -> None:
+    key = where(rows, "former-01")
+    rows[key] = rows[key].replace(b"}\n", b"\n", 1)
+
+
+def not_utf8(rows: Rows) -> None:
+    key = where(rows, "plain-006")
+    rows[key] = rows[key].replace("é".encode(), b"\xff\xff")
+
+
+def no_jid(rows: Rows) -> None:
+    rename(rows, "ready-003", jid="")
+
+
+def no_args(rows: Rows) -> None:
+    key = where(rows, "ready-003")
+    rows[key] = rows[key].replace(b'"args":[1]', b'"args":null')
+
+
+def wrong_queue(rows: Rows) -> None:
+    rename(rows, "ready-003", queue="f")
+
+
+def impossible_queue(rows: Rows) -> None:
+    rename(rows, "later-009", queue="a b")
+
+
+def impossible_extras_priority(rows: Rows) -> None:
+    key = where(rows, "later-009")
+    extras, payload = split_value(rows[key])
+    rows[key] = join_value(Extras(extras.seq, 10), payload)
+
+
+def two_places(rows: Rows) -> None:
+    old = where(rows, "ready-020")
+    rows[keys.timed_key(b"d", NOW, 900)] = join_value(Extras(seq=seq_of(rows, old)), rows[old])
+    rewrite(rows, b"Sd", decode_set, size=decode_set(rows[b"Sd"]).size + 1)
+
+
+def two_jids(rows: Rows) -> None:
+    """Two jobs of one seq, and an entry for each: only the numbers tell."""
+    seq = seq_of(rows, where(rows, "later-009"))
+    old = where(rows, "dead-0001")
+    extras, payload = split_value(rows[old])
+    del rows[keys.where_key("dead-0001", seq_of(rows, old))]
+    rows[old] = join_value(Extras(seq, extras.priority), payload)
+    rows[keys.where_key("dead-0001", seq)] = old
+
+
+def one_order(rows: Rows) -> None:
+    """Two jobs of one order, in two queues."""
+    move(rows, "former-01", where(rows, "former-01")[:-8] + where(rows, "plain-007")[-8:])
+    push_cursors_back(rows, "lost")
+
+
+def push_cursors_back(rows: Rows, name: str) -> None:
+    key = keys.queue_key(name)
+    record = decode_queue(rows[key])
+    record.cursors = [(priority, 0) for priority, _ in record.cursors]
+    rows[key] = encode_record(record)
+
+
+def lost_queue(rows: Rows) -> None:
+    del rows[b"Qlost"]
+
+
+def lost_chore(rows: Rows) -> None:
+    del rows[next(key for key in rows if key[:1] == b"C")]
+
+
+def cursor_too_far(rows: Rows) -> None:
+    record = decode_queue(rows[b"Qlost"])
+    rewrite(rows, b"Qlost", decode_queue, cursors=[(priority, order + 1) for priority, order in record.cursors])
+
+
+def lost_cursor(rows: Rows) -> None:
+    rewrite(rows, b"Qlost", decode_queue, cursors=[])
+
+
+def set_cursor_too_far(rows: Rows) -> None:
+    rewrite(rows, b"Sd", decode_set, cursor=NOW + 86_400_000)
+
+
+def queue_size(rows: Rows) -> None:
+    rewrite(rows, b"Qprio", decode_queue, size=31)
+
+
+def set_size(rows: Rows) -> None:
+    rewrite(rows, b"Ss", decode_set, size=0)
+
+
+def lost_set(rows: Rows) -> None:
+    del rows[b"Sd"]
+
+
+def sequence_behind(rows: Rows) -> None:
+    rows[b"N"] = b"10"
+
+
+def sequence_lost(rows: Rows) -> None:
+    del rows[b"N"]
+
+
+def lease_of_another(rows: Rows) -> None:
+    key = group(rows)
+    (lease,) = decode_leases(rows[key])
+    lease.seq += 500
+    rows[key] = encode_record([lease])
+
+
+def lease_in_wrong_group(rows: Rows) -> None:
+    key = group(rows)
+    (lease,) = decode_leases(rows[key])
+    rewritten = decode_leases(rows[key])[0]
+    rewritten.group += 1
+    rows[key] = encode_record([lease, rewritten])
+
+
+def leased_twice(rows: Rows) -> None:
+    (lease,) = decode_leases(rows[group(rows)])
+    lease.group = 900
+    rows[keys.lease_key(900)] = encode_record([lease])
+
+
+def ended_group(rows: Rows) -> None:
+    (lease,) = decode_leases(rows[group(rows)])
+    lease.group, lease.key = 900, lease.key[:-8] + (899).to_bytes(8)
+    rows[keys.lease_key(900)] = encode_record([lease])
+
+
+def lost_old_entry(rows: Rows) -> None:
+    del rows[grown_old(rows)]
+
+
+def lost_young_entry(rows: Rows) -> None:
+    key = where(rows, "last-0001")
+    del rows[keys.where_key("last-0001", seq_of(rows, key))]
+
+
+def entry_of_another(rows: Rows) -> None:
+    rows[keys.where_key("nobody-01", 700)] = where(rows, "plain-007")
+
+
+def entry_of_nothing(rows: Rows) -> None:
+    rows[keys.where_key("nobody-01", 700)] = keys.timed_key(b"d", NOW, 700)
+
+
+BREAKS: list[tuple[Callable[[Rows], None], Law, str]] = [
+    (break_format, Law.FORMAT, "format 77"),
+    (lose_format, Law.FORMAT, "no format is written"),
+    (break_queue_record, Law.RECORD, "queue prio"),
+    (break_set_record, Law.RECORD, "set dead"),
+    (break_leases, Law.RECORD, "leases of turn 999"),
+    (break_worker, Law.RECORD, "worker worker-9"),
+    (break_day, Law.RECORD, "day 2025-11-24"),
+    (break_day_key, Law.RECORD, "day 2025-13-24"),
+    (break_totals, Law.RECORD, "totals"),
+    (break_sequence, Law.RECORD, "'1e6' is no number"),
+    (break_chore, Law.RECORD, "chore 3"),
+    (break_mutate, Law.RECORD, "chore 3"),
+    (unknown_chore, Law.CHORE, "'bake'"),
+    (unknown_kind, Law.KEY, "b'Z?'"),
+    (misshapen_job_key, Law.KEY, "nothing ever looks here"),
+    (impossible_priority, Law.KEY, "nothing ever looks here"),
+    (unknown_set, Law.KEY, "b'Sx'"),
+    (misshapen_entry, Law.KEY, "nothing ever looks here"),
+    (torn_json, Law.JOB, "scheduled, 2096-01-01T00:00:00.000Z, order"),
+    (torn_extras, Law.JOB, "queue lost"),
+    (not_utf8, Law.JOB, "queue default"),
+    (no_jid, Law.JOB, "lacks"),
+    (no_args, Law.JOB, "'ready-003' lacks"),
+    (wrong_queue, Law.MISPLACED, "job ready-003 belongs to the queue f"),
+    (impossible_queue, Law.MISPLACED, "job later-009 can join no queue"),
+    (impossible_extras_priority, Law.MISPLACED, "priority 10"),
+    (two_places, Law.DOUBLE, "ready-020"),
+    (two_jids, Law.DOUBLE, "another row has the seq"),
+    (one_order, Law.DOUBLE, "another row has the seq"),
+    (lost_queue, Law.UNREACHABLE, "queue lost, priority 5"),
+    (lost_chore, Law.UNREACHABLE, "queue gone, priority 5"),
+    (cursor_too_far, Law.CURSOR, "never handed out"),
+    (lost_cursor, Law.CURSOR, "knows no jobs of priority 5"),
+    (set_cursor_too_far, Law.CURSOR, "dead, 2025-11-24"),
+    (queue_size, Law.SIZE, "the record says 31 jobs, and 30 lie"),
+    (set_size, Law.SIZE, "the record says 0 jobs"),
+    (lost_set, Law.SIZE, "set dead"),
+    (sequence_behind, Law.SEQUENCE, "counts on from 10:"),
+    (sequence_lost, Law.SEQUENCE, "counts on from 0:"),
+    (lease_of_another, Law.LEASE, "and here lies ready-001"),
+    (lease_in_wrong_group, Law.LEASE, "cannot be one of this group"),
+    (leased_twice, Law.LEASED_TWICE, "queue default"),
+    (ended_group, Law.ENDED, "leases of turn 900"),
+    (lost_old_entry, Law.NOT_INDEXED, "jid_index was off"),
+    (lost_young_entry, Law.NOT_INDEXED, "last-0001: it has no entry, so nobody finds it"),
+    (entry_of_another, Law.ASTRAY, "index entry of nobody-01, seq 700"),
+    (entry_of_nothing, Law.STALE, "nothing lies at dead, 2025-11-24T16:00:00.000Z, order 700"),
+]
+HARMLESS = {unknown_kind, ended_group, lost_old_entry, entry_of_nothing}
+
+
+@pytest.mark.parametrize(("damage", "law", "said"), BREAKS, ids=[case[0].__name__ for case in BREAKS])
+def test_each_law_is_found_broken_by_a_finding_of_its_own(
+    rows: Rows, damage: Callable[[Rows], None], law: Law, said: str
+) -> None:
+    before = dict(rows)
+    damage(rows)
+    assert rows != before
+    found = look(rows)
+    assert {finding.law for finding in found} == {law}
+    assert any(said in f"{finding.key}: {finding.what}" for finding in found), found
+    expected = Severity.UNTIDY if damage in HARMLESS else Severity.DAMAGE
+    assert {finding.severity for finding in found} == {expected}
+
+
+def test_every_law_has_a_test() -> None:
+    assert {law for _, law, _ in BREAKS} | {Law.UNREADABLE} == set(Law)
+
+
+def test_without_an_index_nothing_is_said_of_it(rows: Rows) -> None:
+    del rows[b"I"]
+    for key in [key for key in rows if key[:1] == b"W"][:5]:
+        del rows[key]
+    entry_of_nothing(rows)
+    assert look(rows) == []
+
+
+def test_a_double_names_the_place_that_the_index_knows(rows: Rows) -> None:
+    key = where(rows, "later-009")
+    copy = keys.timed_key(b"d", NOW, 900)
+    extras, payload = split_value(rows[key])
+    rows[copy] = join_value(Extras(seq_of(rows, key), extras.priority), payload)
+    rewrite(rows, b"Sd", decode_set, size=decode_set(rows[b"Sd"]).size + 1)
+    found = {finding.law: finding for finding in look(rows)}
+    # The copy comes first, and is the one that the index does not know.
+    assert found.keys() == {Law.DOUBLE, Law.NOT_INDEXED}
+    assert (found[Law.NOT_INDEXED].key, found[Law.DOUBLE].key) == (shown(copy), shown(key))
+    assert found[Law.DOUBLE].what.endswith(f"the index says that it lies at {shown(key)}")
+
+
+@pytest.mark.parametrize("number", [-5, 1 << 70])
+def test_numbers_that_fit_no_key_are_damage_and_no_crash(rows: Rows, number: int) -> None:
+    key = where(rows, "later-009")
+    rows[key] = b'+{"seq":%d}\n' % number + split_value(rows[key])[1]
+    assert {finding.severity for finding in look(rows)} >= {Severity.DAMAGE}
+
+
+# What cannot be read.
+
+
+class Scratched(MemoryStore):
+    """A store with a stretch of keys on a bad block."""
+
+    def __init__(self, rows: Rows, bad: set[bytes]) -> None:
+        super().__init__(rows)
+        self.bad = bad
+
+    def get(self, key: bytes) -> bytes | None:
+        if key in self.bad:
+            raise StoreCorrupt("a bad block")
+        return super().get(key)
+
+    def scan(
+        self, start: bytes, end: bytes, *, limit: int, limit_bytes: int = 1 << 62, reverse: bool = False
+    ) -> list[tuple[bytes, bytes]]:
+        rows = super().scan(start, end, limit=limit, limit_bytes=limit_bytes, reverse=reverse)
+        if any(key in self.bad for key, _ in rows):
+            raise StoreCorrupt("a bad block")
+        return rows
+
+
+@pytest.mark.parametrize("kind", [b"C", b"D", b"F", b"I", b"L", b"N", b"Q", b"R", b"S", b"T", b"W", b"K"])
+def test_a_bad_block_is_stepped_over_and_no_more(rows: Rows, kind: bytes) -> None:
+    bad = {key for key in rows if key[:1] == kind}
+    bad = set(sorted(bad)[len(bad) // 3 : 2 * len(bad) // 3 + 1])
+    tally = Tally()
+    found = list(check(Scratched(rows, bad), tally=tally))
+    assert tally.rows == len(rows) - len(bad)
+    stretches = [finding for finding in found if "no row behind this" in finding.what]
+    assert [finding.law for finding in stretches] == [Law.UNREADABLE]
+    assert "a bad block" in stretches[0].what
+    # What follows from the rows that are not known is not held against those that are.
+    assert {finding.law for finding in found} == {Law.UNREADABLE}
+
+
+def test_a_store_that_is_bad_to_its_end(rows: Rows) -> None:
+    bad = {key for key in rows if key >= b"R"}
+    tally = Tally()
+    found = list(check(Scratched(rows, bad), tally=tally))
+    assert [(finding.law, "can be read at all" in finding.what) for finding in found] == [(Law.UNREADABLE, True)]
+    assert tally.rows == len(rows) - len(bad)
+
+
+# How much it takes.
+
+
+class Backlog(MemoryStore):
+    """A store of very many jobs in one queue, made up as it is read: it takes no memory itself."""
+
+    def __init__(self, count: int) -> None:
+        self.prefix = keys.ready_prefix("q", 1, 5)
+        self.payload = b'{"args":[1],"jid":"job-%08d","queue":"q","jobtype":"T"}'
+        self.count = count
+        cursors = [(5, 0)]
+        record = encode_record((1, NOW, False, count, count, 0, 0, cursors))
+        super().__init__({b"F": b"1", b"I": b"0", b"N": b"%d" % (count + 2), b"Qq": record})
+
+    def scan(
+        self, start: bytes, end: bytes, *, limit: int, limit_bytes: int = 1 << 62, reverse: bool = False
+    ) -> list[tuple[bytes, bytes]]:
+        found = super().scan(start, end, limit=limit, limit_bytes=limit_bytes, reverse=reverse)
+        if found or start > self.prefix + b"\xff":
+            return found
+        begin = int.from_bytes(start[len(self.prefix) :][:8].ljust(8, b"\0")) + 1 if start > self.prefix else 2
+        orders = range(begin, min(begin + limit, self.count + 2))
+        return [(self.prefix + order.to_bytes(8), self.payload % order) for order in orders]
+
+
+def test_memory_follows_the_work_in_hand() -> None:
+    peaks = []
+    for count in (10_000, 100_000):
+        tally = Tally()
+        tracemalloc.start()
+        assert list(check(Backlog(count), tally=tally)) == []
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert tally.places[Place.READY] == count
+    # A slice is some hundred kilobytes; a list of the jobs, or of their numbers, would be megabytes.
+    assert peaks[1] < 1_000_000
+    assert peaks[1] < 1.5 * peaks[0]
+
+
+def test_progress_is_told_after_each_slice() -> None:
+    seen: list[int] = []
+    list(check(Backlog(3500), on_slice=lambda tally: seen.append(tally.rows)))
+    assert seen == [4, 1004, 2004, 3004, 3504]
