@@ -373,7 +373,7 @@ def test_a_manifest_that_lost_its_tables_is_not_opened(data: Path, tmp_path: Pat
         code, out, _ = check(torn)
         # The end of a manifest may say nothing of tables; else they are still there, whatever is said.
         assert (code == 1 and list(torn.glob("*.sst"))) or "ready 1,000," in out
-        verdicts.add((code, "and an open would delete them: start no server" in out))
+        verdicts.add((code, "and an open would delete them" in " ".join(out.split())))
     # With too little of it left there is no manifest at all, and RocksDB itself says so.
     assert verdicts >= {(1, True), (1, False)}
 

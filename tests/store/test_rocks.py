@@ -141,6 +141,26 @@ def test_a_lost_manifest_refuses_the_open(path: Path) -> None:
         RocksStore(path)
 
 
+def test_a_manifest_that_was_cut_off_never_costs_the_tables(path: Path, tmp_path: Path) -> None:
+    store = hundred_commits(path)
+    rows = contents(store)
+    store.close()
+    (manifest,) = path.glob("MANIFEST-*")
+    whole = manifest.read_bytes()
+    for cut in range(0, len(whole), 16):
+        left = tmp_path / f"cut-{cut}"
+        shutil.copytree(path, left)
+        (left / manifest.name).write_bytes(whole[:cut])
+        tables = sorted(file.name for file in left.glob("*.sst"))
+        try:
+            store = RocksStore(left)
+        except StoreCorrupt:
+            assert sorted(file.name for file in left.glob("*.sst")) == tables
+        else:
+            assert contents(store) == rows
+            store.close()
+
+
 def test_a_damaged_table_never_looks_like_an_empty_range(path: Path) -> None:
     store = hundred_commits(path)
     store.close()

@@ -23,11 +23,10 @@ from cyclopts import Parameter
 from msgspec import Struct, field
 from msgspec import json as msgspec_json
 from rich.console import Console
-from rocksdict import AccessType, DBRecoveryMode, Rdict
+from rocksdict import DBRecoveryMode, Rdict
 
 from lineshaft.config.model import ENVIRONMENTS, Environment
 from lineshaft.config.places import find_places
-from lineshaft.engine import keys
 from lineshaft.engine.check import check as check_store
 from lineshaft.engine.findings import Finding, Law, Severity, Tally
 from lineshaft.errors import StoreCorrupt, StoreError, UsageError
@@ -150,10 +149,6 @@ def examine(path: Path) -> Outcome:
 def _open(path: Path) -> RocksStore:
     if not (path / "CURRENT").exists():
         raise StoreCorrupt("the file CURRENT is missing")
-    if _has_lost_its_tables(path):
-        raise StoreCorrupt(
-            "the manifest names none of the tables that lie here, and an open would delete them: start no server"
-        )
     try:
         return RocksStore(path)
     except StoreCorrupt:
@@ -162,23 +157,6 @@ def _open(path: Path) -> RocksStore:
         if "another server" not in str(error):
             raise
         raise StoreError(f"{error}; stop it first, or check a copy that was made while none ran") from None
-
-
-def _has_lost_its_tables(path: Path) -> bool:
-    """Whether tables lie there and yet the store looks new: then its manifest has lost them."""
-    if not any(path.glob("*.sst")):
-        return False
-    options = rocks_options()
-    try:
-        database = Rdict(str(path), options, {"default": options}, AccessType.read_only())
-    except Exception:  # rocksdict raises nothing finer; the open proper says it again
-        return False
-    try:
-        return database.get(keys.FORMAT_KEY) is None and not database.live_files()
-    except Exception:  # as above: what cannot be read is not lost
-        return False
-    finally:
-        database.close()
 
 
 def _collect(outcome: Outcome, findings: Iterable[Finding]) -> None:

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Final
 
 from rocksdict import (
+    AccessType,
     BlockBasedOptions,
     Cache,
     Checkpoint,
@@ -43,9 +44,17 @@ from rocksdict import (
 from lineshaft.errors import StoreBusy, StoreCorrupt, StoreError, UsageError
 from lineshaft.store.port import Changes, KeyRange
 
-__all__ = ["DEFAULT_MEMORY_BYTES", "RocksStore", "rocks_options", "rocks_write_options"]
+__all__ = ["DEFAULT_MEMORY_BYTES", "RocksStore", "has_lost_its_tables", "rocks_options", "rocks_write_options"]
 
 _MIB: Final = 1 << 20
+
+#: A manifest that has lost all of its tables is shorter than this; looking into a store costs a replay of its log.
+_SMALL_MANIFEST_BYTES: Final = 64 << 10
+
+_LOST_TABLES: Final = (
+    "the store in {path} is damaged: its manifest names none of the tables that lie there, and an open would delete"
+    " them. Copy the directory first; then run `lineshaft check -d {path}`"
+)
 
 #: Memtables and cached blocks together: what a small machine can spare, and enough for the hot path.
 DEFAULT_MEMORY_BYTES: Final = 64 * _MIB
@@ -74,11 +83,15 @@ class RocksStore:
         self._failure: str | None = None
         try:
             path.mkdir(parents=True, exist_ok=True)
+            if has_lost_its_tables(path):
+                raise StoreCorrupt(_LOST_TABLES.format(path=path))
             options = rocks_options(memory_bytes)
             # The column family is named although it is the only one: otherwise rocksdict opens an existing
             # database with the column family options it finds on disk, and silently ignores these.
             self._database = Rdict(str(path), options, {"default": options})
             _sync_directory(path.parent)
+        except StoreCorrupt:
+            raise
         except Exception as error:
             raise self._refusal_to_open(str(error)) from None
         self._database.set_write_options(rocks_write_options())
@@ -221,6 +234,30 @@ class RocksStore:
         if "lock hold by current process" in text:
             return StoreError(f"{self._path} is open in this process already")
         return StoreError(f"cannot open the store in {self._path}: {text}")
+
+
+def has_lost_its_tables(path: Path) -> bool:
+    """Whether tables lie in a store's directory, and yet the store looks new: then its manifest has lost them.
+
+    RocksDB takes a manifest that was cut off for a shorter one, and deletes the tables that it does not name.
+    """
+    manifests = [file.stat().st_size for file in path.glob("MANIFEST-*")]
+    if not any(path.glob("*.sst")) or max(manifests, default=0) > _SMALL_MANIFEST_BYTES:
+        return False
+    options = rocks_options()
+    try:
+        database = Rdict(str(path), options, {"default": options}, AccessType.read_only(error_if_log_file_exist=False))
+    except Exception:  # rocksdict raises nothing finer; the open proper says it again
+        return False
+    try:
+        rows = database.iter()
+        rows.seek_to_first()
+        return not database.live_files() and not rows.valid()
+    except Exception:  # as above: what cannot be read is not lost
+        return False
+    finally:
+        del rows
+        database.close()
 
 
 def rocks_options(memory_bytes: int = DEFAULT_MEMORY_BYTES) -> Options:
