@@ -130,6 +130,54 @@ def test_flags_and_variables_are_checked(machine, flags, variables, message):
     assert refused(machine, flags, **variables) == message
 
 
+@pytest.mark.parametrize(
+    ("flags", "name", "what"),
+    [
+        (Flags(data=""), "--data", "a directory"),
+        (Flags(config=""), "--config", "a directory"),
+        (Flags(binding=""), "--binding", "HOST:PORT"),
+        (Flags(web=""), "--web", "HOST:PORT"),
+    ],
+)
+def test_an_empty_flag_is_refused(machine, flags, name, what):
+    assert refused(machine, flags) == (
+        f"{name} is empty (from a shell variable that is not set?): give it {what}, or leave {name} out"
+    )
+
+
+@pytest.mark.parametrize(
+    ("jobs", "http"),
+    [
+        ("127.0.0.1:7419", "127.0.0.1:7419"),
+        ("[::1]:7419", "[::1]:7419"),
+        (":7419", ":7419"),
+        (":7419", "127.0.0.1:7419"),
+        ("localhost:7419", ":7419"),
+    ],
+)
+def test_one_address_is_not_enough_for_both(machine, jobs, http):
+    said = (
+        f"jobs ({jobs}) and HTTP ({http}) cannot both have the same address: change --binding (faktory.binding)"
+        ' or --web (web.binding; ":0" switches HTTP off)'
+    )
+    assert refused(machine, Flags(binding=jobs, web=http)) == said
+    machine.write(f'[faktory]\nbinding = "{jobs}"\n[web]\nbinding = "{http}"\n')
+    assert refused(machine) == said
+
+
+@pytest.mark.parametrize(
+    ("jobs", "http"),
+    [
+        ("127.0.0.1:0", "127.0.0.1:0"),
+        (":0", ":0"),
+        ("127.0.0.1:7419", "127.0.0.2:7419"),
+        ("127.0.0.1:7419", "127.0.0.1:7420"),
+    ],
+)
+def test_two_addresses_are(machine, jobs, http):
+    assert str(machine.load(Flags(binding=jobs, web=http)).faktory.binding) == jobs
+
+
 # Passwords
 
 

@@ -99,7 +99,7 @@ def test_the_defaults_are_those_of_the_parts(machine):
 ADDRESS = '"HOST:PORT" (as "127.0.0.1:7419", "[::1]:7419"; ":7419" is every interface)'
 SIZE = 'a number of bytes, or a string such as "500MB" or "16MiB"'
 TIME = 'a number of seconds, or a string such as "90s", "30m", "24h" or "180d"'
-PASSWORD = "a string, not empty (leave the key out for no password), not what stands there"
+PASSWORD = "a string that is not empty; leave the key out for no password"
 
 
 CASES = [
@@ -115,7 +115,7 @@ CASES = [
     ("[storage]\nmemory = 1000", f"storage.memory must be {SIZE}, from 8MiB to 1TiB, not 1000"),
     ("[server]\nconnections = 1.5", "server.connections must be a whole number from 1 to 1000000, not 1.5"),
     ("[server]\nline_limit = -1", f"server.line_limit must be {SIZE}, from 1KiB to 1GiB, not -1"),
-    ("[server]\ndescription = []", "server.description must be a string of one line, not empty, not []"),
+    ("[server]\ndescription = []", "server.description must be a non-empty string of one line, not []"),
     ("[server]\nrefuse_duplicate_jids = 1", "server.refuse_duplicate_jids must be true or false, not 1"),
     ('[workers]\nrecover_after = "2d"', f'workers.recover_after must be {TIME}, from 0s to 1d, not "2d"'),
     ("[workers]\nrecover_limit = 0", "workers.recover_limit must be a whole number from 1 to 1000000, not 0"),

@@ -1,0 +1,127 @@
+"""Starts that cannot be: what is said of certificates, addresses and flags that a shell left empty."""
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from lineshaft.cli.main import run_command
+from lineshaft.config import Binding, Config
+from lineshaft.daemon import bind, tls_context
+from lineshaft.errors import ConfigError
+
+
+def complaint(tmp_path, pair):
+    """What is wrong with the two files, without the part that names them."""
+    with pytest.raises(ConfigError) as caught:
+        tls_context(Config(config_dir=tmp_path, data_dir=tmp_path, tls=pair))
+    head, tail = str(caught.value).split(f"{pair[0]} and {pair[1]} cannot be used for TLS: ")
+    assert head == ""
+    assert "\n" not in tail
+    return tail
+
+
+def test_a_good_pair_is_taken(tmp_path, certificate):
+    pair = certificate(tmp_path)
+    assert tls_context(Config(config_dir=tmp_path, data_dir=tmp_path, tls=pair)) is not None
+
+
+def test_a_key_of_another_certificate(tmp_path, certificate):
+    public, _ = certificate(tmp_path / "a")
+    _, private = certificate(tmp_path / "b")
+    assert complaint(tmp_path, (public, private)) == "the key does not belong to the certificate"
+
+
+def test_a_key_with_a_passphrase(tmp_path, certificate):
+    pair = certificate(tmp_path, passphrase=b"hunter2")
+    assert complaint(tmp_path, pair) == (
+        "private.key.pem is encrypted, and nobody is there to ask for its passphrase; store it without one"
+        " (openssl pkey -in private.key.pem -out NEWFILE)"
+    )
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"\xff\x30\x82", b"-----BEGIN CERTIFICATE-----\nMIIB\n"])
+def test_a_certificate_that_is_none(tmp_path, certificate, content):
+    pair = certificate(tmp_path)
+    pair[0].write_bytes(content)
+    assert complaint(tmp_path, pair) == "public.cert.pem is not a certificate in PEM form"
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n"])
+def test_a_key_that_is_none(tmp_path, certificate, content):
+    pair = certificate(tmp_path)
+    pair[1].write_bytes(content)
+    assert complaint(tmp_path, pair) == "private.key.pem is not a private key in PEM form"
+
+
+def test_swapped_files(tmp_path, certificate):
+    public, private = certificate(tmp_path)
+    assert complaint(tmp_path, (private, public)) == "private.key.pem is not a certificate in PEM form"
+
+
+def test_a_file_that_cannot_be_read(tmp_path, certificate):
+    public, private = certificate(tmp_path)
+    private.unlink()
+    private.mkdir()
+    assert complaint(tmp_path, (public, private)) == "private.key.pem cannot be read: Is a directory"
+
+
+def test_a_bad_certificate_is_a_usage_error(tmp_path, certificate):
+    certificate(tmp_path / "config")
+    certificate(tmp_path / "other")
+    (tmp_path / "other" / "private.key.pem").replace(tmp_path / "config" / "private.key.pem")
+    words = ["-b", "127.0.0.1:0", "-w", ":0", "-c", str(tmp_path / "config"), "-d", str(tmp_path / "data")]
+    command = [sys.executable, "-m", "lineshaft", "serve", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.endswith("cannot be used for TLS: the key does not belong to the certificate\n")
+
+
+def test_a_host_that_nobody_knows():
+    try:
+        socket.getaddrinfo("nosuchhost.invalid", 1)
+    except socket.gaierror as error:
+        words = error.strerror
+    with pytest.raises(OSError, match="cannot listen on") as caught:
+        bind(Binding("nosuchhost.invalid", 7419), "-b")
+    assert str(caught.value) == (
+        f"cannot listen on nosuchhost.invalid:7419: {words} (-b HOST:PORT names another address)"
+    )
+
+
+def test_a_host_that_no_name_can_be():
+    with pytest.raises(OSError, match=r"cannot listen on a\.\.b:7419: .* \(-b HOST:PORT names another address\)"):
+        bind(Binding("a..b", 7419), "-b")
+
+
+def test_an_address_in_use_is_told_in_the_systems_words():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=rf"cannot listen on 127.0.0.1:{port}: Address already in use \(-w "):
+            bind(Binding("127.0.0.1", port), "-w")
+
+
+@pytest.mark.parametrize(
+    ("words", "flag", "what"),
+    [
+        (["-d", ""], "--data", "a directory"),
+        (["--data="], "--data", "a directory"),
+        (["-c", ""], "--config", "a directory"),
+        (["-b", ""], "--binding", "HOST:PORT"),
+        (["-w", ""], "--web", "HOST:PORT"),
+    ],
+)
+def test_an_empty_flag_is_no_default(capsys, monkeypatch, tmp_path, words, flag, what):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert run_command(["serve", *words]) == 2
+    assert capsys.readouterr().err == (
+        f"lineshaft: {flag} is empty (from a shell variable that is not set?): give it {what}, or leave {flag} out\n"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_directory_to_check_is_not_the_default_either(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert run_command(["check", "-d", ""]) == 2
+    assert capsys.readouterr().err.startswith("lineshaft: --data is empty ")
