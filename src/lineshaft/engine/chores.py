@@ -52,7 +52,7 @@ class Chores:
     def take_back(self, number: int) -> None:
         """A chore that was begun in this turn shall never have been: its first slice failed."""
         del self.active[number]
-        del self.turn.changes[keys.chore_key(number)]
+        self.turn.take_back(keys.chore_key(number))
 
     def next(self) -> tuple[int, ChoreRecord] | None:
         """The chore whose turn it is; each slice goes to another."""

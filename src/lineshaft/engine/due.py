@@ -5,13 +5,13 @@ up a client; `engine.tick` calls them until nothing is due. A slice is one trans
 job must not stop the others.
 """
 
+from contextlib import suppress
 from typing import Final
 
 from lineshaft.engine.finish import expire, recover
-from lineshaft.engine.moves import Ending, join_queue, leave
+from lineshaft.engine.moves import Damaged, Ending, join_queue, leave
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import TimedJob, TimedSet
-from lineshaft.job import decode_stored
 
 __all__ = ["expire_leases", "promote", "prune_dead", "recover_vanished"]
 
@@ -28,9 +28,8 @@ def promote(state: State, timed: TimedSet) -> None:
 def release(state: State, timed: TimedSet, waiting: TimedJob) -> None:
     """Move one job from a timed set to the tail of its queue. Raises StoreError."""
     with state.change() as change:
-        job = decode_stored(waiting.payload)
         timed.remove(change, waiting.key)
-        join_queue(state, change, job, waiting.seq, waiting.extras)
+        join_queue(state, change, waiting.job, waiting.seq, waiting.extras)
 
 
 def prune_dead(state: State) -> None:
@@ -46,9 +45,8 @@ def prune_dead(state: State) -> None:
 def discard(state: State, timed: TimedSet, waiting: TimedJob, ending: Ending) -> None:
     """Drop one job from a timed set. Raises StoreError."""
     with state.change() as change:
-        jid = decode_stored(waiting.payload).jid
         timed.remove(change, waiting.key)
-        leave(state, change, jid, waiting.seq, ending)
+        leave(state, change, waiting.job.jid, waiting.seq, ending)
 
 
 def expire_leases(state: State) -> None:
@@ -58,7 +56,8 @@ def expire_leases(state: State) -> None:
     # Until the last of them is through there is one that has run out.
     bound, leases.next_expiry = leases.next_expiry, min(leases.next_expiry, state.now)
     for lease in found:
-        expire(state, lease)
+        with suppress(Damaged):
+            expire(state, lease)
     leases.next_expiry = bound
 
 
@@ -73,6 +72,7 @@ def recover_vanished(state: State) -> None:
     for _ in range(min(SLICE, len(state.lost))):
         lease = state.lost.pop()
         if state.leases.by_seq.get(lease.seq) is lease:
-            recover(state, lease)
+            with suppress(Damaged):
+                recover(state, lease)
     if not state.lost and state.workers.vanished:
         state.workers.forget()

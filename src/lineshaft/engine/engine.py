@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Final
 
 from lineshaft.engine import control, finish
+from lineshaft.engine.damage import set_aside
 from lineshaft.engine.due import expire_leases, promote, prune_dead, recover_vanished
 from lineshaft.engine.fetch import fetch
 from lineshaft.engine.leases import NEVER
@@ -77,6 +78,8 @@ class Engine:
     def commit(self) -> bool:
         """End the turn with one commit; False when there was nothing to write. Raises StoreBusy, StoreError."""
         state = self.state
+        if state.turn.damaged:
+            set_aside(state)
         state.settle()
         if state.turn.is_empty():
             return False
@@ -236,6 +239,11 @@ class Engine:
             or bool(state.chores.active)
             or state.dead.size > state.settings.dead_max
         )
+
+    def take_set_aside(self) -> list[bytes]:
+        """The keys of the damaged rows that were set aside since the last call."""
+        taken, self.state.set_aside = self.state.set_aside, []
+        return taken
 
     def take_finished(self) -> list[int]:
         """The chores that ended since the last call."""

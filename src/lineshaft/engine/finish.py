@@ -3,13 +3,16 @@
 `ack` is the third transition of the hot path and written flat; the others are rare and use a `Change`.
 """
 
+from contextlib import suppress
+
+from msgspec import DecodeError
+
 from lineshaft.engine import keys
-from lineshaft.engine.moves import Ending, count, join_set, leave, put_back, read_leased
+from lineshaft.engine.moves import Damaged, Ending, count, join_set, leave, put_back, read_leased
 from lineshaft.engine.records import Extras, Lease, split_value
 from lineshaft.engine.retry import LOST, RESERVATION_EXPIRED, Dead, Report, Retry, judge
 from lineshaft.engine.state import State
 from lineshaft.errors import Refusal
-from lineshaft.job import decode_stored
 
 __all__ = ["ack", "expire", "fail", "give_back", "recover"]
 
@@ -49,7 +52,11 @@ def _late_ack(state: State, jid: str, holder: str) -> bool:
         value = state.turn.get(key) if key[:1] == b"R" else None
         if value is None:
             continue
-        extras, _ = split_value(value)
+        try:
+            extras, _ = split_value(value)
+        except DecodeError:
+            state.turn.damaged[key] = value
+            continue
         name, generation, priority = keys.ready_parts(key)
         queue = state.queues.by_name.get(name)
         if extras.former != holder or state.leases.holds(seq) or queue is None or queue.generation != generation:
@@ -83,7 +90,7 @@ def recover(state: State, lease: Lease) -> None:
     not run for ever. Raises StoreError.
     """
     with state.change() as change:
-        extras, payload = read_leased(change, lease)
+        extras, _, payload = read_leased(change, lease)
         recoveries = extras.recoveries + 1
         if recoveries < state.settings.recover_limit:
             again = Extras(extras.seq, extras.priority, recoveries, lease.holder)
@@ -97,15 +104,14 @@ def give_back(state: State, jid: str, holder: str) -> None:
     lease = state.leases.find(jid, holder)
     if lease is None or lease.holder != holder:
         return
-    with state.change() as change:
-        extras, payload = read_leased(change, lease)
+    with suppress(Damaged), state.change() as change:
+        extras, _, payload = read_leased(change, lease)
         put_back(state, change, lease, extras, payload)
 
 
 def _fail(state: State, lease: Lease, report: Report) -> None:
     with state.change() as change:
-        extras, payload = read_leased(change, lease)
-        job = decode_stored(payload)
+        extras, job, _ = read_leased(change, lease)
         outcome = judge(job, report, state.now, state.chance())
         # A failure starts the count of recoveries anew.
         kept = Extras(priority=extras.priority)

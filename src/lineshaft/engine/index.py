@@ -17,6 +17,8 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
+from msgspec import DecodeError
+
 from lineshaft.engine import keys
 from lineshaft.engine.ready import Queues
 from lineshaft.engine.records import Lease, decode_head, split_value
@@ -79,8 +81,12 @@ class Index:
         found = []
         while rows := self.turn.scan(start, end, limit=1000, limit_bytes=4 << 20):
             for key, value in rows:
-                extras, payload = split_value(value)
-                jid = decode_head(payload).jid
+                try:
+                    extras, payload = split_value(value)
+                    jid = decode_head(payload).jid
+                except DecodeError:
+                    self.turn.damaged[key] = value
+                    continue
                 if not extras.seq and self.turn.get(keys.where_key(jid, keys.ready_order(key))) is None:
                     found.append((key, jid))
             start = keys.after(rows[-1][0])
@@ -142,6 +148,11 @@ class Index:
             return False
         del self.young[jid]
         return True
+
+    def forget_key(self, key: bytes) -> None:
+        """The job under this key cannot be read: it is young no more. Its entry on disk, if any, leads nowhere."""
+        for jid in [jid for jid, young in self.young.items() if young == key]:
+            del self.young[jid]
 
     def find(self, jid: str) -> list[tuple[int, bytes]]:
         """The live jobs with this jid, the oldest first: seq, and the key under which each lies.

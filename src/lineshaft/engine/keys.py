@@ -8,6 +8,7 @@ R <len><name> <generation> <9-priority> <order>   a ready job; it stays here whi
 I                                        the watermark of the jid index, as a decimal
 L <group>                                the Leases of one turn: who holds which job, since when, until when
 S <set>                                  SetRecord: how many jobs a timed set holds, and from where
+X <key>                                  a row that cannot be read, as it stood under that key
 T <set> <due> <order>                    a job that waits for an instant: scheduled, retries, dead
 W <len><jid> <seq>                       the key under which the job lies now (the jid index)
 K <wid>                                  a worker process that has ever sent a BEAT
@@ -40,6 +41,7 @@ __all__ = [
     "TOTALS_KEY",
     "WHERE",
     "after",
+    "aside_key",
     "chore_key",
     "day_key",
     "lease_key",
@@ -68,7 +70,7 @@ TOTALS_KEY: Final = b"G"
 INDEX_KEY: Final = b"I"
 
 #: All that FLUSH removes: everything but the format, the sequence (it must go on rising) and the known workers.
-JOB_RANGES: Final = ((b"C", b"F"), (b"G", b"H"), (b"L", b"N"), (b"O", b"X"))
+JOB_RANGES: Final = ((b"C", b"F"), (b"G", b"H"), (b"L", b"N"), (b"O", b"Y"))
 
 #: How a key of the jid index begins, by the length of its encoded jid (512 characters at most, see `job`).
 WHERE: Final = [b"W" + length.to_bytes(2) for length in range(4 * 512 + 1)]
@@ -82,6 +84,11 @@ def prefix_range(prefix: bytes) -> tuple[bytes, bytes]:
 def after(key: bytes) -> bytes:
     """The smallest key behind `key`."""
     return key + b"\0"
+
+
+def aside_key(key: bytes) -> bytes:
+    """X <key>"""
+    return b"X" + key
 
 
 def queue_key(name: str) -> bytes:

@@ -6,6 +6,8 @@ server through `leave`. What a later feature must do whenever a job arrives or e
 
 from enum import StrEnum
 
+from msgspec import DecodeError
+
 from lineshaft.engine import keys
 from lineshaft.engine.naming import open_queue
 from lineshaft.engine.ready import Queue, make_entry
@@ -13,10 +15,14 @@ from lineshaft.engine.records import Extras, Lease, join_value, split_value
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import TimedSet
 from lineshaft.engine.turn import Change
-from lineshaft.errors import StoreCorrupt
-from lineshaft.job import DEFAULT_QUEUE, Job, encode_job
+from lineshaft.errors import Refusal, StoreCorrupt
+from lineshaft.job import DEFAULT_QUEUE, Job, decode_stored, encode_job
 
-__all__ = ["Ending", "count", "join_queue", "join_set", "leave", "put_back", "read_leased"]
+__all__ = ["Damaged", "Ending", "count", "join_queue", "join_set", "leave", "put_back", "read_leased"]
+
+
+class Damaged(Refusal):
+    """The job's row cannot be read; it is set aside before the turn is committed (`damage`)."""
 
 
 class Ending(StrEnum):
@@ -66,14 +72,19 @@ def leave(state: State, change: Change, jid: str, seq: int, ending: Ending) -> N
     change.then(state.index.remove, jid, seq)
 
 
-def read_leased(change: Change, lease: Lease) -> tuple[Extras, bytes]:
-    """Extras (with the priority that its key says) and payload of a leased job. Raises StoreError."""
+def read_leased(change: Change, lease: Lease) -> tuple[Extras, Job, bytes]:
+    """Extras (with the priority that its key says), job and payload of a leased job. Raises Damaged, StoreError."""
     value = change.get(lease.key)
     if value is None:
         raise StoreCorrupt(f"job {lease.jid} is leased and lies nowhere: run `lineshaft check`")
-    extras, payload = split_value(value)
+    try:
+        extras, payload = split_value(value)
+        job = decode_stored(payload)
+    except DecodeError as error:
+        change.turn.damaged[lease.key] = value
+        raise Damaged(f"job {lease.jid[:200]} was damaged on disk and is set aside: {error}") from None
     _, _, priority = keys.ready_parts(lease.key)
-    return Extras(extras.seq, priority, extras.recoveries, extras.former), payload
+    return Extras(extras.seq, priority, extras.recoveries, extras.former), job, payload
 
 
 def put_back(state: State, change: Change, lease: Lease, extras: Extras, payload: bytes) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Final
 
-from msgspec import Struct, json
+from msgspec import DecodeError, Struct, json
 
 from lineshaft.engine import keys
 from lineshaft.engine.glob import Glob
@@ -151,7 +151,7 @@ def _rows(state: State, order: Order, record: ChoreRecord) -> tuple[list[Row], b
     _, end = _bounds(order)
     limit_bytes = SLICE_BYTES if order.regexp is None else GLOB_SLICE_BYTES
     stored = state.turn.scan(record.cursor, end, limit=SLICE, limit_bytes=limit_bytes)
-    rows = [_row(key, value) for key, value in stored]
+    rows = [row for key, value in stored if (row := _row(state, key, value)) is not None]
     return rows, keys.after(stored[-1][0]) if stored else None
 
 
@@ -168,19 +168,24 @@ def _located(state: State, order: Order, jids: list[str]) -> Iterator[Row]:
     for jid in dict.fromkeys(jids):
         for _, key in state.index.find(jid):
             value = state.turn.get(key) if start <= key < end else None
-            if value is not None:
-                yield _row(key, value)
+            if value is not None and (row := _row(state, key, value)) is not None:
+                yield row
 
 
-def _row(key: bytes, value: bytes) -> Row:
-    extras, payload = split_value(value)
+def _row(state: State, key: bytes, value: bytes) -> Row | None:
+    try:
+        extras, payload = split_value(value)
+        job = decode_stored(payload)
+    except DecodeError:
+        state.turn.damaged[key] = value
+        return None
     if key[:1] == b"R":
         order = keys.ready_order(key)
         _, _, priority = keys.ready_parts(key)
         extras = Extras(extras.seq, priority, extras.recoveries, extras.former)
     else:
         order = keys.timed_order(key)
-    return Row(key, order, extras.seq or order, extras, decode_stored(payload), payload)
+    return Row(key, order, extras.seq or order, extras, job, payload)
 
 
 def _matcher(state: State, order: Order) -> Callable[[Row], bool]:

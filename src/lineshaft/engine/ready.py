@@ -27,7 +27,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from msgspec import Struct
+from msgspec import DecodeError, Struct
 
 from lineshaft.engine import keys
 from lineshaft.engine.records import (
@@ -301,13 +301,14 @@ class Queues:
                 window.more = False
 
     def read_entry(self, key: bytes, value: bytes) -> Entry | None:
-        """A stored ready job as an entry; None when it is leased."""
-        extras, payload = split_value(value)
-        order = keys.ready_order(key)
-        seq = extras.seq or order
-        if self._is_leased(seq):
+        """A stored ready job as an entry; None when it is leased, or cannot be read."""
+        try:
+            extras, payload = split_value(value)
+            seq = extras.seq or keys.ready_order(key)
+            return None if self._is_leased(seq) else make_entry(key, seq, extras, payload)
+        except DecodeError:
+            self.turn.damaged[key] = value
             return None
-        return make_entry(key, seq, extras, payload)
 
 
 def make_entry(key: bytes, seq: int, extras: Extras, payload: bytes) -> Entry:

@@ -73,6 +73,8 @@ class State:
         self.push_refusal: str | None = None
         #: Queues in which a job became available while somebody waited for one.
         self.arrivals: list[str] = []
+        #: The keys of damaged rows that were set aside, for the shell to log.
+        self.set_aside: list[bytes] = []
 
     def load(self) -> None:
         """Read what must be in memory: queues, leases, workers, chores, the figures. Raises StoreError."""

@@ -6,6 +6,8 @@ return. Each slice deletes some jobs and their index entries and notes how far i
 
 from typing import Final
 
+from msgspec import DecodeError
+
 from lineshaft.engine import keys
 from lineshaft.engine.moves import Ending, leave
 from lineshaft.engine.records import ChoreRecord, decode_head, split_value
@@ -24,11 +26,16 @@ def sweep(state: State, number: int, record: ChoreRecord) -> None:
     rows = state.turn.scan(record.cursor, record.arguments, limit=SLICE, limit_bytes=SLICE_BYTES)
     with state.change() as change:
         for key, value in rows:
-            extras, payload = split_value(value)
+            try:
+                extras, payload = split_value(value)
+                jid = decode_head(payload).jid
+            except DecodeError:
+                state.turn.damaged[key] = value
+                continue
             seq = extras.seq or keys.ready_order(key)
             if not state.leases.holds(seq):
                 change.delete(key)
-                leave(state, change, decode_head(payload).jid, seq, Ending.REMOVED)
+                leave(state, change, jid, seq, Ending.REMOVED)
         if rows:
             state.chores.advance(change, number, keys.after(rows[-1][0]), len(rows))
         else:

@@ -14,12 +14,13 @@ What is true after every call: `size` counts the set's keys as the turn leaves t
 from enum import StrEnum
 from typing import Final
 
-from msgspec import Struct
+from msgspec import DecodeError, Struct
 
 from lineshaft.engine import keys
 from lineshaft.engine.leases import NEVER
 from lineshaft.engine.records import Extras, SetRecord, decode_set, encode_record, join_value, split_value
 from lineshaft.engine.turn import Change, Turn
+from lineshaft.job import Job, decode_stored
 
 __all__ = ["SetName", "TimedJob", "TimedSet", "read_timed"]
 
@@ -44,6 +45,7 @@ class TimedJob(Struct, frozen=True):
     key: bytes
     seq: int
     extras: Extras
+    job: Job
     payload: bytes
 
 
@@ -107,7 +109,7 @@ class TimedSet:
             self.next_due = first
             if first > self.cursor:
                 self.cursor, self.dirty = first, True
-        else:
+        elif not self.turn.damaged:
             self.next_due = NEVER
         return due
 
@@ -115,7 +117,13 @@ class TimedSet:
         """Jobs of the set from the key `start` on, at most `limit`. Raises StoreError."""
         _, end = keys.prefix_range(self.prefix)
         rows = self.turn.scan(start, end, limit=limit, limit_bytes=SLICE_BYTES)
-        return [read_timed(key, value) for key, value in rows]
+        jobs = []
+        for key, value in rows:
+            try:
+                jobs.append(read_timed(key, value))
+            except DecodeError:
+                self.turn.damaged[key] = value
+        return jobs
 
     def first(self) -> TimedJob | None:
         """The job with the earliest instant. Raises StoreError."""
@@ -139,4 +147,4 @@ class TimedSet:
 def read_timed(key: bytes, value: bytes) -> TimedJob:
     """A row of a timed set. Raises msgspec.DecodeError when it is damaged."""
     extras, payload = split_value(value)
-    return TimedJob(key, extras.seq or keys.timed_order(key), extras, payload)
+    return TimedJob(key, extras.seq or keys.timed_order(key), extras, decode_stored(payload), payload)

@@ -13,13 +13,19 @@ What is true after every call: each key is in `changes` once, with its last valu
 all of `changes`; nothing here is visible on disk.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Callable
+from itertools import islice
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from lineshaft.store.port import KeyRange, Store
 
 __all__ = ["Change", "Turn"]
+
+
+#: So many new keys are cheaper put in their places than everything is sorted again.
+FEW: Final = 50
 
 
 class Turn:
@@ -30,6 +36,10 @@ class Turn:
         #: What the commit will write. The hot path puts its keys in directly.
         self.changes: dict[bytes, bytes | None] = {}
         self.cleared: list[KeyRange] = []
+        #: The keys of `changes`, sorted, as far as a scan has needed them.
+        self._sorted: list[bytes] = []
+        #: Rows that could not be read; see `damage`.
+        self.damaged: dict[bytes, bytes] = {}
 
     def get(self, key: bytes) -> bytes | None:
         """The value of `key` as it will be after this turn. Raises StoreError."""
@@ -43,7 +53,7 @@ class Turn:
         self, start: bytes, end: bytes, *, limit: int, limit_bytes: int = 1 << 62, reverse: bool = False
     ) -> list[tuple[bytes, bytes]]:
         """As `Store.scan`, with this turn's changes in it. Raises StoreError."""
-        own = {key: value for key, value in self.changes.items() if start <= key < end}
+        own = self._own(start, end)
         if not own and not self.cleared:
             return self.store.scan(start, end, limit=limit, limit_bytes=limit_bytes, reverse=reverse)
         while True:
@@ -65,6 +75,22 @@ class Turn:
             # This turn removes all of it. An empty answer would say that the range ends here, and it does not.
             start, end = (start, edge) if reverse else (edge + b"\0", end)
 
+    def _own(self, start: bytes, end: bytes) -> dict[bytes, bytes | None]:
+        """The changes in a range. Their keys are kept sorted, so that a scan in a long turn does not look at all."""
+        new = len(self.changes) - len(self._sorted)
+        if new > FEW:
+            self._sorted = sorted(self.changes)
+        elif new:
+            for key in islice(reversed(self.changes), new):
+                insort(self._sorted, key)
+        found = self._sorted[bisect_left(self._sorted, start) : bisect_left(self._sorted, end)]
+        return {key: self.changes[key] for key in found}
+
+    def take_back(self, key: bytes) -> None:
+        """A change of this turn shall never have been."""
+        del self.changes[key]
+        self._sorted = []
+
     def _stored(
         self, start: bytes, end: bytes, limit: int, limit_bytes: int, reverse: bool
     ) -> list[tuple[bytes, bytes]]:
@@ -76,6 +102,7 @@ class Turn:
     def clear(self, start: bytes, end: bytes) -> None:
         """Remove every key of a range, at once and whatever its size."""
         self.changes = {key: value for key, value in self.changes.items() if not start <= key < end}
+        self._sorted = []
         self.cleared.append((start, end))
 
     def is_empty(self) -> bool:
@@ -86,6 +113,7 @@ class Turn:
         """Write the turn as one commit and begin the next. Raises StoreBusy (the turn stays), StoreError."""
         self.store.commit(self.changes, self.cleared)
         self.changes = {}
+        self._sorted = []
         self.cleared = []
 
 

@@ -212,6 +212,8 @@ class Server:
         try:
             if self.engine.commit():
                 self.group.dirty = True
+                for key in self.engine.take_set_aside():
+                    log.error("a damaged row was set aside: %r; run `lineshaft check`", key)
                 if self.timers.sync_at == NEVER and self.settings.sync is not SyncMode.NEVER:
                     # With `always` this concerns only what nobody waits for, such as the last ACK of the day.
                     lag = self.settings.sync_interval_ms if self.settings.sync is SyncMode.INTERVAL else UNWAITED_MS
@@ -235,10 +237,7 @@ class Server:
         if replies:
             session.write(replies[0] if len(replies) == 1 else b"".join(replies))
         if session.unsent:
-            if session.transport.get_write_buffer_size():
-                session.unflushed += replies
-            else:
-                session.unflushed = []
+            session.note_unflushed(replies)
             session.sent()
         if session.closing and not session.held:
             session.transport.close()

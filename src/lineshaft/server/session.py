@@ -167,7 +167,10 @@ class Session:
         pending = self.lines.pending_bytes
         self.server.unfinished += pending - self.unfinished
         self.unfinished = pending
-        if self.server.unfinished > UNFINISHED_BYTES and not self.closing:
+        if self.server.unfinished > UNFINISHED_BYTES and self.blocked:
+            # An error now would pass for the reply that it waits for.
+            self._read(False)
+        elif self.server.unfinished > UNFINISHED_BYTES:
             self.reply(error(Refusal("the server holds too many unfinished lines: try again later")))
             self.close()
 
@@ -247,6 +250,16 @@ class Session:
         if self.choked:
             self.choked = False
             self.server.resume(self)
+
+    def note_unflushed(self, replies: list[bytes]) -> None:
+        """Keep what may not have left the transport yet: the last replies, as many bytes as it holds."""
+        waiting = self.transport.get_write_buffer_size()
+        self.unflushed += replies
+        for kept in range(len(self.unflushed), -1, -1):
+            if waiting <= 0 or kept == 0:
+                del self.unflushed[:kept]
+                return
+            waiting -= len(self.unflushed[kept - 1])
 
     def pause_writing(self) -> None:
         """The peer does not read what it was sent: it gets no more until it does."""
