@@ -27,6 +27,7 @@ import uvicorn
 
 from lineshaft.clock import system_clock
 from lineshaft.config import Binding, Config, take_over
+from lineshaft.config.places import server_context
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.settings import QueueLimits, Settings
 from lineshaft.errors import ConfigError
@@ -186,9 +187,14 @@ def bind(binding: Binding, flag: str) -> socket.socket:
     """
     try:
         return _bind(binding)
+    except UnicodeError:
+        reason = "no host can have this name"
+    except socket.gaierror as error:
+        # The resolver numbers its errors by itself.
+        reason = error.strerror or str(error)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise OSError(f"cannot listen on {binding}: {reason} ({flag} HOST:PORT names another address)") from None
+    raise OSError(f"cannot listen on {binding}: {reason} ({flag} HOST:PORT names another address)")
 
 
 def _bind(binding: Binding) -> socket.socket:
@@ -197,7 +203,9 @@ def _bind(binding: Binding) -> socket.socket:
             return socket.create_server(("", binding.port), family=socket.AF_INET6, dualstack_ipv6=True)
         return socket.create_server(("", binding.port))
     family = socket.AF_INET6 if ":" in binding.host else socket.AF_INET
-    return socket.create_server((binding.host, binding.port), family=family)
+    # Resolved here, since create_server tells a resolver's error as one of the system's.
+    found = socket.getaddrinfo(binding.host, binding.port, family, socket.SOCK_STREAM)
+    return socket.create_server(found[0][4], family=family)
 
 
 class _Web(uvicorn.Server):
@@ -251,14 +259,8 @@ def server_settings(config: Config) -> ServerSettings:
 
 
 def tls_context(config: Config) -> ssl.SSLContext | None:
-    """TLS 1.2 and up with the configured certificate; None without one. Raises OSError for a bad one."""
-    if config.tls is None:
-        return None
-    certificate, key = config.tls
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key)
-    return context
+    """TLS 1.2 and up with the configured certificate; None without one. Raises ConfigError for a bad one."""
+    return server_context(*config.tls) if config.tls is not None else None
 
 
 def _calm_garbage_collector() -> None:

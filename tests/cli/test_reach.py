@@ -69,6 +69,12 @@ def test_the_advice_names_the_variable_that_counts(monkeypatch):
     assert str(caught.value).endswith(": set JOBS=tcp+tls://:PASSWORD@[::1]:7419, the password percent-encoded")
 
 
+def test_a_host_that_no_name_can_be_is_told_as_a_wrong_url(info):
+    code, said = info("tcp://:hunter2@a..b")
+    assert code == 2
+    assert said.startswith("not the URL of a server: ")
+
+
 # Over TLS, with real servers
 
 
@@ -109,7 +115,7 @@ def test_a_certificate_that_nobody_vouches_for(tls_server, info, tmp_path):
     assert said.endswith("): SSL_CERT_FILE=/path/public.cert.pem makes this command trust it")
     code, said = info(url, tmp_path / "gone.pem")
     assert code == 1
-    assert said.endswith(f"): it is not in the file that SSL_CERT_FILE names, {tmp_path}/gone.pem")
+    assert said.endswith(f" makes this command trust it (now it is {tmp_path}/gone.pem)")
     assert info(url, tls_server.config / "public.cert.pem") == (0, "")
 
 
@@ -142,6 +148,7 @@ def plain_port():
     """A port whose server says what a test puts into the list, and closes."""
     words = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
 
         def serve():
             connection, _ = listener.accept()

@@ -1,13 +1,29 @@
 """The way from a command to a running server: which one is meant, and what to say when it does not answer."""
 
 import os
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Final
 
 from lineshaft.client import Address, Client, find_address
-from lineshaft.errors import LineshaftError, Refusal
+from lineshaft.errors import LineshaftError, Refusal, UsageError
 
 __all__ = ["Unreachable", "reach", "shown"]
+
+#: How a refused password is told by the server, and a missing one by our own side of the conversation.
+_PASSWORD_WISHES: Final = {
+    "Invalid password": "wants another password",
+    "the server asks for a password, and none was given": "asks for a password",
+}
+
+#: By OpenSSL's X509_V_ERR_..., what trusting the file would not help against: too early, too late, another host or IP.
+_VERIFY_ADVICE: Final = {
+    9: "set this machine's clock right, or wait",
+    10: "renew it, or set this machine's clock right",
+    62: "FAKTORY_URL must name a host that the certificate is for",
+    64: "FAKTORY_URL must name a host that the certificate is for",
+}
 
 
 class Unreachable(LineshaftError):
@@ -28,7 +44,8 @@ def reach(variables: Mapping[str, str] | None = None) -> Iterator[Client]:
     Unreachable, which says what to do about it, and whatever else Client raises.
     """
     variables = os.environ if variables is None else variables
-    where = shown(find_address(None, variables))
+    address = find_address(None, variables)
+    where = shown(address)
     try:
         with Client(environment=variables) as client:
             yield client
@@ -36,12 +53,35 @@ def reach(variables: Mapping[str, str] | None = None) -> Iterator[Client]:
         raise Unreachable(
             f"no server answers at {where}: start one with `lineshaft serve`, or set FAKTORY_URL"
         ) from None
+    except ssl.SSLCertVerificationError as error:
+        reason = error.verify_message.rstrip(".")
+        advice = _how_to_trust(error.verify_code, variables)
+        raise Unreachable(f"{where} answers, but its certificate is not trusted ({reason}): {advice}") from None
+    except ssl.SSLError as error:
+        reason = error.reason or str(error)
+        raise Unreachable(
+            f"{where} answers, but not in TLS ({reason}): if it has no certificate, its URL begins with tcp://"
+        ) from None
     except OSError as error:
         reason = error.strerror or str(error) or type(error).__name__
         raise Unreachable(f"no server answers at {where} ({reason}): is FAKTORY_URL the right one?") from None
-    except Refusal as refusal:
-        if str(refusal) != "Invalid password":
+    except (Refusal, UsageError) as error:
+        wish = _PASSWORD_WISHES.get(str(error))
+        if wish is None:
             raise
+        # To come without a password is no worse use than to come with a wrong one: the exit code is the same.
+        name = variables.get("FAKTORY_PROVIDER") or "FAKTORY_URL"
+        url = where.replace("//", "//:PASSWORD@")
         raise Unreachable(
-            f"{where} wants another password: set FAKTORY_URL=tcp://:PASSWORD@HOST:PORT, the password percent-encoded"
+            f"the server refused: {where} {wish}: set {name}={url}, the password percent-encoded"
         ) from None
+
+
+def _how_to_trust(verify_code: int, variables: Mapping[str, str]) -> str:
+    """What to do about a certificate."""
+    if verify_code in _VERIFY_ADVICE:
+        return _VERIFY_ADVICE[verify_code]
+    # Shown, since OpenSSL says nothing when there is no such file.
+    named = variables.get("SSL_CERT_FILE")
+    now = f" (now it is {named})" if named else ""
+    return f"SSL_CERT_FILE=/path/public.cert.pem makes this command trust it{now}"

@@ -216,6 +216,12 @@ class Client:
                 return events
             self._socket.settimeout(_left(deadline))
             data = self._socket.recv(RECEIVE_BYTES)
+            if not data and self._connection.state is ConnectionState.WAITING and not self.address.is_tls:
+                # A TLS port waits for us to begin, while we wait for its greeting, until it has had enough.
+                raise PeerError(
+                    "the server closed the connection without a greeting: if it speaks TLS, its URL begins with"
+                    " tcp+tls://"
+                )
             news = self._connection.receive(data) if data else self._connection.receive_eof()
             for event in news:
                 if isinstance(event, Closed):

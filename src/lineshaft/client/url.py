@@ -46,6 +46,8 @@ def parse_url(url: str) -> Address:
     try:
         parts = urlsplit(url)
         port = parts.port
+        # What the resolver would stumble over: `a..b`.
+        (parts.hostname or "").encode("idna")
     except ValueError:
         # Its text may quote a piece of the password, when that was not percent-encoded.
         raise UsageError(_WRONG) from None

@@ -94,7 +94,7 @@ def text() -> Kind:
         _need(isinstance(value, str) and value.isprintable() and bool(value.strip()))
         return value
 
-    return Kind("a string of one line, not empty", read)
+    return Kind("a non-empty string of one line", read)
 
 
 def secret() -> Kind:
@@ -105,7 +105,7 @@ def secret() -> Kind:
             raise ValueError
         return Secret(value)
 
-    return Kind("a string, not empty (leave the key out for no password)", read, is_secret=True)
+    return Kind("a string that is not empty; leave the key out for no password", read, is_secret=True)
 
 
 def whole(least: int, most: int) -> Kind:

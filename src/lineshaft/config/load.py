@@ -12,9 +12,9 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from lineshaft.config.kinds import Kind, Secret, address, web_address
+from lineshaft.config.kinds import Binding, Kind, Secret, address, web_address
 from lineshaft.config.model import ENVIRONMENTS, LOG_LEVELS, Config, Environment
-from lineshaft.config.places import find_places, find_tls
+from lineshaft.config.places import find_places, find_tls, need_value
 from lineshaft.config.tables import read_tables
 from lineshaft.config.toml import Document, read_directory
 from lineshaft.errors import ConfigError
@@ -84,6 +84,8 @@ def _flag(name: str, kind: Kind, given: str | None, default: Any) -> Any:
 
 
 def _with_bindings(config: Config, flags: Flags) -> Config:
+    need_value("--binding", flags.binding, "HOST:PORT")
+    need_value("--web", flags.web, "HOST:PORT")
     return replace(
         config,
         faktory=replace(config.faktory, binding=_flag("--binding", address(), flags.binding, config.faktory.binding)),
@@ -126,8 +128,19 @@ def _is_skipped(variables: Mapping[str, str]) -> bool:
     return variables.get("FAKTORY_SKIP_PASSWORD", "").strip().lower() not in ("", "0", "false", "no", "off")
 
 
+def _is_same(one: Binding, other: Binding) -> bool:
+    """Whether only one of them can be had; every interface is each of them. A free port (0) is always another one."""
+    return one.port == other.port != 0 and (one.host == other.host or not one.host or not other.host)
+
+
 def _check_whole(config: Config) -> None:
     """What no key can know alone."""
+    jobs, http = config.faktory.binding, config.web.binding
+    if http is not None and _is_same(jobs, http):
+        raise ConfigError(
+            f"jobs ({jobs}) and HTTP ({http}) cannot both have the same address: change --binding (faktory.binding)"
+            ' or --web (web.binding; ":0" switches HTTP off)'
+        )
     if config.environment != "development" and config.password is None and not config.password_skipped:
         raise ConfigError(
             f"a password is required in {config.environment}: set FAKTORY_PASSWORD to it, or to the path of a file that"

@@ -72,8 +72,8 @@ def _read_value(kind: Kind, value: object, path: KeyPath, document: Document) ->
     try:
         return kind.read(value)
     except ValueError:
-        shown = "what stands there" if kind.is_secret else _shown(value)
-        raise document.error(path, f"{dotted(path)} must be {kind.allowed}, not {shown}") from None
+        instead = "" if kind.is_secret else f", not {_shown(value)}"
+        raise document.error(path, f"{dotted(path)} must be {kind.allowed}{instead}") from None
 
 
 def _read_queues(table: dict[str, Any], document: Document) -> Queues:
