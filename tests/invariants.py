@@ -7,7 +7,16 @@ from collections import Counter
 
 from lineshaft.engine import keys
 from lineshaft.engine.engine import Engine
-from lineshaft.engine.records import Lease, decode_leases, decode_queue, decode_set, split_value
+from lineshaft.engine.records import (
+    NO_EXTRAS,
+    Extras,
+    Lease,
+    decode_leases,
+    decode_lock,
+    decode_queue,
+    decode_set,
+    split_value,
+)
 from lineshaft.job import decode_stored
 from lineshaft.store.port import Store
 
@@ -25,6 +34,7 @@ def check_store(store: Store, *, has_index: bool = True) -> None:
     leases = leases_in(rows)
     places: dict[int, bytes] = {}
     jids: dict[int, str] = {}
+    kept: dict[int, Extras] = {}
     ready: Counter[str] = Counter()
     timed: Counter[bytes] = Counter()
     for key, value in rows.items():
@@ -34,7 +44,7 @@ def check_store(store: Store, *, has_index: bool = True) -> None:
         order = keys.ready_order(key) if key[:1] == b"R" else keys.timed_order(key)
         seq = extras.seq or order
         assert seq not in places, f"job {seq} is in two places: {places[seq]!r} and {key!r}"
-        places[seq], jids[seq] = key, decode_stored(payload).jid
+        places[seq], jids[seq], kept[seq] = key, decode_stored(payload).jid, extras
         if key[:1] == b"T":
             timed[key[1:2]] += 1
             continue
@@ -53,6 +63,7 @@ def check_store(store: Store, *, has_index: bool = True) -> None:
     for code in (b"s", b"r", b"d"):
         size = decode_set(rows[b"S" + code]).size if b"S" + code in rows else 0
         assert size == timed[code], f"set {code!r}: size {size}, but {timed[code]} jobs"
+    check_features(rows, places, kept, leases)
     index = {keys.where_seq(key): value for key, value in rows.items() if key[:1] == b"W"}
     if not has_index:
         assert not index
@@ -65,6 +76,23 @@ def check_store(store: Store, *, has_index: bool = True) -> None:
         assert keys.ready_order(key) == seq > watermark, f"{key!r} has no index entry and is not young"
     for seq in index:
         assert keys.where_key(jids[seq], seq) in rows
+
+
+def check_features(
+    rows: dict[bytes, bytes], places: dict[int, bytes], kept: dict[int, Extras], leases: dict[int, Lease]
+) -> None:
+    """What features keep leads to a job that wants it, and what is to end by time has its entry, and no other has."""
+    expected: set[bytes] = set()
+    for seq, lease in leases.items():
+        assert lease.uses == kept[seq].uses, f"the lease of {seq} says that it uses {lease.uses!r}"
+    for key, value in rows.items():
+        if key[:1] == b"U":
+            lock = decode_lock(value)
+            assert kept[lock.seq].lock == key[1:].hex(), f"lock {key!r} is that of no live job"
+            assert places[lock.seq][:2] != b"Td", f"job {lock.seq} is dead and holds a lock"
+            assert not ("s" in kept[lock.seq].uses and lock.seq in leases), f"job {lock.seq} has started with its lock"
+            expected.add(keys.expiry_key(lock.until, b"u", key[1:]))
+    assert {key for key in rows if key[:1] == b"E"} == expected
 
 
 def leases_in(rows: dict[bytes, bytes]) -> dict[int, Lease]:
@@ -99,6 +127,11 @@ def check_memory(engine: Engine) -> None:
         for lease in state.leases.by_seq.values()
     )
     rows = rows_of(state.turn.store)
+    expiries = [keys.expiry_at(key) for key in rows if key[:1] == b"E"]
+    assert all(at >= state.expiries.next_at and at >= state.expiries.cursor for at in expiries)
+    for queue in state.queues:
+        for entry in (entry for window in queue.windows for entry in window.entries):
+            assert (entry.special or NO_EXTRAS).uses == split_value(rows[entry.key])[0].uses
     assert leases_in(rows).keys() == state.leases.by_seq.keys()
     groups = {int.from_bytes(key[1:]) for key in rows if key[:1] == b"L"}
     assert groups == state.leases.groups.keys(), "a group outlived its leases"

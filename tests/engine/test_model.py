@@ -6,6 +6,7 @@ model is then what it was at that commit.
 """
 
 import copy
+import json
 import os
 from dataclasses import dataclass, field
 
@@ -19,11 +20,11 @@ from lineshaft.clock import format_instant
 from lineshaft.engine import index, keys, ready
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.mutate import mutate_slice
-from lineshaft.engine.records import split_value
+from lineshaft.engine.records import decode_lock, split_value
 from lineshaft.engine.retry import Report
 from lineshaft.engine.settings import QueueLimits, Settings
 from lineshaft.errors import Refusal, StoreBusy, StoreError
-from lineshaft.job import decode_pushed, decode_stored
+from lineshaft.job import Job, decode_pushed, decode_stored
 from lineshaft.store.faulty import FaultyStore
 
 START = 1_700_000_000_000
@@ -31,6 +32,15 @@ QUEUES = ["a", "b", "c"]
 WORKERS = ["w1", "w2"]
 HOLDERS = [*WORKERS, "\0anonymous"]
 JIDS = [f"job-{n:04d}" for n in range(12)]
+WISHES: list[dict[str, object]] = [
+    {},
+    {},
+    {"a": 1},
+    {"unique_for": 30},
+    {"unique_for": 0.5},
+    {"unique_for": 5000},
+    {"unique_for": 300, "unique_until": "start"},
+]
 
 
 @dataclass
@@ -49,6 +59,11 @@ class ModelJob:
     holder: str = ""
     granted: int = 0
     until: int = 0
+    unique: str = ""
+
+    @property
+    def alike(self) -> tuple[str, str]:
+        return f"T{self.priority}", self.queue
 
 
 @dataclass
@@ -59,6 +74,9 @@ class Model:
     processed: int = 0
     failed: int = 0
     counter: int = 0
+    #: What is alike, to whose lock it is and until when; those of jobs that a REMOVE took go with its sweep.
+    locks: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    leaving: set[tuple[str, str]] = field(default_factory=set)
 
     def take(self) -> int:
         self.counter += 1
@@ -81,22 +99,36 @@ class Model:
         by_grant = sorted(own or held, key=lambda job: job.granted)
         return by_grant[0] if by_grant else None
 
+    def release(self, job: ModelJob) -> None:
+        if self.locks.get(job.alike, (0, 0))[0] == job.seq:
+            del self.locks[job.alike]
+
+    def drop(self, job: ModelJob) -> None:
+        self.release(job)
+        del self.jobs[job.seq]
+
+    def die(self, job: ModelJob, now: int) -> None:
+        self.release(job)
+        job.place, job.due, job.order = "dead", now, self.take()
+
     def fail(self, job: ModelJob, now: int) -> None:
         self.processed += 1
         self.failed += 1
         count, job.failures = job.failures, job.failures + 1
         job.recoveries, job.former = 0, ""
         if job.retry == 0:
-            del self.jobs[job.seq]
+            self.drop(job)
         elif count >= job.retry:
-            job.place, job.due, job.order = "dead", now, self.take()
+            self.die(job, now)
         else:
             delay = count**4 + 15 + 15 * (count + 1)
             job.place, job.due, job.order = "retries", now + delay * 1000, self.take()
 
 
-def job_bytes(jid: str, queue: str, priority: int, retry: int, at: str | None = None) -> bytes:
+def job_bytes(jid: str, queue: str, priority: int, retry: int, at: str | None, custom: dict[str, object]) -> bytes:
     at_field = f',"at":"{at}"' if at else ""
+    if custom:
+        at_field += f',"custom":{json.dumps(custom)}'
     return (
         f'{{"jid":"{jid}","jobtype":"T{priority}","args":[1],"queue":"{queue}",'
         f'"priority":{priority},"retry":{retry}{at_field}}}'
@@ -135,23 +167,39 @@ class EngineMachine(RuleBasedStateMachine):
         priority=st.sampled_from([1, 5, 5, 5, 9]),
         retry=st.sampled_from([-1, 0, 1, 2]),
         delay=st.sampled_from([None, None, None, 10, 100]),
+        custom=st.sampled_from(WISHES),
     )
-    def push(self, jid: str, queue: str, priority: int, retry: int, delay: int | None) -> None:
+    def push(
+        self, jid: str, queue: str, priority: int, retry: int, delay: int | None, custom: dict[str, object]
+    ) -> None:
         at = None
         if delay:
             moment = self.now + delay * 1000
             at = format_instant(moment)
         full = queue == "c" and len(self.model.line("c")) >= 3
-        job = decode_pushed(job_bytes(jid, queue, priority, retry, at))
+        job = decode_pushed(job_bytes(jid, queue, priority, retry, at, custom))
         if full:
             with pytest.raises(Refusal, match="full"):
                 self.engine.push(job)
             return
-        self.engine.push(job)
+        new = ModelJob(0, jid, queue, priority, retry)
+        if "unique_for" in custom:
+            new.unique = str(custom.get("unique_until", "success"))
+        errors = self.engine.push_bulk([job])
+        if errors:
+            assert errors == {jid: "NOTUNIQUE Job not unique"}
+            assert new.unique
+            held = self.model.locks.get(new.alike)
+            assert new.alike in self.model.leaving if held is None else held[1] > self.now
+            return
         self.model.known.add(queue)
-        seq = self.model.take()
-        new = ModelJob(seq, jid, queue, priority, retry, order=seq)
+        seq = new.seq = new.order = self.model.take()
         self.model.jobs[seq] = new
+        if new.unique:
+            assert self.model.locks.get(new.alike, (0, 0))[1] <= self.now
+            begin = self.now + (delay or 0) * 1000
+            self.model.locks[new.alike] = (seq, begin + round(float(str(custom["unique_for"])) * 1000))
+            self.model.leaving.discard(new.alike)
         if at:
             new.place, new.due = "scheduled", self.now + delay * 1000
 
@@ -169,6 +217,8 @@ class EngineMachine(RuleBasedStateMachine):
         assert decode_stored(payload).jid == expected.jid
         expected.place, expected.holder, expected.until = "leased", holder, self.now + 1800_000
         expected.granted = self.model.take()
+        if expected.unique == "start":
+            self.model.release(expected)
 
     @rule(jid=st.sampled_from(JIDS), holder=st.sampled_from(HOLDERS))
     def ack(self, jid: str, holder: str) -> None:
@@ -182,7 +232,7 @@ class EngineMachine(RuleBasedStateMachine):
             job = waiting[0] if waiting else None
         assert done == (job is not None)
         if job is not None:
-            del self.model.jobs[job.seq]
+            self.model.drop(job)
             self.model.processed += 1
 
     @rule(jid=st.sampled_from(JIDS), holder=st.sampled_from(HOLDERS))
@@ -220,7 +270,9 @@ class EngineMachine(RuleBasedStateMachine):
     def remove(self, name: str) -> None:
         self.engine.remove([name])
         for job in self.model.line(name):
-            del self.model.jobs[job.seq]
+            if self.model.locks.get(job.alike, (0, 0))[0] == job.seq:
+                self.model.leaving.add(job.alike)
+            self.model.drop(job)
         self.model.paused.discard(name)
         self.model.known.discard(name)
 
@@ -255,12 +307,12 @@ class EngineMachine(RuleBasedStateMachine):
         for job in found:
             if command == "kill":
                 if where != "dead":
-                    job.place, job.due, job.order = "dead", self.now, self.model.take()
+                    self.model.die(job, self.now)
                     job.recoveries, job.former = 0, ""
             elif command == "requeue":
                 self.model.enter(job)
             else:
-                del self.model.jobs[job.seq]
+                self.model.drop(job)
 
     # What time and workers do
 
@@ -305,7 +357,10 @@ class EngineMachine(RuleBasedStateMachine):
             self.connected.pop(wid, None)
         dead = model.timed("dead")
         for job in dead[: max(len(dead) - 4, 0)]:
-            del model.jobs[job.seq]
+            model.drop(job)
+        model.locks = {alike: lock for alike, lock in model.locks.items() if lock[1] > now}
+        # A tick did the rest of every sweep.
+        model.leaving.clear()
 
     # What the disk does
 
@@ -366,11 +421,13 @@ class EngineMachine(RuleBasedStateMachine):
             return
         state = self.engine.state
         found: list[tuple[str, str, str, int]] = []
+        jobs: dict[int, Job] = {}
         ready, timed = (state.turn.scan(*keys.prefix_range(kind), limit=1 << 30) for kind in (b"R", b"T"))
         for key, value in [*ready, *timed]:
             extras, payload = split_value(value)
             job = decode_stored(payload)
             failures = job.failure.retry_count + 1 if job.failure else 0
+            jobs[extras.seq or (keys.ready_order(key) if key[:1] == b"R" else keys.timed_order(key))] = job
             if key[:1] == b"R":
                 name, generation, _ = keys.ready_parts(key)
                 seq = extras.seq or keys.ready_order(key)
@@ -392,6 +449,12 @@ class EngineMachine(RuleBasedStateMachine):
             assert size == len(self.model.line(name))
         assert state.processed() == self.model.processed
         assert state.failed() == self.model.failed
+        locks = [decode_lock(value) for _, value in state.turn.scan(*keys.prefix_range(b"U"), limit=1 << 30)]
+        held = {(jobs[lock.seq].jobtype, jobs[lock.seq].queue): lock.until for lock in locks}
+        assert len(held) == len(locks)
+        wanted = {alike: until for alike, (_, until) in self.model.locks.items()}
+        assert wanted.items() <= held.items()
+        assert held.keys() - wanted.keys() <= self.model.leaving
 
 
 class EngineWithoutIndexMachine(EngineMachine):

@@ -7,8 +7,9 @@ job must not stop the others.
 
 from typing import Final
 
+from lineshaft.engine.ending import Ending
 from lineshaft.engine.finish import expire, recover
-from lineshaft.engine.moves import Ending, join_queue, leave
+from lineshaft.engine.moves import join_queue, leave
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import TimedJob, TimedSet
 from lineshaft.job import decode_stored
@@ -48,7 +49,7 @@ def discard(state: State, timed: TimedSet, waiting: TimedJob, ending: Ending) ->
     with state.change() as change:
         jid = decode_stored(waiting.payload).jid
         timed.remove(change, waiting.key)
-        leave(state, change, jid, waiting.seq, ending)
+        leave(state, change, jid, waiting.seq, waiting.extras, ending)
 
 
 def expire_leases(state: State) -> None:

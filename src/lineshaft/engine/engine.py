@@ -17,6 +17,7 @@ from typing import Any, Final
 from lineshaft.engine import control, finish
 from lineshaft.engine.due import expire_leases, promote, prune_dead, recover_vanished
 from lineshaft.engine.fetch import fetch
+from lineshaft.engine.forget import forget
 from lineshaft.engine.leases import NEVER
 from lineshaft.engine.mutate import MUTATE, begin_mutate, mutate_slice
 from lineshaft.engine.push import accept, push, push_bulk
@@ -203,6 +204,7 @@ class Engine:
         expire_leases(state)
         recover_vanished(state)
         prune_dead(state)
+        forget(state)
         chore = state.chores.next()
         if chore is not None:
             number, record = chore
@@ -220,6 +222,7 @@ class Engine:
             state.dead.next_due + state.settings.dead_keep,
             state.leases.next_expiry,
             state.workers.next_check,
+            state.expiries.next_at,
             state.day_ends,
         )
 
@@ -232,6 +235,7 @@ class Engine:
         return (
             state.scheduled.next_due < instant
             or state.retries.next_due < instant
+            or state.expiries.next_at < instant
             or bool(state.chores.active)
             or state.dead.size > state.settings.dead_max
         )

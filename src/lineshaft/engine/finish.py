@@ -3,9 +3,12 @@
 `ack` is the third transition of the hot path and written flat; the others are rare and use a `Change`.
 """
 
+from msgspec import structs
+
 from lineshaft.engine import keys
-from lineshaft.engine.moves import Ending, count, join_set, leave, put_back, read_leased
-from lineshaft.engine.records import Extras, Lease, split_value
+from lineshaft.engine.ending import Ending
+from lineshaft.engine.moves import count, join_set, leave, put_back, read_leased
+from lineshaft.engine.records import Lease, split_value
 from lineshaft.engine.retry import LOST, RESERVATION_EXPIRED, Dead, Report, Retry, judge
 from lineshaft.engine.state import State
 from lineshaft.errors import Refusal
@@ -26,6 +29,8 @@ def ack(state: State, jid: str, holder: str) -> bool:
         lease = leases.find(jid, holder)
         if lease is None:
             return _late_ack(state, jid, holder)
+    if lease.uses:
+        return _ack_using(state, lease)
     state.turn.changes[lease.key] = None
     index = state.index
     if index.young.get(jid) == lease.key:
@@ -44,6 +49,17 @@ def ack(state: State, jid: str, holder: str) -> bool:
     return True
 
 
+def _ack_using(state: State, lease: Lease) -> bool:
+    """The same for a job that uses a feature."""
+    with state.change() as change:
+        extras, _ = read_leased(change, lease)
+        change.delete(lease.key)
+        leave(state, change, lease.jid, lease.seq, extras, Ending.DONE)
+        change.then(state.leases.end, lease)
+        change.then(count, state, lease.queue, 1, 0)
+    return True
+
+
 def _late_ack(state: State, jid: str, holder: str) -> bool:
     for seq, key in state.index.find(jid):
         value = state.turn.get(key) if key[:1] == b"R" else None
@@ -56,7 +72,7 @@ def _late_ack(state: State, jid: str, holder: str) -> bool:
             continue
         with state.change() as change:
             change.delete(key)
-            leave(state, change, jid, seq, Ending.DONE)
+            leave(state, change, jid, seq, extras, Ending.DONE)
             change.then(state.queues.lose, queue, priority, keys.ready_order(key))
             change.then(count, state, name, 1, 0)
         return True
@@ -86,7 +102,7 @@ def recover(state: State, lease: Lease) -> None:
         extras, payload = read_leased(change, lease)
         recoveries = extras.recoveries + 1
         if recoveries < state.settings.recover_limit:
-            again = Extras(extras.seq, extras.priority, recoveries, lease.holder)
+            again = structs.replace(extras, recoveries=recoveries, former=lease.holder)
             put_back(state, change, lease, again, payload)
             return
     _fail(state, lease, LOST)
@@ -108,13 +124,13 @@ def _fail(state: State, lease: Lease, report: Report) -> None:
         job = decode_stored(payload)
         outcome = judge(job, report, state.now, state.chance())
         # A failure starts the count of recoveries anew.
-        kept = Extras(priority=extras.priority)
+        kept = extras.afresh()
         change.delete(lease.key)
         if isinstance(outcome, Retry):
             join_set(state, change, state.retries, outcome.at, job, lease.seq, kept)
         elif isinstance(outcome, Dead):
             join_set(state, change, state.dead, state.now, job, lease.seq, kept)
         else:
-            leave(state, change, lease.jid, lease.seq, Ending.DISCARDED)
+            leave(state, change, lease.jid, lease.seq, extras, Ending.DISCARDED)
         change.then(state.leases.end, lease)
         change.then(count, state, lease.queue, 1, 1)

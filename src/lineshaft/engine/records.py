@@ -12,7 +12,7 @@ The other records are MessagePack arrays: a field is added at the end, with a de
 
 from typing import Final
 
-from msgspec import Raw, Struct, json, msgpack
+from msgspec import Struct, json, msgpack, structs
 
 from lineshaft.job import DEFAULT_PRIORITY
 
@@ -23,6 +23,7 @@ __all__ = [
     "Extras",
     "Head",
     "Lease",
+    "LockRecord",
     "QueueRecord",
     "SetRecord",
     "TotalsRecord",
@@ -31,6 +32,7 @@ __all__ = [
     "decode_day",
     "decode_head",
     "decode_leases",
+    "decode_lock",
     "decode_queue",
     "decode_set",
     "decode_totals",
@@ -48,6 +50,18 @@ class Extras(Struct, frozen=True, omit_defaults=True):
     priority: int = DEFAULT_PRIORITY
     recoveries: int = 0  #: how often it was taken back from a worker that vanished
     former: str = ""  #: the worker that it was taken back from last; its late ACK still counts
+    uses: str = ""  #: the features that the job uses, a letter each (see `features`)
+    lock: str = ""  #: the digest of a unique job, in hexadecimal
+
+    def at_home(self, *, seq: int, priority: int = DEFAULT_PRIORITY) -> "Extras":
+        """The same with the seq and priority to be written where the key says them, or does not."""
+        if seq == self.seq and priority == self.priority:
+            return self
+        return structs.replace(self, seq=seq, priority=priority)
+
+    def afresh(self) -> "Extras":
+        """The same without what recoveries left on it."""
+        return structs.replace(self, seq=0, recoveries=0, former="")
 
 
 NO_EXTRAS: Final = Extras()
@@ -76,7 +90,6 @@ class Head(Struct, gc=False):
 
     jid: str
     reserve_for: int | None = None
-    custom: Raw = Raw(b"")
 
 
 decode_head: Final = json.Decoder(Head).decode
@@ -94,6 +107,7 @@ class Lease(Struct, array_like=True, gc=False):
     until: int
     queue: str
     group: int  #: the record that it stands in
+    uses: str = ""  #: the features that the job uses
 
 
 class QueueRecord(Struct, array_like=True, gc=False):
@@ -146,10 +160,18 @@ class ChoreRecord(Struct, array_like=True):
     done: int = 0
 
 
+class LockRecord(Struct, array_like=True, gc=False):
+    """Who holds the lock of a unique job, and until when at most."""
+
+    seq: int
+    until: int
+
+
 encode_record: Final = msgpack.Encoder().encode
 """Any record of this module, but a job, to bytes."""
 
 decode_leases: Final = msgpack.Decoder(list[Lease]).decode
+decode_lock: Final = msgpack.Decoder(LockRecord).decode
 decode_queue: Final = msgpack.Decoder(QueueRecord).decode
 decode_set: Final = msgpack.Decoder(SetRecord).decode
 decode_totals: Final = msgpack.Decoder(TotalsRecord).decode

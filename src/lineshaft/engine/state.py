@@ -11,6 +11,7 @@ from typing import Final
 from lineshaft.clock import format_instant
 from lineshaft.engine import keys
 from lineshaft.engine.chores import Chores
+from lineshaft.engine.expiries import Expiries
 from lineshaft.engine.index import Index
 from lineshaft.engine.leases import Leases
 from lineshaft.engine.ready import Queue, Queues
@@ -55,6 +56,7 @@ class State:
         self.dead = self.sets[SetName.DEAD]
         self.workers = Workers(self.turn)
         self.chores = Chores(self.turn)
+        self.expiries = Expiries(self.turn)
         #: Leases of vanished workers that are still to be taken back, and whose they were.
         self.lost: list[Lease] = []
         self.lost_wids: set[str] = set()
@@ -86,6 +88,7 @@ class State:
             timed.load()
         self.workers.load(self.now)
         self.chores.load()
+        self.expiries.load()
         self.apply(self.settings)
         self.arrivals = list(self.queues.by_name)
         self.day_ends = 0

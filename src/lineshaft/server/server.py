@@ -263,6 +263,9 @@ class Server:
         session.blocked = True
         state = self.engine.state
         self.waiters.park(session, names, state.now)
+        if state.arrivals:
+            # The FETCH gave up half way, since it met too many jobs that are not to run any more.
+            self.need_turn()
         for name in names:
             self.engine.want(name, wanted=True)
         if session.parked_until < self.timers.wake_at:
@@ -285,6 +288,8 @@ class Server:
                 session.hand_over(bulk(payload))
             else:
                 engine.want(name, wanted=False)
+        if engine.state.arrivals:
+            self.need_turn()
 
     def await_chore(self, session: Session, number: int) -> None:
         """A MUTATE goes on: its reply comes when it is through."""

@@ -1,0 +1,77 @@
+"""Custom: what a job asks of the server's features, read once, when it is pushed.
+
+`custom` is the client's own: its bytes stay as they are, and keys that are not here mean nothing to the server. The
+keys that are have to be of their type, since a job that is believed to be unique and is not does harm.
+"""
+
+from hashlib import blake2b
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct, ValidationError, json
+
+from lineshaft.engine.records import Extras
+from lineshaft.engine.unique import UNIQUE, UNIQUE_UNTIL_START
+from lineshaft.errors import Refusal
+from lineshaft.job import Job
+
+__all__ = ["Wishes", "read_custom"]
+
+#: A hundred years: what is further away is as good as never, and an instant must fit into its key.
+MAX_SECONDS: Final = 100 * 366 * 86_400
+
+Seconds = Annotated[float, Meta(ge=0)]
+
+
+class Custom(Struct, gc=False):
+    """The keys of `custom` that the server knows."""
+
+    unique_for: Seconds | None = None
+    unique_until: str | None = None
+
+
+class Wishes(Struct, frozen=True, gc=False):
+    """What a job asks for: what its Extras are to keep, and what only the push needs."""
+
+    extras: Extras
+    lock_until: int = 0
+
+
+_decode: Final = json.Decoder(Custom).decode
+
+
+def read_custom(job: Job, now: int, at: int | None) -> Wishes | None:
+    """What a pushed job asks for, which is to run at `at`, or now; None for nothing. Raises Refusal."""
+    try:
+        custom = _decode(job.custom)
+    except ValidationError as error:
+        raise Refusal(f"invalid custom: {error}") from None
+    begin = now if at is None else at
+    uses = lock = ""
+    lock_until = 0
+    if custom.unique_for:
+        uses += _unique_letter(custom.unique_until)
+        lock, lock_until = _digest(job), begin + milliseconds(custom.unique_for)
+    extras = Extras(uses=uses, lock=lock)
+    return Wishes(extras, lock_until) if extras != _NOTHING else None
+
+
+_NOTHING: Final = Extras()
+
+
+def milliseconds(seconds: float) -> int:
+    """Seconds as a client gives them, rounded up."""
+    return -int(-min(seconds, MAX_SECONDS) * 1000 // 1)
+
+
+def _unique_letter(until: str | None) -> str:
+    if until in (None, "", "success"):
+        return UNIQUE
+    if until == "start":
+        return UNIQUE_UNTIL_START
+    raise Refusal('invalid custom: unique_until must be "success" or "start"')
+
+
+def _digest(job: Job) -> str:
+    """Tells jobs apart by type, arguments (byte for byte) and queue."""
+    parts = ((job.queue or "").encode(), job.jobtype.encode(), bytes(job.args))
+    return blake2b(b"".join(b"%d:%b" % (len(part), part) for part in parts), digest_size=16).hexdigest()

@@ -1,0 +1,74 @@
+"""Expiries: what is to be forgotten at an instant, whatever kind of thing it is.
+
+```
+E <at> u <digest>          a unique job's lock ends
+```
+
+One range of keys, ordered by time, so that one deadline and one bounded sweep serve every feature: a million entries
+that end at the same instant are a million small steps between other clients' commands. What each kind means, and what
+is done when its time has come, is in `forget`.
+
+What is true after every call: `next_at` is no later than the earliest entry, and once a sweep found nothing due it is
+exactly that; no entry lies before `cursor`, so that no scan crosses the deleted keys of what has been forgotten.
+"""
+
+from msgspec import Struct
+
+from lineshaft.engine import keys
+from lineshaft.engine.leases import NEVER
+from lineshaft.engine.turn import Change, Turn
+
+__all__ = ["Expiries", "Expiry"]
+
+
+class Expiry(Struct, frozen=True):
+    """Something whose time has come."""
+
+    key: bytes
+    at: int
+    kind: bytes
+    id: bytes
+    value: bytes
+
+
+class Expiries:
+    """All that ends by time."""
+
+    def __init__(self, turn: Turn) -> None:
+        self.turn = turn
+        self.next_at = NEVER
+        self.cursor = 0
+
+    def load(self) -> None:
+        """Find the earliest entry. Raises StoreError."""
+        self.clear()
+        self.due(-1, 1)
+
+    def clear(self) -> None:
+        """Forget everything in memory; the keys are the caller's business."""
+        self.next_at, self.cursor = NEVER, 0
+
+    def put(self, change: Change, at: int, kind: bytes, name: bytes, value: bytes = b"") -> None:
+        """Note that something ends at an instant."""
+        change.put(keys.expiry_key(at, kind, name), value)
+        change.then(self._entered, max(at, 0))
+
+    def delete(self, change: Change, at: int, kind: bytes, name: bytes) -> None:
+        """It ended otherwise."""
+        change.delete(keys.expiry_key(at, kind, name))
+
+    def due(self, now: int, limit: int) -> list[Expiry]:
+        """What is due, the earliest first, at most `limit`. Raises StoreError."""
+        _, end = keys.prefix_range(b"E")
+        rows = self.turn.scan(b"E" + self.cursor.to_bytes(8), end, limit=limit)
+        self.next_at = self.cursor = keys.expiry_at(rows[0][0]) if rows else NEVER
+        found = []
+        for key, value in rows:
+            at, kind, name = keys.expiry_parts(key)
+            if at <= now:
+                found.append(Expiry(key, at, kind, name, value))
+        return found
+
+    def _entered(self, at: int) -> None:
+        self.next_at = min(self.next_at, at)
+        self.cursor = min(self.cursor, at)

@@ -1,0 +1,40 @@
+"""Forget: what is done when the time of something has come; a slice at a time, as all that comes due.
+
+Each kind of entry among the expiries has its function here. A function is given an entry that is due and removes what
+it stands for; the entry itself goes in the same change.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from lineshaft.engine import keys
+from lineshaft.engine.expiries import Expiry
+from lineshaft.engine.state import State
+from lineshaft.engine.turn import Change
+from lineshaft.engine.unique import LOCK
+
+__all__ = ["KINDS", "forget"]
+
+#: Entries per slice: about a millisecond of work.
+SLICE: Final = 100
+
+
+def forget(state: State) -> None:
+    """One slice of what is due. Raises StoreError."""
+    if state.expiries.next_at > state.now:
+        return
+    for expiry in state.expiries.due(state.now, SLICE):
+        with state.change() as change:
+            change.delete(expiry.key)
+            KINDS[expiry.kind](state, change, expiry)
+
+
+def _forget_lock(state: State, change: Change, expiry: Expiry) -> None:  # noqa: ARG001
+    """The lock of a unique job has ended: the next one may come."""
+    change.delete(keys.lock_key(expiry.id))
+
+
+KINDS: Final[dict[bytes, Callable[[State, Change, Expiry], None]]] = {
+    LOCK: _forget_lock,
+}
+"""Every kind of expiry entry, and what is done at its time."""
