@@ -85,6 +85,20 @@ def check_features(
     expected: set[bytes] = set()
     for seq, lease in leases.items():
         assert lease.uses == kept[seq].uses, f"the lease of {seq} says that it uses {lease.uses!r}"
+    ends = {key: value for key, value in rows.items() if key[:1] == b"E" and key[9:10] == b"e"}
+    queues = {(key[1:].decode(), decode_queue(value).generation) for key, value in rows.items() if key[:1] == b"Q"}
+    for seq, extras in kept.items():
+        key = keys.expiry_key(extras.expires, b"e", seq.to_bytes(8))
+        swept = places[seq][:1] == b"R" and keys.ready_parts(places[seq])[:2] not in queues
+        if not extras.expires or places[seq][:2] == b"Td":
+            assert key not in ends
+        elif key in ends:
+            assert ends[key] == places[seq], (
+                f"the expiry of {seq} leads to {ends[key]!r}, the job is at {places[seq]!r}"
+            )
+            expected.add(key)
+        else:
+            assert seq in leases or swept, f"job {seq} has no expiry"
     for key, value in rows.items():
         if key[:1] == b"U":
             lock = decode_lock(value)

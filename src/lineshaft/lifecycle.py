@@ -36,6 +36,7 @@ class Event(StrEnum):
     EXPIRE = "reservation expired"
     DUE = "due"
     RECOVER = "worker vanished"
+    EXPIRED = "expired"
     PRUNE = "kept long enough"
     KILL = "MUTATE kill"
     DISCARD = "MUTATE discard or clear"
@@ -62,6 +63,7 @@ MOVES: Final[dict[tuple[Place, Event], frozenset[Place]]] = {
     (Place.LEASED, Event.RECOVER): frozenset({Place.READY, Place.RETRIES, Place.DEAD, Place.GONE}),
     (Place.SCHEDULED, Event.DUE): frozenset({Place.READY}),
     (Place.RETRIES, Event.DUE): frozenset({Place.READY}),
+    **{(place, Event.EXPIRED): frozenset({Place.GONE}) for place in (Place.READY, Place.SCHEDULED, Place.RETRIES)},
     (Place.DEAD, Event.PRUNE): frozenset({Place.GONE}),
     **{(place, Event.KILL): frozenset({Place.DEAD}) for place in _TIMED},
     **{(place, Event.DISCARD): frozenset({Place.GONE}) for place in _TIMED},

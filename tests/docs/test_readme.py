@@ -127,13 +127,6 @@ def test_what_is_not_available_says_so(server: ServerProcess) -> None:
         for verb in verbs:
             wire.send(verb.encode() + b" x")
             assert wire.file.readline().decode() == reply + "\r\n"
-        # Carried, and without effect.
-        custom = {"expires_in": 0.001}
-        assert [wire.push(f"twice-00{n}", custom=custom) for n in range(2)] == ["OK", "OK"]
-        job = wire.fetch()
-    assert job is not None
-    assert job["custom"] == custom
-    assert {"expires_in"} <= set(named)
 
 
 def test_the_verbs_of_the_open_part_are_all_there(server: ServerProcess) -> None:

@@ -40,6 +40,11 @@ WISHES: list[dict[str, object]] = [
     {"unique_for": 0.5},
     {"unique_for": 5000},
     {"unique_for": 300, "unique_until": "start"},
+    {"unique_for": 300, "expires_in": 100},
+    {"expires_in": 15},
+    {"expires_in": 300},
+    {"expires_at": format_instant(START - 1)},
+    {"expires_at": format_instant(START + 100_000), "expires_in": 80},
 ]
 
 
@@ -60,6 +65,7 @@ class ModelJob:
     granted: int = 0
     until: int = 0
     unique: str = ""
+    expires: int = 1 << 60
 
     @property
     def alike(self) -> tuple[str, str]:
@@ -77,6 +83,7 @@ class Model:
     #: What is alike, to whose lock it is and until when; those of jobs that a REMOVE took go with its sweep.
     locks: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     leaving: set[tuple[str, str]] = field(default_factory=set)
+    expired: int = 0
 
     def take(self) -> int:
         self.counter += 1
@@ -106,6 +113,10 @@ class Model:
     def drop(self, job: ModelJob) -> None:
         self.release(job)
         del self.jobs[job.seq]
+
+    def expire(self, job: ModelJob) -> None:
+        self.drop(job)
+        self.expired += 1
 
     def die(self, job: ModelJob, now: int) -> None:
         self.release(job)
@@ -183,6 +194,10 @@ class EngineMachine(RuleBasedStateMachine):
                 self.engine.push(job)
             return
         new = ModelJob(0, jid, queue, priority, retry)
+        if "expires_in" in custom:
+            new.expires = self.now + ((delay or 0) + int(str(custom["expires_in"]))) * 1000
+        if "expires_at" in custom:
+            new.expires = min(new.expires, START + (100_000 if "expires_in" in custom else -1))
         if "unique_for" in custom:
             new.unique = str(custom.get("unique_until", "success"))
         errors = self.engine.push_bulk([job])
@@ -208,8 +223,13 @@ class EngineMachine(RuleBasedStateMachine):
         if holder in WORKERS and holder not in self.connected:
             self.connect(holder)
         payload = self.engine.fetch(names, holder)
-        lines = [self.model.line(name) for name in names if name not in self.model.paused]
-        expected = next((line[0] for line in lines if line), None)
+        expected = None
+        for job in [job for name in names if name not in self.model.paused for job in self.model.line(name)]:
+            if job.expires > self.now:
+                expected = job
+                break
+            if job.seq in self.model.jobs:
+                self.model.expire(job)
         if expected is None:
             assert payload is None
             return
@@ -352,6 +372,9 @@ class EngineMachine(RuleBasedStateMachine):
                 else:
                     job.place, job.recoveries, job.former = "ready", job.recoveries + 1, job.holder
                     model.known.add(job.queue)
+        for job in list(model.jobs.values()):
+            if job.expires <= now and job.place in {"ready", "scheduled", "retries"}:
+                model.expire(job)
         for wid in gone:
             self.beaten.pop(wid)
             self.connected.pop(wid, None)
@@ -449,6 +472,7 @@ class EngineMachine(RuleBasedStateMachine):
             assert size == len(self.model.line(name))
         assert state.processed() == self.model.processed
         assert state.failed() == self.model.failed
+        assert state.totals.expired == self.model.expired
         locks = [decode_lock(value) for _, value in state.turn.scan(*keys.prefix_range(b"U"), limit=1 << 30)]
         held = {(jobs[lock.seq].jobtype, jobs[lock.seq].queue): lock.until for lock in locks}
         assert len(held) == len(locks)

@@ -9,6 +9,8 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct, ValidationError, json
 
+from lineshaft.clock import parse_instant
+from lineshaft.engine.expiring import EXPIRING
 from lineshaft.engine.records import Extras
 from lineshaft.engine.unique import UNIQUE, UNIQUE_UNTIL_START
 from lineshaft.errors import Refusal
@@ -27,6 +29,8 @@ class Custom(Struct, gc=False):
 
     unique_for: Seconds | None = None
     unique_until: str | None = None
+    expires_at: str | None = None
+    expires_in: Seconds | None = None
 
 
 class Wishes(Struct, frozen=True, gc=False):
@@ -47,11 +51,14 @@ def read_custom(job: Job, now: int, at: int | None) -> Wishes | None:
         raise Refusal(f"invalid custom: {error}") from None
     begin = now if at is None else at
     uses = lock = ""
+    expires = _expires(custom, begin)
+    if expires is not None:
+        uses += EXPIRING
     lock_until = 0
     if custom.unique_for:
         uses += _unique_letter(custom.unique_until)
         lock, lock_until = _digest(job), begin + milliseconds(custom.unique_for)
-    extras = Extras(uses=uses, lock=lock)
+    extras = Extras(uses=uses, lock=lock, expires=expires or 0)
     return Wishes(extras, lock_until) if extras != _NOTHING else None
 
 
@@ -69,6 +76,19 @@ def _unique_letter(until: str | None) -> str:
     if until == "start":
         return UNIQUE_UNTIL_START
     raise Refusal('invalid custom: unique_until must be "success" or "start"')
+
+
+def _expires(custom: Custom, begin: int) -> int | None:
+    """The instant after which the job is not to run; None when it may at any time."""
+    ends = []
+    if custom.expires_in is not None:
+        ends.append(begin + milliseconds(custom.expires_in))
+    if custom.expires_at:
+        try:
+            ends.append(parse_instant(custom.expires_at))
+        except (ValueError, OverflowError):
+            raise Refusal(f"invalid timestamp for 'expires_at': {custom.expires_at[:100]}") from None
+    return max(min(ends), 1) if ends else None
 
 
 def _digest(job: Job) -> str:

@@ -2,6 +2,7 @@
 
 ```
 E <at> u <digest>          a unique job's lock ends
+E <at> e <seq> -> key      a job expires that lies under this key
 ```
 
 One range of keys, ordered by time, so that one deadline and one bounded sweep serve every feature: a million entries

@@ -7,6 +7,7 @@ no other place needs to know that there are features.
 from typing import TYPE_CHECKING, Final
 
 from lineshaft.engine.ending import Ending
+from lineshaft.engine.expiring import EXPIRING, Expiring
 from lineshaft.engine.feature import Feature, Subject
 from lineshaft.engine.turn import Change
 from lineshaft.engine.unique import UNIQUE, UNIQUE_UNTIL_START, Unique, UniqueUntilStart
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["FEATURES", "ended", "fetched", "moved", "pushed"]
 
 FEATURES: Final[dict[str, Feature]] = {
+    EXPIRING: Expiring(),
     UNIQUE: Unique(),
     UNIQUE_UNTIL_START: UniqueUntilStart(),
 }

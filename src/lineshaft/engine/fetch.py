@@ -53,7 +53,7 @@ def fetch(state: State, names: list[str], holder: str, most_dropped: int = MOST_
             if entry.special is not None:
                 if _fetch_using(state, queue, window, entry.special, holder, seconds):
                     return payload
-                if most_dropped:
+                if most_dropped > 1:
                     return fetch(state, names, holder, most_dropped - 1)
                 state.arrivals.append(name)
                 return None

@@ -8,7 +8,11 @@ from collections.abc import Callable
 from typing import Final
 
 from lineshaft.engine import keys
+from lineshaft.engine.ending import Ending
 from lineshaft.engine.expiries import Expiry
+from lineshaft.engine.expiring import END
+from lineshaft.engine.moves import leave
+from lineshaft.engine.records import decode_head, split_value
 from lineshaft.engine.state import State
 from lineshaft.engine.turn import Change
 from lineshaft.engine.unique import LOCK
@@ -34,7 +38,29 @@ def _forget_lock(state: State, change: Change, expiry: Expiry) -> None:  # noqa:
     change.delete(keys.lock_key(expiry.id))
 
 
+def _drop_expired(state: State, change: Change, expiry: Expiry) -> None:
+    """A job has expired: it goes, unless a worker has it."""
+    key, seq = expiry.value, int.from_bytes(expiry.id)
+    value = state.turn.get(key)
+    if value is None or state.leases.holds(seq):
+        return
+    extras, payload = split_value(value)
+    if key[:1] == b"R":
+        name, generation, priority = keys.ready_parts(key)
+        queue = state.queues.by_name.get(name)
+        if queue is None or queue.generation != generation:
+            # Its queue was removed, and the sweep will come to it.
+            return
+        change.then(state.queues.lose, queue, priority, keys.ready_order(key))
+        change.delete(key)
+    else:
+        timed = state.scheduled if key[1:2] == state.scheduled.code else state.retries
+        timed.remove(change, key)
+    leave(state, change, decode_head(payload).jid, seq, extras, Ending.EXPIRED)
+
+
 KINDS: Final[dict[bytes, Callable[[State, Change, Expiry], None]]] = {
     LOCK: _forget_lock,
+    END: _drop_expired,
 }
 """Every kind of expiry entry, and what is done at its time."""

@@ -12,7 +12,7 @@ T <set> <due> <order>                    a job that waits for an instant: schedu
 W <len><jid> <seq>                       the key under which the job lies now (the jid index)
 K <wid>                                  a worker process that has ever sent a BEAT
 C <id>                                   Chore: long work in progress; resumes after a crash
-E <at> <kind> <id>                       what ends at an instant: `u` a lock (see `expiries`)
+E <at> <kind> <id>                       what ends at an instant: `u` a lock, `e` a job
 U <digest>                               LockRecord: the unique job that holds this lock
 D <yyyy-mm-dd>                           DayRecord: the totals as they stood when that day began
 G                                        TotalsRecord: what removed queues had counted

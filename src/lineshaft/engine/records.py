@@ -52,6 +52,7 @@ class Extras(Struct, frozen=True, omit_defaults=True):
     former: str = ""  #: the worker that it was taken back from last; its late ACK still counts
     uses: str = ""  #: the features that the job uses, a letter each (see `features`)
     lock: str = ""  #: the digest of a unique job, in hexadecimal
+    expires: int = 0  #: from this instant on an expiring job is not to run any more
 
     def at_home(self, *, seq: int, priority: int = DEFAULT_PRIORITY) -> "Extras":
         """The same with the seq and priority to be written where the key says them, or does not."""
@@ -135,6 +136,7 @@ class TotalsRecord(Struct, array_like=True, gc=False):
 
     processed: int = 0
     failed: int = 0
+    expired: int = 0  #: in all queues
 
 
 class DayRecord(Struct, array_like=True, gc=False):

@@ -157,9 +157,10 @@ class State:
         """Begin a transition that can fail half way."""
         return Change(self.turn)
 
-    def add_totals(self, processed: int, failed: int) -> None:
-        """Count for queues that are gone."""
-        self.totals = TotalsRecord(self.totals.processed + processed, self.totals.failed + failed)
+    def add_totals(self, processed: int, failed: int, expired: int = 0) -> None:
+        """Count for queues that are gone, and what has expired in any."""
+        totals = self.totals
+        self.totals = TotalsRecord(totals.processed + processed, totals.failed + failed, totals.expired + expired)
         self.turn.changes[keys.TOTALS_KEY] = encode_record(self.totals)
 
     def forget_figures(self) -> None:

@@ -391,6 +391,8 @@ class Server:
                 # The level of the protocol, which clients compare; our own version stands beside it.
                 "faktory_version": "1.10.0",
                 "lineshaft_version": __version__,
+                # Clients' types for the part above know no such figure.
+                "jobs_expired": self.engine.state.totals.expired,
                 "connections": len(self.sessions),
                 "command_count": self.commands,
                 **facts,
