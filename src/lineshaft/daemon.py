@@ -228,7 +228,8 @@ def engine_settings(config: Config) -> Settings:
         dead_max=config.retention.dead_max,
         every_queue=QueueLimits(config.queues.backpressure),
         queues={
-            name: QueueLimits(queue.limit, queue.reserve_for_seconds) for name, queue in config.queues.named.items()
+            name: QueueLimits(queue.limit, queue.reserve_for_seconds, queue.backoff)
+            for name, queue in config.queues.named.items()
         },
     )
 

@@ -124,6 +124,11 @@ CASES = [
     ("[queues]\nbackpressure = 0", "queues.backpressure must be a whole number from 1 to 1000000000000, not 0"),
     ("[queues.q]\nmax_jobs = 0", "queues.q.max_jobs must be a whole number from 1 to 1000000000000, not 0"),
     ("[queues.q]\nbackpressure = 0", "queues.q.backpressure must be a whole number from 1 to 1000000000000, not 0"),
+    (
+        '[queues.q]\nbackoff = "weekly"',
+        'queues.q.backoff must be "fixed:SECONDS", "linear:SECONDS" or "exponential:FACTOR:SECONDS:MOST", '
+        'and "~PERCENT" for jitter, not "weekly"',
+    ),
     ("[queues.q]\nreserve_for = 30", f"queues.q.reserve_for must be {TIME}, from 60s to 86400s, not 30"),
     # What has no place.
     (
@@ -136,7 +141,7 @@ CASES = [
     ),
     (
         "[queues.q]\nlimit = 1",
-        "queues.q.limit is not a key; the keys of [queues.q] are max_jobs, backpressure, reserve_for",
+        "queues.q.limit is not a key; the keys of [queues.q] are max_jobs, backpressure, reserve_for, backoff",
     ),
     (
         "[throttles]\nx = {}",

@@ -37,6 +37,8 @@ WISHES: list[dict[str, object]] = [
     {},
     {"a": 1},
     {"unique_for": 30},
+    {"backoff": "linear:60"},
+    {"backoff": "exponential:3:5:20~10", "unique_for": 100},
     {"unique_for": 0.5},
     {"unique_for": 5000},
     {"unique_for": 300, "unique_until": "start"},
@@ -65,6 +67,7 @@ class ModelJob:
     granted: int = 0
     until: int = 0
     unique: str = ""
+    backoff: str = ""
     expires: int = 1 << 60
 
     @property
@@ -122,7 +125,7 @@ class Model:
         self.release(job)
         job.place, job.due, job.order = "dead", now, self.take()
 
-    def fail(self, job: ModelJob, now: int) -> None:
+    def fail(self, job: ModelJob, now: int, retry_in: float | None = None) -> None:
         self.processed += 1
         self.failed += 1
         count, job.failures = job.failures, job.failures + 1
@@ -132,8 +135,14 @@ class Model:
         elif count >= job.retry:
             self.die(job, now)
         else:
-            delay = count**4 + 15 + 15 * (count + 1)
-            job.place, job.due, job.order = "retries", now + delay * 1000, self.take()
+            delays = {
+                "fixed:30": 30,
+                "linear:60": 60 * (count + 1),
+                "exponential:3:5:20~10": 1.05 * min(5 * 3**count, 20),
+                "": count**4 + 15 + 15 * (count + 1),
+            }
+            delay = delays[job.backoff] if retry_in is None else retry_in
+            job.place, job.due, job.order = "retries", now + round(delay * 1000), self.take()
 
 
 def job_bytes(jid: str, queue: str, priority: int, retry: int, at: str | None, custom: dict[str, object]) -> bytes:
@@ -154,7 +163,10 @@ class EngineMachine(RuleBasedStateMachine):
         self.now = START
         self.store = FaultyStore()
         self.settings = Settings(
-            jid_index=self.has_index, recover_limit=3, queues={"c": QueueLimits(max_jobs=3)}, dead_max=4
+            jid_index=self.has_index,
+            recover_limit=3,
+            queues={"b": QueueLimits(backoff="fixed:30"), "c": QueueLimits(max_jobs=3)},
+            dead_max=4,
         )
         self.model = Model()
         self.beaten: dict[str, int] = {}
@@ -194,6 +206,7 @@ class EngineMachine(RuleBasedStateMachine):
                 self.engine.push(job)
             return
         new = ModelJob(0, jid, queue, priority, retry)
+        new.backoff = str(custom.get("backoff", "fixed:30" if queue == "b" else ""))
         if "expires_in" in custom:
             new.expires = self.now + ((delay or 0) + int(str(custom["expires_in"]))) * 1000
         if "expires_at" in custom:
@@ -255,15 +268,34 @@ class EngineMachine(RuleBasedStateMachine):
             self.model.drop(job)
             self.model.processed += 1
 
-    @rule(jid=st.sampled_from(JIDS), holder=st.sampled_from(HOLDERS))
-    def fail(self, jid: str, holder: str) -> None:
+    @rule(
+        jid=st.sampled_from(JIDS), holder=st.sampled_from(HOLDERS), retry_in=st.sampled_from([None, None, None, 0, 1.5])
+    )
+    def fail(self, jid: str, holder: str, retry_in: float | None) -> None:
+        wait = None if retry_in is None else round(retry_in * 1000)
         job = self.model.leased(jid, holder)
         if job is None:
             with pytest.raises(Refusal, match="Job not found"):
                 self.engine.fail(jid, holder, Report("E", "m"))
             return
-        self.engine.fail(jid, holder, Report("E", "m"))
-        self.model.fail(job, self.now)
+        self.engine.fail(jid, holder, Report("E", "m", retry_in=wait))
+        self.model.fail(job, self.now, retry_in)
+
+    @rule(jid=st.sampled_from(JIDS), holder=st.sampled_from(HOLDERS), seconds=st.sampled_from([None, 0, 20]))
+    def requeue(self, jid: str, holder: str, seconds: int | None) -> None:
+        wait = None if seconds is None else seconds * 1000
+        job = self.model.leased(jid, holder)
+        if job is None:
+            with pytest.raises(Refusal, match="Job not found"):
+                self.engine.requeue(jid, holder, wait)
+            return
+        self.engine.requeue(jid, holder, wait)
+        job.recoveries, job.former = 0, ""
+        if wait is None:
+            job.place = "ready"
+            self.model.known.add(job.queue)
+        else:
+            job.place, job.due, job.order = "scheduled", self.now + wait, self.model.take()
 
     @rule(jid=st.sampled_from(JIDS), holder=st.sampled_from(HOLDERS))
     def give_back(self, jid: str, holder: str) -> None:

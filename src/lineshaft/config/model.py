@@ -18,6 +18,7 @@ from lineshaft.config.kinds import (
     Binding,
     Secret,
     address,
+    backoff_rule,
     choice,
     duration,
     secret,
@@ -128,6 +129,7 @@ class Queue(Struct, frozen=True):
     reserve_for_seconds: Annotated[int | None, duration("60s", "86400s", unit_ms=1000)] = field(
         default=None, name="reserve_for"
     )
+    backoff: Annotated[str | None, backoff_rule()] = None  #: for jobs that do not say themselves
 
     @property
     def limit(self) -> int | None:

@@ -7,8 +7,9 @@ keys that are have to be of their type, since a job that is believed to be uniqu
 from hashlib import blake2b
 from typing import Annotated, Final
 
-from msgspec import Meta, Struct, ValidationError, json
+from msgspec import Meta, Raw, Struct, ValidationError, json
 
+from lineshaft.backoff import parse_backoff
 from lineshaft.clock import parse_instant
 from lineshaft.engine.expiring import EXPIRING
 from lineshaft.engine.records import Extras
@@ -31,6 +32,7 @@ class Custom(Struct, gc=False):
     unique_until: str | None = None
     expires_at: str | None = None
     expires_in: Seconds | None = None
+    backoff: Raw = Raw(b"")  #: a client may have its own use for the word, so only a string is ours
 
 
 class Wishes(Struct, frozen=True, gc=False):
@@ -58,7 +60,7 @@ def read_custom(job: Job, now: int, at: int | None) -> Wishes | None:
     if custom.unique_for:
         uses += _unique_letter(custom.unique_until)
         lock, lock_until = _digest(job), begin + milliseconds(custom.unique_for)
-    extras = Extras(uses=uses, lock=lock, expires=expires or 0)
+    extras = Extras(uses=uses, lock=lock, backoff=_backoff(custom.backoff), expires=expires or 0)
     return Wishes(extras, lock_until) if extras != _NOTHING else None
 
 
@@ -89,6 +91,18 @@ def _expires(custom: Custom, begin: int) -> int | None:
         except (ValueError, OverflowError):
             raise Refusal(f"invalid timestamp for 'expires_at': {custom.expires_at[:100]}") from None
     return max(min(ends), 1) if ends else None
+
+
+def _backoff(sent: Raw) -> str:
+    """What stands under `backoff`, if it is a string at all."""
+    if bytes(sent)[:1] != b'"':
+        return ""
+    text: str = json.decode(sent)
+    try:
+        parse_backoff(text)
+    except ValueError as error:
+        raise Refusal(f"invalid custom: {error}") from None
+    return text
 
 
 def _digest(job: Job) -> str:

@@ -105,6 +105,10 @@ class Engine:
         """FAIL: the job failed. Raises Refusal when `holder` has no such job."""
         finish.fail(self.state, jid, holder, report)
 
+    def requeue(self, jid: str, holder: str, wait: int | None) -> None:
+        """REQUEUE: a worker gives a job back; `wait` in milliseconds, None for at once. Raises Refusal."""
+        finish.requeue(self.state, jid, holder, wait)
+
     def give_back(self, jid: str, holder: str) -> None:
         """A fetched job never reached its worker: back to the head of its queue."""
         finish.give_back(self.state, jid, holder)

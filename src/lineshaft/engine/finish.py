@@ -14,7 +14,7 @@ from lineshaft.engine.state import State
 from lineshaft.errors import Refusal
 from lineshaft.job import decode_stored
 
-__all__ = ["ack", "expire", "fail", "give_back", "recover"]
+__all__ = ["ack", "expire", "fail", "give_back", "recover", "requeue"]
 
 
 def ack(state: State, jid: str, holder: str) -> bool:
@@ -118,11 +118,30 @@ def give_back(state: State, jid: str, holder: str) -> None:
         put_back(state, change, lease, extras, payload)
 
 
+def requeue(state: State, jid: str, holder: str, wait: int | None) -> None:
+    """A worker gives a job back unfinished, no retry burned: to the head of its queue, or, with `wait`, to the
+    scheduled ones for so many milliseconds. Durable with the commit. Raises Refusal, StoreError.
+    """
+    lease = state.leases.find(jid, holder)
+    if lease is None:
+        raise Refusal(f"Job not found {jid[:200]}")
+    with state.change() as change:
+        extras, payload = read_leased(change, lease)
+        if wait is None:
+            put_back(state, change, lease, extras.afresh(), payload)
+        else:
+            change.delete(lease.key)
+            due = state.now + wait
+            join_set(state, change, state.scheduled, due, decode_stored(payload), lease.seq, extras.afresh())
+            change.then(state.leases.end, lease)
+
+
 def _fail(state: State, lease: Lease, report: Report) -> None:
     with state.change() as change:
         extras, payload = read_leased(change, lease)
         job = decode_stored(payload)
-        outcome = judge(job, report, state.now, state.chance())
+        backoff = extras.backoff or state.settings.limits(lease.queue).backoff or ""
+        outcome = judge(job, report, state.now, state.chance(), backoff)
         # A failure starts the count of recoveries anew.
         kept = extras.afresh()
         change.delete(lease.key)

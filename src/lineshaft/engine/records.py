@@ -52,6 +52,7 @@ class Extras(Struct, frozen=True, omit_defaults=True):
     former: str = ""  #: the worker that it was taken back from last; its late ACK still counts
     uses: str = ""  #: the features that the job uses, a letter each (see `features`)
     lock: str = ""  #: the digest of a unique job, in hexadecimal
+    backoff: str = ""  #: how long the job waits after a failure, as it was sent
     expires: int = 0  #: from this instant on an expiring job is not to run any more
 
     def at_home(self, *, seq: int, priority: int = DEFAULT_PRIORITY) -> "Extras":

@@ -12,6 +12,7 @@ class QueueLimits(Struct, frozen=True):
 
     max_jobs: int | None = None  #: a push beyond it is refused
     reserve_seconds: int | None = None  #: for jobs that do not say themselves
+    backoff: str | None = None  #: for jobs that do not say themselves; see `lineshaft.backoff`
 
 
 class Settings(Struct, frozen=True):
@@ -38,4 +39,5 @@ class Settings(Struct, frozen=True):
         return QueueLimits(
             own.max_jobs if own.max_jobs is not None else self.every_queue.max_jobs,
             own.reserve_seconds if own.reserve_seconds is not None else self.every_queue.reserve_seconds,
+            own.backoff if own.backoff is not None else self.every_queue.backoff,
         )

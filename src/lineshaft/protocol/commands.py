@@ -7,7 +7,7 @@ whether it makes sense (an unknown queue, a wrong target) is for the engine to s
 
 from typing import Annotated, Final
 
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from lineshaft.errors import Refusal
 from lineshaft.fields import Decoder
@@ -18,12 +18,14 @@ __all__ = [
     "Fail",
     "Filter",
     "Mutate",
+    "Requeue",
     "parse_ack",
     "parse_beat",
     "parse_fail",
     "parse_mutate",
     "parse_names",
     "parse_queue",
+    "parse_requeue",
 ]
 
 #: What a failed job carries around until it succeeds or is pruned (docs/protocol.md, "The job").
@@ -41,6 +43,10 @@ MAX_NAME_LENGTH: Final = 1000
 Count = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 
 
+Wait = Annotated[float, Meta(ge=0, le=3650 * 86_400)]
+"""Seconds until something is to happen: ten years at most."""
+
+
 class Ack(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """A job is done; `result` is the JSON that it returned, as sent."""
 
@@ -55,6 +61,7 @@ class Fail(Struct, frozen=True):
     errtype: str
     message: str
     backtrace: list[str] | None
+    retry_in: int | None = None  #: milliseconds
 
 
 class _SentFail(Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,6 +71,21 @@ class _SentFail(Struct, frozen=True, forbid_unknown_fields=True):
     errtype: str | None = None
     message: str | None = None
     backtrace: list[str | None] | None = None
+    retry_in: Wait | None = None
+
+
+class Requeue(Struct, frozen=True):
+    """A worker gives a job back."""
+
+    jid: str
+    wait: int | None  #: milliseconds; None is at once
+
+
+class _SentRequeue(Struct, frozen=True, forbid_unknown_fields=True):
+    """A REQUEUE as it was sent."""
+
+    jid: str | None = None
+    wait: Wait | None = field(default=None, name="in")
 
 
 class Beat(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -101,6 +123,7 @@ parse_beat: Final = Decoder(Beat).decode
 """Bytes of a BEAT. Raises Refusal `invalid JSON: ...`."""
 
 _decode_fail: Final = Decoder(_SentFail).decode
+_decode_requeue: Final = Decoder(_SentRequeue).decode
 _decode_mutate: Final = Decoder(Mutate).decode
 
 
@@ -117,7 +140,20 @@ def parse_fail(argument: bytes) -> Fail:
         (fail.errtype or "unknown")[:MAX_ERRTYPE_LENGTH],
         (fail.message or "unknown")[:MAX_MESSAGE_LENGTH],
         _trim_backtrace(fail.backtrace or []),
+        _milliseconds(fail.retry_in),
     )
+
+
+def parse_requeue(argument: bytes) -> Requeue:
+    """Bytes of a REQUEUE. Raises Refusal `invalid JSON: ...`, or `missing JID`."""
+    sent = _decode_requeue(argument)
+    if not sent.jid:
+        raise Refusal("missing JID")
+    return Requeue(sent.jid, _milliseconds(sent.wait))
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)
 
 
 def _trim_backtrace(lines: list[str | None]) -> list[str] | None:

@@ -20,6 +20,7 @@ from lineshaft.protocol.commands import (
     parse_mutate,
     parse_names,
     parse_queue,
+    parse_requeue,
 )
 from lineshaft.protocol.handshake import parse_hello, verify
 from lineshaft.protocol.resp import OK, bulk
@@ -115,9 +116,18 @@ def ack(session: "Session", argument: bytes) -> bytes | None:
 def fail(session: "Session", argument: bytes) -> bytes | None:
     """FAIL {"jid","errtype","message","backtrace"}"""
     failure = parse_fail(argument)
-    report = Report(failure.errtype or "", failure.message or "", failure.backtrace or None)
+    report = Report(failure.errtype or "", failure.message or "", failure.backtrace or None, failure.retry_in)
     session.server.engine.fail(failure.jid, session.holder, report)
     session.durable = True
+    return OK
+
+
+def requeue(session: "Session", argument: bytes) -> bytes | None:
+    """REQUEUE {"jid","in"}: a worker gives a job back, no retry burned."""
+    message = parse_requeue(argument)
+    session.server.engine.requeue(message.jid, session.holder, message.wait)
+    session.durable = True
+    session.server.deliver()
     return OK
 
 
@@ -200,7 +210,7 @@ WORKER_STATES: Final = {state.word: state for state in WorkerState}
 HANDSHAKE: Final[dict[bytes, Verb]] = {b"HELLO": hello}
 """What is legal before the handshake is through; anything else closes the connection."""
 
-PAID: Final = (b"BATCH", b"TRACK", b"REQUEUE", b"CANCEL")
+PAID: Final = (b"BATCH", b"TRACK", b"CANCEL")
 
 COMMANDS: Final[dict[bytes, Verb]] = {
     b"PUSH": push,
@@ -208,6 +218,7 @@ COMMANDS: Final[dict[bytes, Verb]] = {
     b"FETCH": fetch,
     b"ACK": ack,
     b"FAIL": fail,
+    b"REQUEUE": requeue,
     b"BEAT": beat,
     b"INFO": info,
     b"FLUSH": flush,
