@@ -15,6 +15,7 @@ from lineshaft.engine.records import (
     decode_lock,
     decode_queue,
     decode_set,
+    decode_track,
     split_value,
 )
 from lineshaft.job import decode_stored
@@ -106,6 +107,12 @@ def check_features(
             assert places[lock.seq][:2] != b"Td", f"job {lock.seq} is dead and holds a lock"
             assert not ("s" in kept[lock.seq].uses and lock.seq in leases), f"job {lock.seq} has started with its lock"
             expected.add(keys.expiry_key(lock.until, b"u", key[1:]))
+        elif key[:1] == b"P":
+            track = decode_track(value)
+            if track.until:
+                expected.add(keys.expiry_key(track.until, b"t", key[1:]))
+            else:
+                assert "t" in kept[track.seq].uses, f"track {key!r} is that of no live job"
     assert {key for key in rows if key[:1] == b"E"} == expected
 
 
@@ -146,7 +153,7 @@ def check_memory(engine: Engine) -> None:
     for queue in state.queues:
         for entry in (entry for window in queue.windows for entry in window.entries):
             assert (entry.special or NO_EXTRAS).uses == split_value(rows[entry.key])[0].uses
-    assert leases_in(rows).keys() == state.leases.by_seq.keys()
+    assert leases_in(rows) == state.leases.by_seq
     groups = {int.from_bytes(key[1:]) for key in rows if key[:1] == b"L"}
     assert groups == state.leases.groups.keys(), "a group outlived its leases"
     if state.index.enabled:

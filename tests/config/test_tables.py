@@ -94,6 +94,7 @@ def test_the_defaults_are_those_of_the_parts(machine):
     assert config.workers.recover_limit == engine.recover_limit
     assert config.retention.dead_ms == engine.dead_keep
     assert config.retention.dead_max == engine.dead_max
+    assert config.retention.results_ms == engine.results_keep
 
 
 ADDRESS = '"HOST:PORT" (as "127.0.0.1:7419", "[::1]:7419"; ":7419" is every interface)'
@@ -121,6 +122,7 @@ CASES = [
     ("[workers]\nrecover_limit = 0", "workers.recover_limit must be a whole number from 1 to 1000000, not 0"),
     ("[retention]\ndead = {}", f"retention.dead must be {TIME}, from 1s to 36500d, not a table"),
     ("[retention]\ndead_max = 0", "retention.dead_max must be a whole number from 1 to 1000000000000, not 0"),
+    ("[retention]\nresults = 0", f"retention.results must be {TIME}, from 1s to 36500d, not 0"),
     ("[queues]\nbackpressure = 0", "queues.backpressure must be a whole number from 1 to 1000000000000, not 0"),
     ("[queues.q]\nmax_jobs = 0", "queues.q.max_jobs must be a whole number from 1 to 1000000000000, not 0"),
     ("[queues.q]\nbackpressure = 0", "queues.q.backpressure must be a whole number from 1 to 1000000000000, not 0"),

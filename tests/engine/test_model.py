@@ -20,7 +20,7 @@ from lineshaft.clock import format_instant
 from lineshaft.engine import index, keys, ready
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.mutate import mutate_slice
-from lineshaft.engine.records import decode_lock, split_value
+from lineshaft.engine.records import decode_lock, decode_track, split_value
 from lineshaft.engine.retry import Report
 from lineshaft.engine.settings import QueueLimits, Settings
 from lineshaft.errors import Refusal, StoreBusy, StoreError
@@ -37,6 +37,9 @@ WISHES: list[dict[str, object]] = [
     {},
     {"a": 1},
     {"unique_for": 30},
+    {"track": 1},
+    {"track": True, "expires_in": 100, "unique_for": 100},
+    {"track": 2},
     {"backoff": "linear:60"},
     {"backoff": "exponential:3:5:20~10", "unique_for": 100},
     {"unique_for": 0.5},
@@ -69,10 +72,22 @@ class ModelJob:
     unique: str = ""
     backoff: str = ""
     expires: int = 1 << 60
+    track: bool = False
 
     @property
     def alike(self) -> tuple[str, str]:
         return f"T{self.priority}", self.queue
+
+
+@dataclass
+class ModelTrack:
+    seq: int
+    state: str = "enqueued"
+    percent: int | None = None
+    until: int = 0
+    result: bytes | None = None
+    #: Its job was removed with its queue: it ends with the sweep.
+    leaving: bool = False
 
 
 @dataclass
@@ -87,6 +102,14 @@ class Model:
     locks: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     leaving: set[tuple[str, str]] = field(default_factory=set)
     expired: int = 0
+    tracks: dict[str, ModelTrack] = field(default_factory=dict)
+    now: int = START
+
+    def note(self, job: ModelJob, state: str, *, ended: bool = False) -> None:
+        track = self.tracks.get(job.jid)
+        if job.track and track is not None and track.seq == job.seq:
+            track.state = state
+            track.until = self.now + 1800_000 if ended else 0
 
     def take(self) -> int:
         self.counter += 1
@@ -102,6 +125,12 @@ class Model:
     def enter(self, job: ModelJob) -> None:
         job.place, job.order = "ready", self.take()
         self.known.add(job.queue)
+        self.note(job, "enqueued")
+
+    def put_back(self, job: ModelJob) -> None:
+        job.place = "ready"
+        self.known.add(job.queue)
+        self.note(job, "enqueued")
 
     def leased(self, jid: str, holder: str) -> ModelJob | None:
         held = [job for job in self.jobs.values() if job.place == "leased" and job.jid == jid]
@@ -113,8 +142,9 @@ class Model:
         if self.locks.get(job.alike, (0, 0))[0] == job.seq:
             del self.locks[job.alike]
 
-    def drop(self, job: ModelJob) -> None:
+    def drop(self, job: ModelJob, state: str = "failed") -> None:
         self.release(job)
+        self.note(job, state, ended=True)
         del self.jobs[job.seq]
 
     def expire(self, job: ModelJob) -> None:
@@ -123,6 +153,7 @@ class Model:
 
     def die(self, job: ModelJob, now: int) -> None:
         self.release(job)
+        self.note(job, "dead")
         job.place, job.due, job.order = "dead", now, self.take()
 
     def fail(self, job: ModelJob, now: int, retry_in: float | None = None) -> None:
@@ -141,6 +172,7 @@ class Model:
                 "exponential:3:5:20~10": 1.05 * min(5 * 3**count, 20),
                 "": count**4 + 15 + 15 * (count + 1),
             }
+            self.note(job, "failed")
             delay = delays[job.backoff] if retry_in is None else retry_in
             job.place, job.due, job.order = "retries", now + round(delay * 1000), self.take()
 
@@ -223,6 +255,9 @@ class EngineMachine(RuleBasedStateMachine):
         self.model.known.add(queue)
         seq = new.seq = new.order = self.model.take()
         self.model.jobs[seq] = new
+        new.track = custom.get("track") == 1
+        if new.track:
+            self.model.tracks[jid] = ModelTrack(seq)
         if new.unique:
             assert self.model.locks.get(new.alike, (0, 0))[1] <= self.now
             begin = self.now + (delay or 0) * 1000
@@ -250,12 +285,18 @@ class EngineMachine(RuleBasedStateMachine):
         assert decode_stored(payload).jid == expected.jid
         expected.place, expected.holder, expected.until = "leased", holder, self.now + 1800_000
         expected.granted = self.model.take()
+        self.model.note(expected, "working")
         if expected.unique == "start":
             self.model.release(expected)
 
-    @rule(jid=st.sampled_from(JIDS), holder=st.sampled_from(HOLDERS))
-    def ack(self, jid: str, holder: str) -> None:
-        done = self.engine.ack(jid, holder)
+    @rule(
+        jid=st.sampled_from(JIDS), holder=st.sampled_from(HOLDERS), result=st.sampled_from([None, None, b"[1]", b"7"])
+    )
+    def ack(self, jid: str, holder: str, result: bytes | None) -> None:
+        if result is None:
+            done = self.engine.ack(jid, holder)
+        else:
+            done = self.engine.ack_with_result(jid, holder, result)
         job = self.model.leased(jid, holder)
         if job is None and self.has_index:
             waiting = sorted(
@@ -265,8 +306,28 @@ class EngineMachine(RuleBasedStateMachine):
             job = waiting[0] if waiting else None
         assert done == (job is not None)
         if job is not None:
-            self.model.drop(job)
+            self.model.drop(job, "success")
             self.model.processed += 1
+            track = self.model.tracks.get(jid)
+            if result is not None and (track is None or track.seq <= job.seq):
+                percent = track.percent if track is not None and track.seq == job.seq else None
+                self.model.tracks[jid] = ModelTrack(job.seq, "success", percent, self.now + 3600_000, result)
+
+    @rule(
+        jid=st.sampled_from(JIDS),
+        holder=st.sampled_from(HOLDERS),
+        percent=st.sampled_from([None, 0, 50]),
+        seconds=st.sampled_from([None, 10, 5000, 200_000]),
+    )
+    def track(self, jid: str, holder: str, percent: int | None, seconds: int | None) -> None:
+        until = None if seconds is None else self.now + seconds * 1000
+        self.engine.track_set(jid, holder, percent=percent, desc=None, reserve_until=until)
+        track = self.model.tracks.get(jid)
+        if track is not None and percent is not None:
+            track.percent = percent
+        job = self.model.leased(jid, holder)
+        if job is not None and job.holder == holder and until is not None:
+            job.until = max(job.until, min(until, self.now + 86_400_000))
 
     @rule(
         jid=st.sampled_from(JIDS), holder=st.sampled_from(HOLDERS), retry_in=st.sampled_from([None, None, None, 0, 1.5])
@@ -292,18 +353,17 @@ class EngineMachine(RuleBasedStateMachine):
         self.engine.requeue(jid, holder, wait)
         job.recoveries, job.former = 0, ""
         if wait is None:
-            job.place = "ready"
-            self.model.known.add(job.queue)
+            self.model.put_back(job)
         else:
             job.place, job.due, job.order = "scheduled", self.now + wait, self.model.take()
+            self.model.note(job, "enqueued")
 
     @rule(jid=st.sampled_from(JIDS), holder=st.sampled_from(HOLDERS))
     def give_back(self, jid: str, holder: str) -> None:
         self.engine.give_back(jid, holder)
         job = self.model.leased(jid, holder)
         if job is not None and job.holder == holder:
-            job.place = "ready"
-            self.model.known.add(job.queue)
+            self.model.put_back(job)
 
     # What operators do
 
@@ -324,6 +384,10 @@ class EngineMachine(RuleBasedStateMachine):
         for job in self.model.line(name):
             if self.model.locks.get(job.alike, (0, 0))[0] == job.seq:
                 self.model.leaving.add(job.alike)
+            track = self.model.tracks.get(job.jid)
+            if job.track and track is not None and track.seq == job.seq:
+                track.leaving = True
+                job.track = False
             self.model.drop(job)
         self.model.paused.discard(name)
         self.model.known.discard(name)
@@ -332,7 +396,7 @@ class EngineMachine(RuleBasedStateMachine):
     @rule()
     def flush(self) -> None:
         self.engine.flush()
-        self.model = Model(counter=self.model.counter)
+        self.model = Model(counter=self.model.counter, now=self.now)
 
     @rule(
         command=st.sampled_from(["clear", "kill", "discard", "requeue"]),
@@ -383,7 +447,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([1, 20, 61, 200, 2000]))
     def time_passes(self, seconds: int) -> None:
-        self.now += seconds * 1000
+        self.now = self.model.now = self.now + seconds * 1000
         self.engine.advance(self.now)
         while self.engine.tick() <= self.now:
             pass
@@ -402,8 +466,8 @@ class EngineMachine(RuleBasedStateMachine):
                 if job.recoveries + 1 >= 3:
                     model.fail(job, now)
                 else:
-                    job.place, job.recoveries, job.former = "ready", job.recoveries + 1, job.holder
-                    model.known.add(job.queue)
+                    job.recoveries, job.former = job.recoveries + 1, job.holder
+                    model.put_back(job)
         for job in list(model.jobs.values()):
             if job.expires <= now and job.place in {"ready", "scheduled", "retries"}:
                 model.expire(job)
@@ -412,7 +476,10 @@ class EngineMachine(RuleBasedStateMachine):
             self.connected.pop(wid, None)
         dead = model.timed("dead")
         for job in dead[: max(len(dead) - 4, 0)]:
-            model.drop(job)
+            model.drop(job, "dead")
+        for track in (track for track in model.tracks.values() if track.leaving):
+            track.state, track.until, track.leaving = "failed", now + 1800_000, False
+        model.tracks = {jid: track for jid, track in model.tracks.items() if not 0 < track.until <= now}
         model.locks = {alike: lock for alike, lock in model.locks.items() if lock[1] > now}
         # A tick did the rest of every sweep.
         model.leaving.clear()
@@ -466,6 +533,7 @@ class EngineMachine(RuleBasedStateMachine):
         # Each worker that was ever heard of has a fresh time to come back.
         self.beaten = dict.fromkeys(beaten, self.now)
         self.model.counter = max(counter_before, 0)
+        self.model.now = self.now
         self.engine.commit()
         self.store.sync()
         self.history = [self.snapshot()]
@@ -505,6 +573,13 @@ class EngineMachine(RuleBasedStateMachine):
         assert state.processed() == self.model.processed
         assert state.failed() == self.model.failed
         assert state.totals.expired == self.model.expired
+        tracks = {}
+        for key, value in state.turn.scan(*keys.prefix_range(b"P"), limit=1 << 30):
+            track = decode_track(value)
+            tracks[key[1:].decode()] = (track.state, track.percent, track.until, track.result)
+        assert tracks == {
+            jid: (track.state, track.percent, track.until, track.result) for jid, track in self.model.tracks.items()
+        }
         locks = [decode_lock(value) for _, value in state.turn.scan(*keys.prefix_range(b"U"), limit=1 << 30)]
         held = {(jobs[lock.seq].jobtype, jobs[lock.seq].queue): lock.until for lock in locks}
         assert len(held) == len(locks)

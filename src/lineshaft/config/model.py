@@ -119,6 +119,7 @@ class Retention(Struct, frozen=True):
 
     dead_ms: Annotated[int, duration("1s", "36500d")] = field(default=180 * 86_400_000, name="dead")
     dead_max: Annotated[int, whole(1, _MANY)] = 100_000
+    results_ms: Annotated[int, duration("1s", "36500d")] = field(default=3_600_000, name="results")
 
 
 class Queue(Struct, frozen=True):

@@ -13,6 +13,7 @@ from lineshaft.backoff import parse_backoff
 from lineshaft.clock import parse_instant
 from lineshaft.engine.expiring import EXPIRING
 from lineshaft.engine.records import Extras
+from lineshaft.engine.tracks import TRACKED
 from lineshaft.engine.unique import UNIQUE, UNIQUE_UNTIL_START
 from lineshaft.errors import Refusal
 from lineshaft.job import Job
@@ -32,6 +33,7 @@ class Custom(Struct, gc=False):
     unique_until: str | None = None
     expires_at: str | None = None
     expires_in: Seconds | None = None
+    track: Raw = Raw(b"")  #: as `backoff`: only 1 and true are ours
     backoff: Raw = Raw(b"")  #: a client may have its own use for the word, so only a string is ours
 
 
@@ -60,6 +62,8 @@ def read_custom(job: Job, now: int, at: int | None) -> Wishes | None:
     if custom.unique_for:
         uses += _unique_letter(custom.unique_until)
         lock, lock_until = _digest(job), begin + milliseconds(custom.unique_for)
+    if bytes(custom.track) in {b"1", b"true"}:
+        uses += TRACKED
     extras = Extras(uses=uses, lock=lock, backoff=_backoff(custom.backoff), expires=expires or 0)
     return Wishes(extras, lock_until) if extras != _NOTHING else None
 

@@ -26,6 +26,7 @@ from lineshaft.engine.retry import Report
 from lineshaft.engine.settings import Settings
 from lineshaft.engine.state import State
 from lineshaft.engine.sweep import SWEEP, sweep
+from lineshaft.engine.tracks import track_get, track_set
 from lineshaft.engine.views import figures
 from lineshaft.engine.workers import Worker
 from lineshaft.errors import Refusal
@@ -104,6 +105,20 @@ class Engine:
     def fail(self, jid: str, holder: str, report: Report) -> None:
         """FAIL: the job failed. Raises Refusal when `holder` has no such job."""
         finish.fail(self.state, jid, holder, report)
+
+    def ack_with_result(self, jid: str, holder: str, result: bytes) -> bool:
+        """ACK with a result, which is JSON. False when there is no such lease."""
+        return finish.ack_with_result(self.state, jid, holder, result)
+
+    def track_get(self, jid: str) -> dict[str, Any]:
+        """TRACK GET: what is known of a job. Raises StoreError."""
+        return track_get(self.state, jid)
+
+    def track_set(
+        self, jid: str, holder: str, *, percent: int | None, desc: str | None, reserve_until: int | None
+    ) -> None:
+        """TRACK SET: how far a job is, and until when its worker wants to hold it. Raises StoreError."""
+        track_set(self.state, jid, holder, percent=percent, desc=desc, reserve_until=reserve_until)
 
     def requeue(self, jid: str, holder: str, wait: int | None) -> None:
         """REQUEUE: a worker gives a job back; `wait` in milliseconds, None for at once. Raises Refusal."""

@@ -3,6 +3,7 @@
 ```
 E <at> u <digest>          a unique job's lock ends
 E <at> e <seq> -> key      a job expires that lies under this key
+E <at> t <jid>             what is known of a job that has ended is forgotten
 ```
 
 One range of keys, ordered by time, so that one deadline and one bounded sweep serve every feature: a million entries

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.expiring import EXPIRING, Expiring
 from lineshaft.engine.feature import Feature, Subject
+from lineshaft.engine.tracks import TRACKED, Tracked
 from lineshaft.engine.turn import Change
 from lineshaft.engine.unique import UNIQUE, UNIQUE_UNTIL_START, Unique, UniqueUntilStart
 from lineshaft.lifecycle import Place
@@ -22,6 +23,7 @@ FEATURES: Final[dict[str, Feature]] = {
     EXPIRING: Expiring(),
     UNIQUE: Unique(),
     UNIQUE_UNTIL_START: UniqueUntilStart(),
+    TRACKED: Tracked(),
 }
 """Every feature by its letter in `Extras.uses`."""
 

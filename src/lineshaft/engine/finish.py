@@ -11,10 +11,11 @@ from lineshaft.engine.moves import count, join_set, leave, put_back, read_leased
 from lineshaft.engine.records import Lease, split_value
 from lineshaft.engine.retry import LOST, RESERVATION_EXPIRED, Dead, Report, Retry, judge
 from lineshaft.engine.state import State
+from lineshaft.engine.tracks import keep_result
 from lineshaft.errors import Refusal
 from lineshaft.job import decode_stored
 
-__all__ = ["ack", "expire", "fail", "give_back", "recover", "requeue"]
+__all__ = ["ack", "ack_with_result", "expire", "fail", "give_back", "recover", "requeue"]
 
 
 def ack(state: State, jid: str, holder: str) -> bool:
@@ -49,18 +50,26 @@ def ack(state: State, jid: str, holder: str) -> bool:
     return True
 
 
-def _ack_using(state: State, lease: Lease) -> bool:
+def ack_with_result(state: State, jid: str, holder: str, result: bytes) -> bool:
+    """The job is done and returned this JSON, which is kept for a time."""
+    lease = state.leases.find(jid, holder)
+    return _late_ack(state, jid, holder, result) if lease is None else _ack_using(state, lease, result)
+
+
+def _ack_using(state: State, lease: Lease, result: bytes | None = None) -> bool:
     """The same for a job that uses a feature."""
     with state.change() as change:
         extras, _ = read_leased(change, lease)
         change.delete(lease.key)
         leave(state, change, lease.jid, lease.seq, extras, Ending.DONE)
+        if result is not None:
+            keep_result(state, change, lease.jid, lease.seq, result)
         change.then(state.leases.end, lease)
         change.then(count, state, lease.queue, 1, 0)
     return True
 
 
-def _late_ack(state: State, jid: str, holder: str) -> bool:
+def _late_ack(state: State, jid: str, holder: str, result: bytes | None = None) -> bool:
     for seq, key in state.index.find(jid):
         value = state.turn.get(key) if key[:1] == b"R" else None
         if value is None:
@@ -73,6 +82,8 @@ def _late_ack(state: State, jid: str, holder: str) -> bool:
         with state.change() as change:
             change.delete(key)
             leave(state, change, jid, seq, extras, Ending.DONE)
+            if result is not None:
+                keep_result(state, change, jid, seq, result)
             change.then(state.queues.lose, queue, priority, keys.ready_order(key))
             change.then(count, state, name, 1, 0)
         return True

@@ -14,6 +14,7 @@ from lineshaft.engine.expiring import END
 from lineshaft.engine.moves import leave
 from lineshaft.engine.records import decode_head, split_value
 from lineshaft.engine.state import State
+from lineshaft.engine.tracks import FORGET
 from lineshaft.engine.turn import Change
 from lineshaft.engine.unique import LOCK
 
@@ -59,8 +60,14 @@ def _drop_expired(state: State, change: Change, expiry: Expiry) -> None:
     leave(state, change, decode_head(payload).jid, seq, extras, Ending.EXPIRED)
 
 
+def _forget_track(state: State, change: Change, expiry: Expiry) -> None:  # noqa: ARG001
+    """Nobody asked for long enough how that job ended."""
+    change.delete(keys.track_key(expiry.id.decode()))
+
+
 KINDS: Final[dict[bytes, Callable[[State, Change, Expiry], None]]] = {
     LOCK: _forget_lock,
     END: _drop_expired,
+    FORGET: _forget_track,
 }
 """Every kind of expiry entry, and what is done at its time."""

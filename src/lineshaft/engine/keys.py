@@ -12,7 +12,8 @@ T <set> <due> <order>                    a job that waits for an instant: schedu
 W <len><jid> <seq>                       the key under which the job lies now (the jid index)
 K <wid>                                  a worker process that has ever sent a BEAT
 C <id>                                   Chore: long work in progress; resumes after a crash
-E <at> <kind> <id>                       what ends at an instant: `u` a lock, `e` a job
+E <at> <kind> <id>                       what ends at an instant: `u` a lock, `e` a job, `t` a track
+P <jid>                                  TrackRecord: what can be asked about a job
 U <digest>                               LockRecord: the unique job that holds this lock
 D <yyyy-mm-dd>                           DayRecord: the totals as they stood when that day began
 G                                        TotalsRecord: what removed queues had counted
@@ -60,6 +61,7 @@ __all__ = [
     "timed_key",
     "timed_order",
     "timed_prefix",
+    "track_key",
     "where_key",
     "where_prefix",
     "where_seq",
@@ -199,3 +201,8 @@ def expiry_parts(key: bytes) -> tuple[int, bytes, bytes]:
 def lock_key(digest: bytes) -> bytes:
     """U <digest>"""
     return b"U" + digest
+
+
+def track_key(jid: str) -> bytes:
+    """P <jid>"""
+    return b"P" + jid.encode()

@@ -150,6 +150,14 @@ class Leases:
             rest = [other for other in self.by_seq.values() if other.group == lease.group]
             self.turn.changes[keys.lease_key(lease.group)] = encode_record(rest)
 
+    def extend(self, lease: Lease, until: int) -> None:
+        """Let a lease last longer; never shorter. An effect."""
+        if until > lease.until:
+            lease.until = until
+            if lease.group in self.groups:
+                whole = [other for other in self.by_seq.values() if other.group == lease.group]
+                self.turn.changes[keys.lease_key(lease.group)] = encode_record(whole)
+
     def take_expired(self, now: int) -> list[Lease]:
         """Some leases that have run out, from one slice of a look through all of them.
 

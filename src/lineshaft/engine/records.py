@@ -27,6 +27,7 @@ __all__ = [
     "QueueRecord",
     "SetRecord",
     "TotalsRecord",
+    "TrackRecord",
     "WorkerRecord",
     "decode_chore",
     "decode_day",
@@ -36,6 +37,7 @@ __all__ = [
     "decode_queue",
     "decode_set",
     "decode_totals",
+    "decode_track",
     "decode_worker",
     "encode_record",
     "join_value",
@@ -170,6 +172,19 @@ class LockRecord(Struct, array_like=True, gc=False):
     until: int
 
 
+class TrackRecord(Struct, array_like=True, gc=False):
+    """What can be asked about a job, and when that is forgotten."""
+
+    seq: int
+    state: str
+    updated_at: int
+    percent: int | None = None
+    desc: str | None = None
+    until: int = 0  #: an instant; 0 while the job lives
+    result: bytes | None = None  #: JSON
+    result_until: int = 0
+
+
 encode_record: Final = msgpack.Encoder().encode
 """Any record of this module, but a job, to bytes."""
 
@@ -179,5 +194,6 @@ decode_queue: Final = msgpack.Decoder(QueueRecord).decode
 decode_set: Final = msgpack.Decoder(SetRecord).decode
 decode_totals: Final = msgpack.Decoder(TotalsRecord).decode
 decode_day: Final = msgpack.Decoder(DayRecord).decode
+decode_track: Final = msgpack.Decoder(TrackRecord).decode
 decode_worker: Final = msgpack.Decoder(WorkerRecord).decode
 decode_chore: Final = msgpack.Decoder(ChoreRecord).decode

@@ -29,6 +29,8 @@ class Settings(Struct, frozen=True):
     #: Milliseconds that a dead job is kept, and how many at most.
     dead_keep: int = 180 * 86_400_000
     dead_max: int = 100_000
+    #: Milliseconds that the result of a job is kept.
+    results_keep: int = 3_600_000
     #: Limits for every queue, and by name.
     every_queue: QueueLimits = QueueLimits()
     queues: dict[str, QueueLimits] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
+from lineshaft.clock import parse_instant
 from lineshaft.errors import Refusal
 from lineshaft.fields import Decoder
 
@@ -19,6 +20,7 @@ __all__ = [
     "Filter",
     "Mutate",
     "Requeue",
+    "Track",
     "parse_ack",
     "parse_beat",
     "parse_fail",
@@ -26,6 +28,7 @@ __all__ = [
     "parse_names",
     "parse_queue",
     "parse_requeue",
+    "parse_track",
 ]
 
 #: What a failed job carries around until it succeeds or is pruned (docs/protocol.md, "The job").
@@ -81,6 +84,24 @@ class Requeue(Struct, frozen=True):
     wait: int | None  #: milliseconds; None is at once
 
 
+class Track(Struct, frozen=True):
+    """What a TRACK SET says: trimmed, and with the instant in milliseconds."""
+
+    jid: str
+    percent: int | None
+    desc: str | None
+    reserve_until: int | None
+
+
+class _SentTrack(Struct, frozen=True, forbid_unknown_fields=True):
+    """A TRACK SET as it was sent."""
+
+    jid: str | None = None
+    percent: Annotated[int, Meta(ge=0, le=100)] | None = None
+    desc: str | None = None
+    reserve_until: str | None = None
+
+
 class _SentRequeue(Struct, frozen=True, forbid_unknown_fields=True):
     """A REQUEUE as it was sent."""
 
@@ -124,6 +145,7 @@ parse_beat: Final = Decoder(Beat).decode
 
 _decode_fail: Final = Decoder(_SentFail).decode
 _decode_requeue: Final = Decoder(_SentRequeue).decode
+_decode_track: Final = Decoder(_SentTrack).decode
 _decode_mutate: Final = Decoder(Mutate).decode
 
 
@@ -150,6 +172,32 @@ def parse_requeue(argument: bytes) -> Requeue:
     if not sent.jid:
         raise Refusal("missing JID")
     return Requeue(sent.jid, _milliseconds(sent.wait))
+
+
+def parse_track(argument: bytes) -> str | Track:
+    """TRACK's argument: the jid of a GET, or what a SET says. Raises Refusal."""
+    subcommand, _, rest = argument.strip().partition(b" ")
+    word = subcommand.upper()
+    if word == b"GET":
+        try:
+            jid = rest.strip().decode()
+        except UnicodeDecodeError:
+            raise Refusal("invalid jid: not UTF-8") from None
+        if not jid:
+            raise Refusal("missing JID")
+        return jid
+    if word != b"SET":
+        raise Refusal(f"no such TRACK subcommand: {subcommand.decode(errors='replace')[:50]}")
+    sent = _decode_track(rest)
+    if not sent.jid:
+        raise Refusal("missing JID")
+    until = None
+    if sent.reserve_until:
+        try:
+            until = parse_instant(sent.reserve_until)
+        except (ValueError, OverflowError):
+            raise Refusal(f"invalid timestamp for 'reserve_until': {sent.reserve_until[:100]}") from None
+    return Track(sent.jid, sent.percent, None if sent.desc is None else sent.desc[:MAX_MESSAGE_LENGTH], until)
 
 
 def _milliseconds(seconds: float | None) -> int | None:
