@@ -148,8 +148,9 @@ def check_memory(engine: Engine) -> None:
         for lease in state.leases.by_seq.values()
     )
     rows = rows_of(state.turn.store)
-    expiries = [keys.expiry_at(key) for key in rows if key[:1] == b"E"]
-    assert all(at >= state.expiries.next_at and at >= state.expiries.cursor for at in expiries)
+    expiries = [key for key in rows if key[:1] == b"E"]
+    assert all(keys.expiry_at(key) >= state.expiries.next_at for key in expiries)
+    assert all(key >= state.expiries.cursor for key in expiries)
     for queue in state.queues:
         for entry in (entry for window in queue.windows for entry in window.entries):
             assert (entry.special or NO_EXTRAS).uses == split_value(rows[entry.key])[0].uses

@@ -11,7 +11,8 @@ that end at the same instant are a million small steps between other clients' co
 is done when its time has come, is in `forget`.
 
 What is true after every call: `next_at` is no later than the earliest entry, and once a sweep found nothing due it is
-exactly that; no entry lies before `cursor`, so that no scan crosses the deleted keys of what has been forgotten.
+exactly that; no entry lies before the key `cursor`, so that no scan crosses the deleted keys of what has been
+forgotten, however many of them ended at one instant.
 """
 
 from msgspec import Struct
@@ -39,7 +40,9 @@ class Expiries:
     def __init__(self, turn: Turn) -> None:
         self.turn = turn
         self.next_at = NEVER
-        self.cursor = 0
+        self.cursor = b"E"
+        #: Something was put before the cursor since the last look.
+        self._lowered = False
 
     def load(self) -> None:
         """Find the earliest entry. Raises StoreError."""
@@ -48,12 +51,13 @@ class Expiries:
 
     def clear(self) -> None:
         """Forget everything in memory; the keys are the caller's business."""
-        self.next_at, self.cursor = NEVER, 0
+        self.next_at, self.cursor = NEVER, b"E"
 
     def put(self, change: Change, at: int, kind: bytes, name: bytes, value: bytes = b"") -> None:
         """Note that something ends at an instant."""
-        change.put(keys.expiry_key(at, kind, name), value)
-        change.then(self._entered, max(at, 0))
+        key = keys.expiry_key(at, kind, name)
+        change.put(key, value)
+        change.then(self._entered, key)
 
     def delete(self, change: Change, at: int, kind: bytes, name: bytes) -> None:
         """It ended otherwise."""
@@ -62,8 +66,10 @@ class Expiries:
     def due(self, now: int, limit: int) -> list[Expiry]:
         """What is due, the earliest first, at most `limit`. Raises StoreError."""
         _, end = keys.prefix_range(b"E")
-        rows = self.turn.scan(b"E" + self.cursor.to_bytes(8), end, limit=limit)
-        self.next_at = self.cursor = keys.expiry_at(rows[0][0]) if rows else NEVER
+        rows = self.turn.scan(self.cursor, end, limit=limit)
+        self.next_at = keys.expiry_at(rows[0][0]) if rows else NEVER
+        self.cursor = rows[0][0] if rows else end
+        self._lowered = False
         found = []
         for key, value in rows:
             at, kind, name = keys.expiry_parts(key)
@@ -71,6 +77,12 @@ class Expiries:
                 found.append(Expiry(key, at, kind, name, value))
         return found
 
-    def _entered(self, at: int) -> None:
-        self.next_at = min(self.next_at, at)
-        self.cursor = min(self.cursor, at)
+    def pass_by(self, key: bytes) -> None:
+        """What `due` gave, up to this key, is dealt with and gone; an effect."""
+        if not self._lowered:
+            self.cursor = keys.after(key)
+
+    def _entered(self, key: bytes) -> None:
+        self.next_at = min(self.next_at, keys.expiry_at(key))
+        if key < self.cursor:
+            self.cursor, self._lowered = key, True

@@ -32,6 +32,7 @@ def forget(state: State) -> None:
         with state.change() as change:
             change.delete(expiry.key)
             KINDS[expiry.kind](state, change, expiry)
+            change.then(state.expiries.pass_by, expiry.key)
 
 
 def _forget_lock(state: State, change: Change, expiry: Expiry) -> None:  # noqa: ARG001
