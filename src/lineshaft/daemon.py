@@ -24,12 +24,14 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
 import uvicorn
+from msgspec import json
 
 from lineshaft.clock import system_clock
-from lineshaft.config import Binding, Config, take_over
+from lineshaft.config import Binding, Config, Cron, take_over
 from lineshaft.engine.engine import Engine
-from lineshaft.engine.settings import QueueLimits, Settings
+from lineshaft.engine.settings import Periodic, QueueLimits, Settings
 from lineshaft.errors import ConfigError
+from lineshaft.schedule import Schedule
 from lineshaft.server.listener import AsyncShell, listen, raise_file_limit
 from lineshaft.server.server import Server
 from lineshaft.server.settings import ServerSettings, SyncMode
@@ -230,7 +232,23 @@ def engine_settings(config: Config) -> Settings:
         queues={
             name: QueueLimits(queue.limit, queue.reserve_for_seconds) for name, queue in config.queues.named.items()
         },
+        periodic=tuple(periodic(cron) for cron in config.cron),
     )
+
+
+def periodic(cron: Cron) -> Periodic:
+    """A periodic job as the rules know it."""
+    job = cron.job
+    pushed = {
+        "jobtype": job.jobtype,
+        "queue": job.queue,
+        "args": job.args,
+        "retry": job.retry,
+        "priority": job.priority,
+        "reserve_for": job.reserve_for_seconds,
+        "custom": job.custom,
+    }
+    return Periodic(cron.identity, Schedule(cron.schedule, cron.tz), json.encode(pushed), cron.catch_up == "once")
 
 
 def server_settings(config: Config) -> ServerSettings:

@@ -141,17 +141,12 @@ CASES = [
     (
         "[throttles]\nx = {}",
         "there is no table [throttles]; the tables are [faktory], [web], [storage], [server],"
-        " [workers], [retention], [queues]",
-    ),
-    (
-        "[[cron]]\nschedule = ''",
-        "there is no table [cron]; the tables are [faktory], [web], [storage], [server],"
-        " [workers], [retention], [queues]",
+        " [workers], [retention], [queues], [[cron]]",
     ),
     (
         "sync = 'always'",
         "there is no table [sync]; the tables are [faktory], [web], [storage], [server],"
-        " [workers], [retention], [queues]",
+        " [workers], [retention], [queues], [[cron]]",
     ),
     ("storage = 1", "storage must be a table, written [storage]"),
     ("[[storage]]", "storage must be a table, written [storage]"),

@@ -19,13 +19,15 @@ from lineshaft.engine.due import expire_leases, promote, prune_dead, recover_van
 from lineshaft.engine.fetch import fetch
 from lineshaft.engine.leases import NEVER
 from lineshaft.engine.mutate import MUTATE, begin_mutate, mutate_slice
+from lineshaft.engine.periodic import RefusedRun
 from lineshaft.engine.push import accept, push, push_bulk
 from lineshaft.engine.records import ChoreRecord
 from lineshaft.engine.retry import Report
+from lineshaft.engine.run import run_due
 from lineshaft.engine.settings import Settings
 from lineshaft.engine.state import State
 from lineshaft.engine.sweep import SWEEP, sweep
-from lineshaft.engine.views import figures
+from lineshaft.engine.views import PeriodicView, figures, periodic
 from lineshaft.engine.workers import Worker
 from lineshaft.errors import Refusal
 from lineshaft.job import Job
@@ -93,6 +95,7 @@ class Engine:
         state = State(store, before.settings, before.chance, before.now)
         state.workers.present = before.workers.present
         state.push_refusal = before.push_refusal
+        state.periodic.up_since = before.periodic.up_since
         state.load()
         # Whoever waits for a chore that was begun in a turn that is lost is told that it ended.
         state.chores.finished = [n for n in before.chores.active if n not in state.chores.active]
@@ -203,6 +206,7 @@ class Engine:
         expire_leases(state)
         recover_vanished(state)
         prune_dead(state)
+        run_due(state)
         chore = state.chores.next()
         if chore is not None:
             number, record = chore
@@ -220,6 +224,7 @@ class Engine:
             state.dead.next_due + state.settings.dead_keep,
             state.leases.next_expiry,
             state.workers.next_check,
+            state.periodic.next_due,
             state.day_ends,
         )
 
@@ -232,6 +237,7 @@ class Engine:
         return (
             state.scheduled.next_due < instant
             or state.retries.next_due < instant
+            or state.periodic.next_due < instant
             or bool(state.chores.active)
             or state.dead.size > state.settings.dead_max
         )
@@ -241,7 +247,16 @@ class Engine:
         finished, self.state.chores.finished = self.state.chores.finished, []
         return finished
 
+    def take_refused_runs(self) -> list[RefusedRun]:
+        """The runs of periodic jobs whose push was refused since the last call."""
+        refused, self.state.periodic.refused = self.state.periodic.refused, []
+        return refused
+
     # Views
+
+    def periodic(self) -> list[PeriodicView]:
+        """Every periodic job: what it is, when it ran last and runs next."""
+        return periodic(self.state)
 
     def figures(self) -> dict[str, Any]:
         """The `faktory` part of INFO."""

@@ -14,6 +14,7 @@ K <wid>                                  a worker process that has ever sent a B
 C <id>                                   Chore: long work in progress; resumes after a crash
 D <yyyy-mm-dd>                           DayRecord: the totals as they stood when that day began
 G                                        TotalsRecord: what removed queues had counted
+P <id>                                   PeriodicRecord: up to where the runs of a periodic job have been dealt with
 ```
 
 Integers are big-endian, 8 bytes (a generation and an order too), so that byte order is time or sequence
@@ -43,6 +44,7 @@ __all__ = [
     "chore_key",
     "day_key",
     "lease_key",
+    "periodic_key",
     "prefix_range",
     "queue_key",
     "ready_order",
@@ -67,8 +69,9 @@ SEQUENCE_KEY: Final = b"N"
 TOTALS_KEY: Final = b"G"
 INDEX_KEY: Final = b"I"
 
-#: All that FLUSH removes: everything but the format, the sequence (it must go on rising) and the known workers.
-JOB_RANGES: Final = ((b"C", b"F"), (b"G", b"H"), (b"L", b"N"), (b"O", b"X"))
+#: All that FLUSH removes: everything but the format, the sequence (it must go on rising), the known workers, and how
+#: far the periodic jobs have come (else a run could come twice).
+JOB_RANGES: Final = ((b"C", b"F"), (b"G", b"H"), (b"L", b"N"), (b"O", b"P"), (b"Q", b"X"))
 
 #: How a key of the jid index begins, by the length of its encoded jid (512 characters at most, see `job`).
 WHERE: Final = [b"W" + length.to_bytes(2) for length in range(4 * 512 + 1)]
@@ -173,3 +176,8 @@ def chore_key(number: int) -> bytes:
 def day_key(day: str) -> bytes:
     """D <yyyy-mm-dd>"""
     return b"D" + day.encode()
+
+
+def periodic_key(name: str) -> bytes:
+    """P <id>"""
+    return b"P" + name.encode()

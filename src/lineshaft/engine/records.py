@@ -23,6 +23,7 @@ __all__ = [
     "Extras",
     "Head",
     "Lease",
+    "PeriodicRecord",
     "QueueRecord",
     "SetRecord",
     "TotalsRecord",
@@ -31,6 +32,7 @@ __all__ = [
     "decode_day",
     "decode_head",
     "decode_leases",
+    "decode_periodic",
     "decode_queue",
     "decode_set",
     "decode_totals",
@@ -146,6 +148,17 @@ class ChoreRecord(Struct, array_like=True):
     done: int = 0
 
 
+class PeriodicRecord(Struct, array_like=True):
+    """How far a periodic job has come. Written in the commit that pushes a run, so that none is pushed twice."""
+
+    schedule: str  #: expression and zone for which the rest holds
+    since: int  #: when the server first had this schedule: what was due before is no concern of it
+    last: int = 0  #: the latest due time that was dealt with; neither it nor one before it is ever run again
+    ran_at: int = 0  #: when a run was last pushed
+    runs: int = 0  #: runs that were pushed
+    refused: int = 0  #: runs whose push was refused
+
+
 encode_record: Final = msgpack.Encoder().encode
 """Any record of this module, but a job, to bytes."""
 
@@ -156,3 +169,4 @@ decode_totals: Final = msgpack.Decoder(TotalsRecord).decode
 decode_day: Final = msgpack.Decoder(DayRecord).decode
 decode_worker: Final = msgpack.Decoder(WorkerRecord).decode
 decode_chore: Final = msgpack.Decoder(ChoreRecord).decode
+decode_periodic: Final = msgpack.Decoder(PeriodicRecord).decode

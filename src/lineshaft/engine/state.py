@@ -13,6 +13,7 @@ from lineshaft.engine import keys
 from lineshaft.engine.chores import Chores
 from lineshaft.engine.index import Index
 from lineshaft.engine.leases import Leases
+from lineshaft.engine.periodic import PeriodicJobs
 from lineshaft.engine.ready import Queue, Queues
 from lineshaft.engine.records import (
     DayRecord,
@@ -55,6 +56,7 @@ class State:
         self.dead = self.sets[SetName.DEAD]
         self.workers = Workers(self.turn)
         self.chores = Chores(self.turn)
+        self.periodic = PeriodicJobs(self.turn, now)
         #: Leases of vanished workers that are still to be taken back, and whose they were.
         self.lost: list[Lease] = []
         self.lost_wids: set[str] = set()
@@ -86,6 +88,7 @@ class State:
             timed.load()
         self.workers.load(self.now)
         self.chores.load()
+        self.periodic.load()
         self.apply(self.settings)
         self.arrivals = list(self.queues.by_name)
         self.day_ends = 0
@@ -107,6 +110,7 @@ class State:
         self.workers.recover_after = settings.recover_after
         for queue in self.queues:
             self.limit(queue)
+        self.periodic.take_over(settings.periodic, self.now)
 
     def limit(self, queue: Queue) -> None:
         """Give a queue the limits that the settings have for it."""
@@ -117,6 +121,8 @@ class State:
         """Let time pass. Called before anything else in a turn; a clock that steps back is followed."""
         if now == self.now and self.day_ends:
             return
+        if now < self.now:
+            self.periodic.step_back(now)
         self.now = now
         second, rest = divmod(now, 1000)
         if second == self.stamp_second:

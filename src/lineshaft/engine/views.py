@@ -2,9 +2,13 @@
 
 from typing import Any
 
-from lineshaft.engine.state import State
+from msgspec import Struct
 
-__all__ = ["figures"]
+from lineshaft.engine.leases import NEVER
+from lineshaft.engine.state import State
+from lineshaft.job import DEFAULT_QUEUE, decode_pushed
+
+__all__ = ["PeriodicView", "figures", "periodic"]
 
 
 def figures(state: State) -> dict[str, Any]:
@@ -26,3 +30,39 @@ def figures(state: State) -> dict[str, Any]:
             "Workers": {"reaped": 0, "size": len(state.workers.present)},
         },
     }
+
+
+class PeriodicView(Struct, frozen=True):
+    """A periodic job as it is shown; instants are None for never."""
+
+    name: str
+    schedule: str
+    zone: str
+    jobtype: str
+    queue: str
+    catch_up: bool
+    last_due: int | None  #: the latest due time that was dealt with, pushed or refused
+    ran_at: int | None  #: when a run was last pushed
+    next_due: int | None
+    runs: int
+    refused: int
+
+
+def periodic(state: State) -> list[PeriodicView]:
+    """Every periodic job, in the order of the configuration."""
+    return [
+        PeriodicView(
+            name=each.what.name,
+            schedule=each.what.schedule.expression,
+            zone=each.what.schedule.zone,
+            jobtype=(job := decode_pushed(each.what.job)).jobtype,
+            queue=job.queue or DEFAULT_QUEUE,
+            catch_up=each.what.catch_up,
+            last_due=each.record.last or None,
+            ran_at=each.record.ran_at or None,
+            next_due=each.next_due if each.next_due < NEVER else None,
+            runs=each.record.runs,
+            refused=each.record.refused,
+        )
+        for each in state.periodic.entries
+    ]

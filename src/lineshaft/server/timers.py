@@ -101,6 +101,8 @@ class Timers:
         """Let the engine do what is due; False when the store failed over it."""
         try:
             self.server.engine.tick()
+            for run in self.server.engine.take_refused_runs():
+                log.warning("a run of the periodic job %s was refused: %s", run.name, run.reason)
             self.server.deliver()
         except StoreError as failure:
             self.rest_until = now + REST_MS
