@@ -1,7 +1,6 @@
 """Where a job can be, and what may move it: one table, from which docs/lifecycle.md is drawn.
 
-A job is in exactly one place; every move is one atomic commit. A move that is not in the table does not exist: the
-model-based test holds every transition of the engine against it.
+A job is in exactly one place; every move is one atomic commit. The engine has a transition for each row and no other.
 """
 
 from enum import IntEnum, StrEnum
@@ -36,6 +35,7 @@ class Event(StrEnum):
     EXPIRE = "reservation expired"
     DUE = "due"
     RECOVER = "worker vanished"
+    GIVE_BACK = "reply undelivered"
     PRUNE = "kept long enough"
     KILL = "MUTATE kill"
     DISCARD = "MUTATE discard or clear"
@@ -59,6 +59,7 @@ MOVES: Final[dict[tuple[Place, Event], frozenset[Place]]] = {
     (Place.LEASED, Event.FAIL_LAST): frozenset({Place.DEAD}),
     (Place.LEASED, Event.FAIL_DISCARD): frozenset({Place.GONE}),
     (Place.LEASED, Event.EXPIRE): frozenset({Place.RETRIES, Place.DEAD, Place.GONE}),
+    (Place.LEASED, Event.GIVE_BACK): frozenset({Place.READY}),
     (Place.LEASED, Event.RECOVER): frozenset({Place.READY, Place.RETRIES, Place.DEAD, Place.GONE}),
     (Place.SCHEDULED, Event.DUE): frozenset({Place.READY}),
     (Place.RETRIES, Event.DUE): frozenset({Place.READY}),

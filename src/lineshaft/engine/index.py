@@ -27,7 +27,7 @@ from lineshaft.job import MAX_JID_LENGTH
 
 __all__ = ["MOST_YOUNG", "Index"]
 
-#: Beyond this many young jobs the older half is written. What a restart looks through is no more than that.
+#: Beyond this many young jobs the older half is written. What a restart looks through is bounded by MOST_BEYOND.
 MOST_YOUNG: Final = 8192
 
 #: Beyond this many orders behind the watermark it is raised, however few young jobs there are.

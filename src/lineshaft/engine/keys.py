@@ -26,8 +26,8 @@ the other. `order` is its place in line, drawn from the same counter: for a job 
 the two are equal; one that comes back from a timed set joins the tail with a new order and keeps its seq (see
 `records.Extras`).
 
-To change anything here or in `records`: raise FORMAT_VERSION, teach `upgrade` the step from the version before,
-and describe both in docs/format.md. A store of a newer version is refused at the start.
+To change anything here or in `records`: raise FORMAT_VERSION, add the step from the version before where
+`State._load_format` refuses it today, and describe both in docs/format.md. A store of another version is refused.
 """
 
 from typing import Final
