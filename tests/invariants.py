@@ -7,7 +7,17 @@ from collections import Counter
 
 from lineshaft.engine import keys
 from lineshaft.engine.engine import Engine
-from lineshaft.engine.records import Lease, decode_leases, decode_queue, decode_set, split_value
+from lineshaft.engine.records import (
+    NO_EXTRAS,
+    Extras,
+    Lease,
+    decode_leases,
+    decode_lock,
+    decode_queue,
+    decode_set,
+    decode_track,
+    split_value,
+)
 from lineshaft.job import decode_stored
 from lineshaft.store.port import Store
 
@@ -26,6 +36,7 @@ def check_store(store: Store, *, has_index: bool = True) -> None:
     places: dict[int, bytes] = {}
     jids: dict[int, str] = {}
     left: set[int] = set()
+    kept: dict[int, Extras] = {}
     ready: Counter[str] = Counter()
     timed: Counter[bytes] = Counter()
     for key, value in rows.items():
@@ -35,7 +46,7 @@ def check_store(store: Store, *, has_index: bool = True) -> None:
         order = keys.ready_order(key) if key[:1] == b"R" else keys.timed_order(key)
         seq = extras.seq or order
         assert seq not in places, f"job {seq} is in two places: {places[seq]!r} and {key!r}"
-        places[seq], jids[seq] = key, decode_stored(payload).jid
+        places[seq], jids[seq], kept[seq] = key, decode_stored(payload).jid, extras
         if key[:1] == b"T":
             timed[key[1:2]] += 1
             continue
@@ -57,6 +68,7 @@ def check_store(store: Store, *, has_index: bool = True) -> None:
     for code in (b"s", b"r", b"d"):
         size = decode_set(rows[b"S" + code]).size if b"S" + code in rows else 0
         assert size == timed[code], f"set {code!r}: size {size}, but {timed[code]} jobs"
+    check_features(rows, places, kept, leases)
     index = {keys.where_seq(key): value for key, value in rows.items() if key[:1] == b"W"}
     if not has_index:
         assert not index
@@ -69,6 +81,43 @@ def check_store(store: Store, *, has_index: bool = True) -> None:
         assert keys.ready_order(key) == seq > watermark, f"{key!r} has no index entry and is not young"
     for seq in index:
         assert keys.where_key(jids[seq], seq) in rows
+
+
+def check_features(
+    rows: dict[bytes, bytes], places: dict[int, bytes], kept: dict[int, Extras], leases: dict[int, Lease]
+) -> None:
+    """What features keep leads to a job that wants it, and what is to end by time has its entry, and no other has."""
+    expected: set[bytes] = set()
+    for seq, lease in leases.items():
+        assert lease.uses == kept[seq].uses, f"the lease of {seq} says that it uses {lease.uses!r}"
+    ends = {key: value for key, value in rows.items() if key[:1] == b"E" and key[9:10] == b"e"}
+    queues = {(key[1:].decode(), decode_queue(value).generation) for key, value in rows.items() if key[:1] == b"Q"}
+    for seq, extras in kept.items():
+        key = keys.expiry_key(extras.expires, b"e", seq.to_bytes(8))
+        swept = places[seq][:1] == b"R" and keys.ready_parts(places[seq])[:2] not in queues
+        if not extras.expires or places[seq][:2] == b"Td":
+            assert key not in ends
+        elif key in ends:
+            assert ends[key] == places[seq], (
+                f"the expiry of {seq} leads to {ends[key]!r}, the job is at {places[seq]!r}"
+            )
+            expected.add(key)
+        else:
+            assert seq in leases or swept, f"job {seq} has no expiry"
+    for key, value in rows.items():
+        if key[:1] == b"U":
+            lock = decode_lock(value)
+            assert kept[lock.seq].lock == key[1:].hex(), f"lock {key!r} is that of no live job"
+            assert places[lock.seq][:2] != b"Td", f"job {lock.seq} is dead and holds a lock"
+            assert not ("s" in kept[lock.seq].uses and lock.seq in leases), f"job {lock.seq} has started with its lock"
+            expected.add(keys.expiry_key(lock.until, b"u", key[1:]))
+        elif key[:1] == b"P":
+            track = decode_track(value)
+            if track.until:
+                expected.add(keys.expiry_key(track.until, b"t", key[1:]))
+            else:
+                assert "t" in kept[track.seq].uses, f"track {key!r} is that of no live job"
+    assert {key for key in rows if key[:1] == b"E"} == expected
 
 
 def leases_in(rows: dict[bytes, bytes]) -> dict[int, Lease]:
@@ -103,7 +152,13 @@ def check_memory(engine: Engine) -> None:
         for lease in state.leases.by_seq.values()
     )
     rows = rows_of(state.turn.store)
-    assert leases_in(rows).keys() == state.leases.by_seq.keys()
+    expiries = [key for key in rows if key[:1] == b"E"]
+    assert all(keys.expiry_at(key) >= state.expiries.next_at for key in expiries)
+    assert all(key >= state.expiries.cursor for key in expiries)
+    for queue in state.queues:
+        for entry in (entry for window in queue.windows for entry in window.entries):
+            assert (entry.special or NO_EXTRAS).uses == split_value(rows[entry.key])[0].uses
+    assert leases_in(rows) == state.leases.by_seq
     groups = {int.from_bytes(key[1:]) for key in rows if key[:1] == b"L"}
     assert groups == state.leases.groups.keys(), "a group outlived its leases"
     if state.index.enabled:

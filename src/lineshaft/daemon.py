@@ -239,9 +239,11 @@ def engine_settings(config: Config) -> Settings:
         recover_limit=config.workers.recover_limit,
         dead_keep=config.retention.dead_ms,
         dead_max=config.retention.dead_max,
+        results_keep=config.retention.results_ms,
         every_queue=QueueLimits(config.queues.backpressure),
         queues={
-            name: QueueLimits(queue.limit, queue.reserve_for_seconds) for name, queue in config.queues.named.items()
+            name: QueueLimits(queue.limit, queue.reserve_for_seconds, queue.backoff)
+            for name, queue in config.queues.named.items()
         },
     )
 

@@ -25,6 +25,7 @@ __all__ = [
     "DEFAULT_RESERVE_SECONDS",
     "DEFAULT_RETRY",
     "MAX_JID_LENGTH",
+    "MAX_RESERVE_SECONDS",
     "MIN_RESERVE_SECONDS",
     "Failure",
     "Job",

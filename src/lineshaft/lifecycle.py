@@ -34,8 +34,11 @@ class Event(StrEnum):
     FAIL_DISCARD = "FAIL, retry 0"
     EXPIRE = "reservation expired"
     DUE = "due"
+    HAND_BACK = "REQUEUE"
+    SNOOZE = "REQUEUE with in"
     RECOVER = "worker vanished"
     GIVE_BACK = "reply undelivered"
+    EXPIRED = "expired"
     PRUNE = "kept long enough"
     KILL = "MUTATE kill"
     DISCARD = "MUTATE discard or clear"
@@ -60,9 +63,12 @@ MOVES: Final[dict[tuple[Place, Event], frozenset[Place]]] = {
     (Place.LEASED, Event.FAIL_DISCARD): frozenset({Place.GONE}),
     (Place.LEASED, Event.EXPIRE): frozenset({Place.RETRIES, Place.DEAD, Place.GONE}),
     (Place.LEASED, Event.GIVE_BACK): frozenset({Place.READY}),
+    (Place.LEASED, Event.HAND_BACK): frozenset({Place.READY}),
+    (Place.LEASED, Event.SNOOZE): frozenset({Place.SCHEDULED}),
     (Place.LEASED, Event.RECOVER): frozenset({Place.READY, Place.RETRIES, Place.DEAD, Place.GONE}),
     (Place.SCHEDULED, Event.DUE): frozenset({Place.READY}),
     (Place.RETRIES, Event.DUE): frozenset({Place.READY}),
+    **{(place, Event.EXPIRED): frozenset({Place.GONE}) for place in (Place.READY, Place.SCHEDULED, Place.RETRIES)},
     (Place.DEAD, Event.PRUNE): frozenset({Place.GONE}),
     **{(place, Event.KILL): frozenset({Place.DEAD}) for place in _TIMED},
     **{(place, Event.DISCARD): frozenset({Place.GONE}) for place in _TIMED},

@@ -94,6 +94,7 @@ def test_the_defaults_are_those_of_the_parts(machine):
     assert config.workers.recover_limit == engine.recover_limit
     assert config.retention.dead_ms == engine.dead_keep
     assert config.retention.dead_max == engine.dead_max
+    assert config.retention.results_ms == engine.results_keep
 
 
 ADDRESS = '"HOST:PORT" (as "127.0.0.1:7419", "[::1]:7419"; ":7419" is every interface)'
@@ -121,9 +122,15 @@ CASES = [
     ("[workers]\nrecover_limit = 0", "workers.recover_limit must be a whole number from 1 to 1000000, not 0"),
     ("[retention]\ndead = {}", f"retention.dead must be {TIME}, from 1s to 36500d, not a table"),
     ("[retention]\ndead_max = 0", "retention.dead_max must be a whole number from 1 to 1000000000000, not 0"),
+    ("[retention]\nresults = 0", f"retention.results must be {TIME}, from 1s to 36500d, not 0"),
     ("[queues]\nbackpressure = 0", "queues.backpressure must be a whole number from 1 to 1000000000000, not 0"),
     ("[queues.q]\nmax_jobs = 0", "queues.q.max_jobs must be a whole number from 1 to 1000000000000, not 0"),
     ("[queues.q]\nbackpressure = 0", "queues.q.backpressure must be a whole number from 1 to 1000000000000, not 0"),
+    (
+        '[queues.q]\nbackoff = "weekly"',
+        'queues.q.backoff must be "fixed:SECONDS", "linear:SECONDS" or "exponential:FACTOR:SECONDS:MOST", '
+        'and "~PERCENT" for jitter, not "weekly"',
+    ),
     ("[queues.q]\nreserve_for = 30", f"queues.q.reserve_for must be {TIME}, from 60s to 86400s, not 30"),
     # What has no place.
     (
@@ -136,7 +143,7 @@ CASES = [
     ),
     (
         "[queues.q]\nlimit = 1",
-        "queues.q.limit is not a key; the keys of [queues.q] are max_jobs, backpressure, reserve_for",
+        "queues.q.limit is not a key; the keys of [queues.q] are max_jobs, backpressure, reserve_for, backoff",
     ),
     (
         "[throttles]\nx = {}",

@@ -122,18 +122,11 @@ def test_what_is_not_available_says_so(server: ServerProcess) -> None:
     named = inline(text)
     (reply,) = [code for code in named if code.startswith("-ERR")]
     verbs = [code for code in named if code.isupper()]
-    assert verbs == ["BATCH", "TRACK", "CANCEL", "REQUEUE"]
+    assert verbs == ["BATCH", "CANCEL"]
     with WireClient(server.port) as wire:
         for verb in verbs:
             wire.send(verb.encode() + b" x")
             assert wire.file.readline().decode() == reply + "\r\n"
-        # Carried, and without effect.
-        custom = {"unique_for": 600, "expires_in": 0.001}
-        assert [wire.push(f"twice-00{n}", custom=custom) for n in range(2)] == ["OK", "OK"]
-        job = wire.fetch()
-    assert job is not None
-    assert job["custom"] == custom
-    assert {"unique_for", "expires_in"} <= set(named)
 
 
 def test_the_verbs_of_the_open_part_are_all_there(server: ServerProcess) -> None:

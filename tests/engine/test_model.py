@@ -6,6 +6,7 @@ model is then what it was at that commit.
 """
 
 import copy
+import json
 import os
 from dataclasses import dataclass, field
 
@@ -19,11 +20,11 @@ from lineshaft.clock import format_instant
 from lineshaft.engine import index, keys, ready
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.mutate import mutate_slice
-from lineshaft.engine.records import split_value
+from lineshaft.engine.records import decode_lock, decode_track, split_value
 from lineshaft.engine.retry import Report
 from lineshaft.engine.settings import QueueLimits, Settings
 from lineshaft.errors import Refusal, StoreBusy, StoreError
-from lineshaft.job import decode_pushed, decode_stored
+from lineshaft.job import Job, decode_pushed, decode_stored
 from lineshaft.store.faulty import FaultyStore
 
 START = 1_700_000_000_000
@@ -31,6 +32,25 @@ QUEUES = ["a", "b", "c"]
 WORKERS = ["w1", "w2"]
 HOLDERS = [*WORKERS, "\0anonymous"]
 JIDS = [f"job-{n:04d}" for n in range(12)]
+WISHES: list[dict[str, object]] = [
+    {},
+    {},
+    {"a": 1},
+    {"unique_for": 30},
+    {"track": 1},
+    {"track": True, "expires_in": 100, "unique_for": 100},
+    {"track": 2},
+    {"backoff": "linear:60"},
+    {"backoff": "exponential:3:5:20~10", "unique_for": 100},
+    {"unique_for": 0.5},
+    {"unique_for": 5000},
+    {"unique_for": 300, "unique_until": "start"},
+    {"unique_for": 300, "expires_in": 100},
+    {"expires_in": 15},
+    {"expires_in": 300},
+    {"expires_at": format_instant(START - 1)},
+    {"expires_at": format_instant(START + 100_000), "expires_in": 80},
+]
 
 
 @dataclass
@@ -49,6 +69,25 @@ class ModelJob:
     holder: str = ""
     granted: int = 0
     until: int = 0
+    unique: str = ""
+    backoff: str = ""
+    expires: int = 1 << 60
+    track: bool = False
+
+    @property
+    def alike(self) -> tuple[str, str]:
+        return f"T{self.priority}", self.queue
+
+
+@dataclass
+class ModelTrack:
+    seq: int
+    state: str = "enqueued"
+    percent: int | None = None
+    until: int = 0
+    result: bytes | None = None
+    #: Its job was removed with its queue: it ends with the sweep.
+    leaving: bool = False
 
 
 @dataclass
@@ -59,6 +98,18 @@ class Model:
     processed: int = 0
     failed: int = 0
     counter: int = 0
+    #: What is alike, to whose lock it is and until when; those of jobs that a REMOVE took go with its sweep.
+    locks: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    leaving: set[tuple[str, str]] = field(default_factory=set)
+    expired: int = 0
+    tracks: dict[str, ModelTrack] = field(default_factory=dict)
+    now: int = START
+
+    def note(self, job: ModelJob, state: str, *, ended: bool = False) -> None:
+        track = self.tracks.get(job.jid)
+        if job.track and track is not None and track.seq == job.seq:
+            track.state = state
+            track.until = self.now + 1800_000 if ended else 0
 
     def take(self) -> int:
         self.counter += 1
@@ -74,6 +125,12 @@ class Model:
     def enter(self, job: ModelJob) -> None:
         job.place, job.order = "ready", self.take()
         self.known.add(job.queue)
+        self.note(job, "enqueued")
+
+    def put_back(self, job: ModelJob) -> None:
+        job.place = "ready"
+        self.known.add(job.queue)
+        self.note(job, "enqueued")
 
     def leased(self, jid: str, holder: str) -> ModelJob | None:
         held = [job for job in self.jobs.values() if job.place == "leased" and job.jid == jid]
@@ -81,22 +138,49 @@ class Model:
         by_grant = sorted(own or held, key=lambda job: job.granted)
         return by_grant[0] if by_grant else None
 
-    def fail(self, job: ModelJob, now: int) -> None:
+    def release(self, job: ModelJob) -> None:
+        if self.locks.get(job.alike, (0, 0))[0] == job.seq:
+            del self.locks[job.alike]
+
+    def drop(self, job: ModelJob, state: str = "failed") -> None:
+        self.release(job)
+        self.note(job, state, ended=True)
+        del self.jobs[job.seq]
+
+    def expire(self, job: ModelJob) -> None:
+        self.drop(job)
+        self.expired += 1
+
+    def die(self, job: ModelJob, now: int) -> None:
+        self.release(job)
+        self.note(job, "dead")
+        job.place, job.due, job.order = "dead", now, self.take()
+
+    def fail(self, job: ModelJob, now: int, retry_in: float | None = None) -> None:
         self.processed += 1
         self.failed += 1
         count, job.failures = job.failures, job.failures + 1
         job.recoveries, job.former = 0, ""
         if job.retry == 0:
-            del self.jobs[job.seq]
+            self.drop(job)
         elif count >= job.retry:
-            job.place, job.due, job.order = "dead", now, self.take()
+            self.die(job, now)
         else:
-            delay = count**4 + 15 + 15 * (count + 1)
-            job.place, job.due, job.order = "retries", now + delay * 1000, self.take()
+            delays = {
+                "fixed:30": 30,
+                "linear:60": 60 * (count + 1),
+                "exponential:3:5:20~10": 1.05 * min(5 * 3**count, 20),
+                "": count**4 + 15 + 15 * (count + 1),
+            }
+            self.note(job, "failed")
+            delay = delays[job.backoff] if retry_in is None else retry_in
+            job.place, job.due, job.order = "retries", now + round(delay * 1000), self.take()
 
 
-def job_bytes(jid: str, queue: str, priority: int, retry: int, at: str | None = None) -> bytes:
+def job_bytes(jid: str, queue: str, priority: int, retry: int, at: str | None, custom: dict[str, object]) -> bytes:
     at_field = f',"at":"{at}"' if at else ""
+    if custom:
+        at_field += f',"custom":{json.dumps(custom)}'
     return (
         f'{{"jid":"{jid}","jobtype":"T{priority}","args":[1],"queue":"{queue}",'
         f'"priority":{priority},"retry":{retry}{at_field}}}'
@@ -111,7 +195,10 @@ class EngineMachine(RuleBasedStateMachine):
         self.now = START
         self.store = FaultyStore()
         self.settings = Settings(
-            jid_index=self.has_index, recover_limit=3, queues={"c": QueueLimits(max_jobs=3)}, dead_max=4
+            jid_index=self.has_index,
+            recover_limit=3,
+            queues={"b": QueueLimits(backoff="fixed:30"), "c": QueueLimits(max_jobs=3)},
+            dead_max=4,
         )
         self.model = Model()
         self.beaten: dict[str, int] = {}
@@ -135,23 +222,47 @@ class EngineMachine(RuleBasedStateMachine):
         priority=st.sampled_from([1, 5, 5, 5, 9]),
         retry=st.sampled_from([-1, 0, 1, 2]),
         delay=st.sampled_from([None, None, None, 10, 100]),
+        custom=st.sampled_from(WISHES),
     )
-    def push(self, jid: str, queue: str, priority: int, retry: int, delay: int | None) -> None:
+    def push(
+        self, jid: str, queue: str, priority: int, retry: int, delay: int | None, custom: dict[str, object]
+    ) -> None:
         at = None
         if delay:
             moment = self.now + delay * 1000
             at = format_instant(moment)
         full = queue == "c" and len(self.model.line("c")) >= 3
-        job = decode_pushed(job_bytes(jid, queue, priority, retry, at))
+        job = decode_pushed(job_bytes(jid, queue, priority, retry, at, custom))
         if full:
             with pytest.raises(Refusal, match="full"):
                 self.engine.push(job)
             return
-        self.engine.push(job)
+        new = ModelJob(0, jid, queue, priority, retry)
+        new.backoff = str(custom.get("backoff", "fixed:30" if queue == "b" else ""))
+        if "expires_in" in custom:
+            new.expires = self.now + ((delay or 0) + int(str(custom["expires_in"]))) * 1000
+        if "expires_at" in custom:
+            new.expires = min(new.expires, START + (100_000 if "expires_in" in custom else -1))
+        if "unique_for" in custom:
+            new.unique = str(custom.get("unique_until", "success"))
+        errors = self.engine.push_bulk([job])
+        if errors:
+            assert errors == {jid: "NOTUNIQUE Job not unique"}
+            assert new.unique
+            held = self.model.locks.get(new.alike)
+            assert new.alike in self.model.leaving if held is None else held[1] > self.now
+            return
         self.model.known.add(queue)
-        seq = self.model.take()
-        new = ModelJob(seq, jid, queue, priority, retry, order=seq)
+        seq = new.seq = new.order = self.model.take()
         self.model.jobs[seq] = new
+        new.track = custom.get("track") == 1
+        if new.track:
+            self.model.tracks[jid] = ModelTrack(seq)
+        if new.unique:
+            assert self.model.locks.get(new.alike, (0, 0))[1] <= self.now
+            begin = self.now + (delay or 0) * 1000
+            self.model.locks[new.alike] = (seq, begin + round(float(str(custom["unique_for"])) * 1000))
+            self.model.leaving.discard(new.alike)
         if at:
             new.place, new.due = "scheduled", self.now + delay * 1000
 
@@ -160,8 +271,13 @@ class EngineMachine(RuleBasedStateMachine):
         if holder in WORKERS and holder not in self.connected:
             self.connect(holder)
         payload = self.engine.fetch(names, holder)
-        lines = [self.model.line(name) for name in names if name not in self.model.paused]
-        expected = next((line[0] for line in lines if line), None)
+        expected = None
+        for job in [job for name in names if name not in self.model.paused for job in self.model.line(name)]:
+            if job.expires > self.now:
+                expected = job
+                break
+            if job.seq in self.model.jobs:
+                self.model.expire(job)
         if expected is None:
             assert payload is None
             return
@@ -169,10 +285,18 @@ class EngineMachine(RuleBasedStateMachine):
         assert decode_stored(payload).jid == expected.jid
         expected.place, expected.holder, expected.until = "leased", holder, self.now + 1800_000
         expected.granted = self.model.take()
+        self.model.note(expected, "working")
+        if expected.unique == "start":
+            self.model.release(expected)
 
-    @rule(jid=st.sampled_from(JIDS), holder=st.sampled_from(HOLDERS))
-    def ack(self, jid: str, holder: str) -> None:
-        done = self.engine.ack(jid, holder)
+    @rule(
+        jid=st.sampled_from(JIDS), holder=st.sampled_from(HOLDERS), result=st.sampled_from([None, None, b"[1]", b"7"])
+    )
+    def ack(self, jid: str, holder: str, result: bytes | None) -> None:
+        if result is None:
+            done = self.engine.ack(jid, holder)
+        else:
+            done = self.engine.ack_with_result(jid, holder, result)
         job = self.model.leased(jid, holder)
         if job is None and self.has_index:
             waiting = sorted(
@@ -182,26 +306,64 @@ class EngineMachine(RuleBasedStateMachine):
             job = waiting[0] if waiting else None
         assert done == (job is not None)
         if job is not None:
-            del self.model.jobs[job.seq]
+            self.model.drop(job, "success")
             self.model.processed += 1
+            track = self.model.tracks.get(jid)
+            if result is not None and (track is None or track.seq <= job.seq):
+                percent = track.percent if track is not None and track.seq == job.seq else None
+                self.model.tracks[jid] = ModelTrack(job.seq, "success", percent, self.now + 3600_000, result)
 
-    @rule(jid=st.sampled_from(JIDS), holder=st.sampled_from(HOLDERS))
-    def fail(self, jid: str, holder: str) -> None:
+    @rule(
+        jid=st.sampled_from(JIDS),
+        holder=st.sampled_from(HOLDERS),
+        percent=st.sampled_from([None, 0, 50]),
+        seconds=st.sampled_from([None, 10, 5000, 200_000]),
+    )
+    def track(self, jid: str, holder: str, percent: int | None, seconds: int | None) -> None:
+        until = None if seconds is None else self.now + seconds * 1000
+        self.engine.track_set(jid, holder, percent=percent, desc=None, reserve_until=until)
+        track = self.model.tracks.get(jid)
+        if track is not None and percent is not None:
+            track.percent = percent
+        job = self.model.leased(jid, holder)
+        if job is not None and job.holder == holder and until is not None:
+            job.until = max(job.until, min(until, self.now + 86_400_000))
+
+    @rule(
+        jid=st.sampled_from(JIDS), holder=st.sampled_from(HOLDERS), retry_in=st.sampled_from([None, None, None, 0, 1.5])
+    )
+    def fail(self, jid: str, holder: str, retry_in: float | None) -> None:
+        wait = None if retry_in is None else round(retry_in * 1000)
         job = self.model.leased(jid, holder)
         if job is None:
             with pytest.raises(Refusal, match="Job not found"):
                 self.engine.fail(jid, holder, Report("E", "m"))
             return
-        self.engine.fail(jid, holder, Report("E", "m"))
-        self.model.fail(job, self.now)
+        self.engine.fail(jid, holder, Report("E", "m", retry_in=wait))
+        self.model.fail(job, self.now, retry_in)
+
+    @rule(jid=st.sampled_from(JIDS), holder=st.sampled_from(HOLDERS), seconds=st.sampled_from([None, 0, 20]))
+    def requeue(self, jid: str, holder: str, seconds: int | None) -> None:
+        wait = None if seconds is None else seconds * 1000
+        job = self.model.leased(jid, holder)
+        if job is None:
+            with pytest.raises(Refusal, match="Job not found"):
+                self.engine.requeue(jid, holder, wait)
+            return
+        self.engine.requeue(jid, holder, wait)
+        job.recoveries, job.former = 0, ""
+        if wait is None:
+            self.model.put_back(job)
+        else:
+            job.place, job.due, job.order = "scheduled", self.now + wait, self.model.take()
+            self.model.note(job, "enqueued")
 
     @rule(jid=st.sampled_from(JIDS), holder=st.sampled_from(HOLDERS))
     def give_back(self, jid: str, holder: str) -> None:
         self.engine.give_back(jid, holder)
         job = self.model.leased(jid, holder)
         if job is not None and job.holder == holder:
-            job.place = "ready"
-            self.model.known.add(job.queue)
+            self.model.put_back(job)
 
     # What operators do
 
@@ -220,7 +382,13 @@ class EngineMachine(RuleBasedStateMachine):
     def remove(self, name: str) -> None:
         self.engine.remove([name])
         for job in self.model.line(name):
-            del self.model.jobs[job.seq]
+            if self.model.locks.get(job.alike, (0, 0))[0] == job.seq:
+                self.model.leaving.add(job.alike)
+            track = self.model.tracks.get(job.jid)
+            if job.track and track is not None and track.seq == job.seq:
+                track.leaving = True
+                job.track = False
+            self.model.drop(job)
         self.model.paused.discard(name)
         self.model.known.discard(name)
 
@@ -228,7 +396,7 @@ class EngineMachine(RuleBasedStateMachine):
     @rule()
     def flush(self) -> None:
         self.engine.flush()
-        self.model = Model(counter=self.model.counter)
+        self.model = Model(counter=self.model.counter, now=self.now)
 
     @rule(
         command=st.sampled_from(["clear", "kill", "discard", "requeue"]),
@@ -255,12 +423,12 @@ class EngineMachine(RuleBasedStateMachine):
         for job in found:
             if command == "kill":
                 if where != "dead":
-                    job.place, job.due, job.order = "dead", self.now, self.model.take()
+                    self.model.die(job, self.now)
                     job.recoveries, job.former = 0, ""
             elif command == "requeue":
                 self.model.enter(job)
             else:
-                del self.model.jobs[job.seq]
+                self.model.drop(job)
 
     # What time and workers do
 
@@ -279,7 +447,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([1, 20, 61, 200, 2000]))
     def time_passes(self, seconds: int) -> None:
-        self.now += seconds * 1000
+        self.now = self.model.now = self.now + seconds * 1000
         self.engine.advance(self.now)
         while self.engine.tick() <= self.now:
             pass
@@ -298,14 +466,23 @@ class EngineMachine(RuleBasedStateMachine):
                 if job.recoveries + 1 >= 3:
                     model.fail(job, now)
                 else:
-                    job.place, job.recoveries, job.former = "ready", job.recoveries + 1, job.holder
-                    model.known.add(job.queue)
+                    job.recoveries, job.former = job.recoveries + 1, job.holder
+                    model.put_back(job)
+        for job in list(model.jobs.values()):
+            if job.expires <= now and job.place in {"ready", "scheduled", "retries"}:
+                model.expire(job)
         for wid in gone:
             self.beaten.pop(wid)
             self.connected.pop(wid, None)
         dead = model.timed("dead")
         for job in dead[: max(len(dead) - 4, 0)]:
-            del model.jobs[job.seq]
+            model.drop(job, "dead")
+        for track in (track for track in model.tracks.values() if track.leaving):
+            track.state, track.until, track.leaving = "failed", now + 1800_000, False
+        model.tracks = {jid: track for jid, track in model.tracks.items() if not 0 < track.until <= now}
+        model.locks = {alike: lock for alike, lock in model.locks.items() if lock[1] > now}
+        # A tick did the rest of every sweep.
+        model.leaving.clear()
 
     # What the disk does
 
@@ -356,6 +533,7 @@ class EngineMachine(RuleBasedStateMachine):
         # Each worker that was ever heard of has a fresh time to come back.
         self.beaten = dict.fromkeys(beaten, self.now)
         self.model.counter = max(counter_before, 0)
+        self.model.now = self.now
         self.engine.commit()
         self.store.sync()
         self.history = [self.snapshot()]
@@ -366,11 +544,13 @@ class EngineMachine(RuleBasedStateMachine):
             return
         state = self.engine.state
         found: list[tuple[str, str, str, int]] = []
+        jobs: dict[int, Job] = {}
         ready, timed = (state.turn.scan(*keys.prefix_range(kind), limit=1 << 30) for kind in (b"R", b"T"))
         for key, value in [*ready, *timed]:
             extras, payload = split_value(value)
             job = decode_stored(payload)
             failures = job.failure.retry_count + 1 if job.failure else 0
+            jobs[extras.seq or (keys.ready_order(key) if key[:1] == b"R" else keys.timed_order(key))] = job
             if key[:1] == b"R":
                 name, generation, _ = keys.ready_parts(key)
                 seq = extras.seq or keys.ready_order(key)
@@ -392,6 +572,20 @@ class EngineMachine(RuleBasedStateMachine):
             assert size == len(self.model.line(name))
         assert state.processed() == self.model.processed
         assert state.failed() == self.model.failed
+        assert state.totals.expired == self.model.expired
+        tracks = {}
+        for key, value in state.turn.scan(*keys.prefix_range(b"P"), limit=1 << 30):
+            track = decode_track(value)
+            tracks[key[1:].decode()] = (track.state, track.percent, track.until, track.result)
+        assert tracks == {
+            jid: (track.state, track.percent, track.until, track.result) for jid, track in self.model.tracks.items()
+        }
+        locks = [decode_lock(value) for _, value in state.turn.scan(*keys.prefix_range(b"U"), limit=1 << 30)]
+        held = {(jobs[lock.seq].jobtype, jobs[lock.seq].queue): lock.until for lock in locks}
+        assert len(held) == len(locks)
+        wanted = {alike: until for alike, (_, until) in self.model.locks.items()}
+        assert wanted.items() <= held.items()
+        assert held.keys() - wanted.keys() <= self.model.leaving
 
 
 class EngineWithoutIndexMachine(EngineMachine):

@@ -63,7 +63,7 @@ def test_bad_acks(argument: bytes, named: str) -> None:
         (b'{"jid":"a","errtype":"","message":"","backtrace":[]}', Fail("a", "unknown", "unknown", None)),
         (b'{"jid":"a","errtype":null,"message":null,"backtrace":null}', Fail("a", "unknown", "unknown", None)),
         (b'{"jid":"a","backtrace":["",null]}', Fail("a", "unknown", "unknown", ["", ""])),
-        (b'{"jid":"a","retry_in":5,"x":{}}', Fail("a", "unknown", "unknown", None)),
+        (b'{"jid":"a","retry_in":0.5,"x":{}}', Fail("a", "unknown", "unknown", None, 500)),
     ],
 )
 def test_fail(argument: bytes, fail: Fail) -> None:

@@ -32,7 +32,7 @@ def engine_settings(transcript: Transcript) -> Settings:
     chosen: dict[str, Any] = dict(transcript.settings)
     names = set(Settings.__struct_fields__)
     rules = {name: value for name, value in chosen.items() if name in names}
-    return Settings(**rules, every_queue=QueueLimits(max_jobs=chosen.get("max_jobs")))
+    return Settings(**rules, every_queue=QueueLimits(max_jobs=chosen.get("max_jobs"), backoff=chosen.get("backoff")))
 
 
 @pytest.fixture(autouse=True)

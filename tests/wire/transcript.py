@@ -49,6 +49,7 @@ SETTINGS = {
     "max_connections": int,
     "line_limit_bytes": int,
     "max_jobs": int,
+    "backoff": str,
     "refuse_duplicate_jids": json.loads,
     "jid_index": json.loads,
     "recover_after": int,

@@ -12,11 +12,14 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from lineshaft.backoff import ALLOWED, parse_backoff
+
 __all__ = [
     "Binding",
     "Kind",
     "Secret",
     "address",
+    "backoff_rule",
     "choice",
     "duration",
     "secret",
@@ -75,6 +78,18 @@ def choice(*words: str) -> Kind:
         return value
 
     return Kind(" or ".join([", ".join(quoted[:-1]), quoted[-1]]), read)
+
+
+def backoff_rule() -> Kind:
+    """How long a job waits after a failure, as `lineshaft.backoff` has it."""
+
+    def read(value: object) -> str:
+        if not isinstance(value, str):
+            raise ValueError
+        parse_backoff(value)
+        return value
+
+    return Kind(ALLOWED, read)
 
 
 def switch() -> Kind:

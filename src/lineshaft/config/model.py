@@ -18,6 +18,7 @@ from lineshaft.config.kinds import (
     Binding,
     Secret,
     address,
+    backoff_rule,
     choice,
     duration,
     secret,
@@ -118,6 +119,7 @@ class Retention(Struct, frozen=True):
 
     dead_ms: Annotated[int, duration("1s", "36500d")] = field(default=180 * 86_400_000, name="dead")
     dead_max: Annotated[int, whole(1, _MANY)] = 100_000
+    results_ms: Annotated[int, duration("1s", "36500d")] = field(default=3_600_000, name="results")
 
 
 class Queue(Struct, frozen=True):
@@ -128,6 +130,7 @@ class Queue(Struct, frozen=True):
     reserve_for_seconds: Annotated[int | None, duration("60s", "86400s", unit_ms=1000)] = field(
         default=None, name="reserve_for"
     )
+    backoff: Annotated[str | None, backoff_rule()] = None  #: for jobs that do not say themselves
 
     @property
     def limit(self) -> int | None:

@@ -33,6 +33,7 @@ from msgspec import DecodeError, Struct, json
 
 from lineshaft.engine import keys
 from lineshaft.engine.engine import KINDS
+from lineshaft.engine.expiring import END as EXPIRES
 from lineshaft.engine.findings import SETS, Finding, Law, Severity, Tally, instant_shown, shown
 from lineshaft.engine.naming import check_queue_name
 from lineshaft.engine.reader import Reader
@@ -43,13 +44,17 @@ from lineshaft.engine.records import (
     decode_chore,
     decode_day,
     decode_leases,
+    decode_lock,
     decode_queue,
     decode_set,
     decode_totals,
+    decode_track,
     decode_worker,
     split_value,
 )
 from lineshaft.engine.sweep import SWEEP
+from lineshaft.engine.tracks import FORGET
+from lineshaft.engine.unique import LOCK
 from lineshaft.errors import Refusal, StoreCorrupt
 from lineshaft.job import MAX_JID_LENGTH, Job, decode_stored, has_args
 from lineshaft.lifecycle import Place
@@ -126,16 +131,19 @@ class _Walk:
         self.kinds: dict[bytes, Callable[[bytes, bytes], None]] = {
             b"C": self._chore,
             b"D": self._day,
+            b"E": self._expiry,
             b"F": self._single(keys.FORMAT_KEY, None),
             b"G": self._single(keys.TOTALS_KEY, decode_totals),
             b"I": self._watermark,
             b"K": self._worker,
             b"L": self._group,
             b"N": self._sequence,
+            b"P": self._track,
             b"Q": self._queue,
             b"R": self._ready,
             b"S": self._set,
             b"T": self._timed,
+            b"U": self._lock,
             b"W": self._entry,
         }
 
@@ -222,6 +230,19 @@ class _Walk:
     def _worker(self, key: bytes, value: bytes) -> None:
         key[1:].decode()
         decode_worker(value)
+
+    def _expiry(self, key: bytes, value: bytes) -> None:
+        _, kind, name = keys.expiry_parts(key)
+        leads_to_job = len(name) == 8 and value[:1] in {b"R", b"T"}
+        if kind not in {LOCK, EXPIRES, FORGET} or (kind == EXPIRES and not leads_to_job):
+            self._malformed(key)
+
+    def _track(self, key: bytes, value: bytes) -> None:
+        key[1:].decode()
+        self.numbers.highest = max(self.numbers.highest, decode_track(value).seq)
+
+    def _lock(self, key: bytes, value: bytes) -> None:  # noqa: ARG002 - every kind is looked at in one way
+        self.numbers.highest = max(self.numbers.highest, decode_lock(value).seq)
 
     def _chore(self, key: bytes, value: bytes) -> None:
         record = decode_chore(value)

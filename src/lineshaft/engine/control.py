@@ -87,6 +87,7 @@ def flush(state: State) -> None:
     for timed in state.sets.values():
         timed.clear()
     state.chores.clear()
+    state.expiries.clear()
     state.lost.clear()
     state.forget_figures()
 

@@ -8,8 +8,9 @@ job must not stop the others.
 from contextlib import suppress
 from typing import Final
 
+from lineshaft.engine.ending import Ending
 from lineshaft.engine.finish import expire, recover
-from lineshaft.engine.moves import Damaged, Ending, join_queue, leave
+from lineshaft.engine.moves import Damaged, join_queue, leave
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import TimedJob, TimedSet
 
@@ -46,7 +47,7 @@ def discard(state: State, timed: TimedSet, waiting: TimedJob, ending: Ending) ->
     """Drop one job from a timed set. Raises StoreError."""
     with state.change() as change:
         timed.remove(change, waiting.key)
-        leave(state, change, waiting.job.jid, waiting.seq, ending)
+        leave(state, change, waiting.job.jid, waiting.seq, waiting.extras, ending)
 
 
 def expire_leases(state: State) -> None:

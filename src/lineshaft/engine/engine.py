@@ -18,6 +18,7 @@ from lineshaft.engine import control, finish
 from lineshaft.engine.damage import set_aside
 from lineshaft.engine.due import expire_leases, promote, prune_dead, recover_vanished
 from lineshaft.engine.fetch import fetch
+from lineshaft.engine.forget import forget
 from lineshaft.engine.leases import NEVER
 from lineshaft.engine.mutate import MUTATE, begin_mutate, mutate_slice
 from lineshaft.engine.push import accept, push, push_bulk
@@ -26,6 +27,7 @@ from lineshaft.engine.retry import Report
 from lineshaft.engine.settings import Settings
 from lineshaft.engine.state import State
 from lineshaft.engine.sweep import SWEEP, sweep
+from lineshaft.engine.tracks import track_get, track_set
 from lineshaft.engine.views import figures
 from lineshaft.engine.workers import Worker
 from lineshaft.errors import Refusal
@@ -107,6 +109,24 @@ class Engine:
     def fail(self, jid: str, holder: str, report: Report) -> None:
         """FAIL: the job failed. Raises Refusal when `holder` has no such job."""
         finish.fail(self.state, jid, holder, report)
+
+    def ack_with_result(self, jid: str, holder: str, result: bytes) -> bool:
+        """ACK with a result, which is JSON. False when there is no such lease."""
+        return finish.ack_with_result(self.state, jid, holder, result)
+
+    def track_get(self, jid: str) -> dict[str, Any]:
+        """TRACK GET: what is known of a job. Raises StoreError."""
+        return track_get(self.state, jid)
+
+    def track_set(
+        self, jid: str, holder: str, *, percent: int | None, desc: str | None, reserve_until: int | None
+    ) -> None:
+        """TRACK SET: how far a job is, and until when its worker wants to hold it. Raises StoreError."""
+        track_set(self.state, jid, holder, percent=percent, desc=desc, reserve_until=reserve_until)
+
+    def requeue(self, jid: str, holder: str, wait: int | None) -> None:
+        """REQUEUE: a worker gives a job back; `wait` in milliseconds, None for at once. Raises Refusal."""
+        finish.requeue(self.state, jid, holder, wait)
 
     def give_back(self, jid: str, holder: str) -> None:
         """A fetched job never reached its worker: back to the head of its queue."""
@@ -207,6 +227,7 @@ class Engine:
         expire_leases(state)
         recover_vanished(state)
         prune_dead(state)
+        forget(state)
         chore = state.chores.next()
         if chore is not None:
             number, record = chore
@@ -224,6 +245,7 @@ class Engine:
             state.dead.next_due + state.settings.dead_keep,
             state.leases.next_expiry,
             state.workers.next_check,
+            state.expiries.next_at,
             state.day_ends,
         )
 
@@ -236,6 +258,7 @@ class Engine:
         return (
             state.scheduled.next_due < instant
             or state.retries.next_due < instant
+            or state.expiries.next_at < instant
             or bool(state.chores.active)
             or state.dead.size > state.settings.dead_max
         )

@@ -4,17 +4,28 @@ The job stays where it lies; only a small lease is written, in one record with a
 as PUSH is: everything that can raise stands before the first change.
 """
 
-from lineshaft.engine.records import Lease
+from typing import Final
+
+from lineshaft.engine import features
+from lineshaft.engine.ending import Ending
+from lineshaft.engine.feature import Subject
+from lineshaft.engine.moves import leave
+from lineshaft.engine.ready import Queue, Window
+from lineshaft.engine.records import Extras, Lease
 from lineshaft.engine.state import State
 from lineshaft.job import DEFAULT_RESERVE_SECONDS, reserve_seconds
 
 __all__ = ["fetch"]
 
+#: How many jobs one FETCH drops on its way; then others have their turn first.
+MOST_DROPPED: Final = 20
 
-def fetch(state: State, names: list[str], holder: str) -> bytes | None:
+
+def fetch(state: State, names: list[str], holder: str, most_dropped: int = MOST_DROPPED) -> bytes | None:
     """The payload of the job that `holder` has now leased; None when no named queue has one.
 
-    Not synced: a power cut may take the lease back, and the job runs again. Raises StoreError.
+    Not synced: a power cut may take the lease back, and the job runs again. A job that is not to run any more is
+    dropped on the way; after `most_dropped` of them the queue is an arrival, and may be asked again. Raises StoreError.
     """
     by_name = state.queues.by_name
     for name in names:
@@ -39,6 +50,13 @@ def fetch(state: State, names: list[str], holder: str) -> bytes | None:
             else:
                 seconds = reserve_seconds(reserve_for)
             now = state.now
+            if entry.special is not None:
+                if _fetch_using(state, queue, window, entry.special, holder, seconds):
+                    return payload
+                if most_dropped > 1:
+                    return fetch(state, names, holder, most_dropped - 1)
+                state.arrivals.append(name)
+                return None
             # From here on nothing can fail.
             entries.popleft()
             leases = state.leases
@@ -49,3 +67,26 @@ def fetch(state: State, names: list[str], holder: str) -> bytes | None:
                 state.queues.dirty.append(queue)
             return payload
     return None
+
+
+def _fetch_using(state: State, queue: Queue, window: Window, extras: Extras, holder: str, seconds: int) -> bool:
+    """Lease the first job of a window, which uses a feature; False when it was dropped instead. Raises StoreError."""
+    entry, now = window.entries[0], state.now
+    subject = Subject(entry.jid, entry.seq, extras)
+    with state.change() as change:
+        if features.fetched(state, change, subject):
+            change.delete(entry.key)
+            leave(state, change, entry.jid, entry.seq, extras, Ending.EXPIRED)
+            change.then(state.queues.lose, queue, window.priority, entry.order)
+            return False
+        until, group = now + seconds * 1000, state.leases.group
+        lease = Lease(entry.seq, entry.key, entry.jid, holder, now, until, queue.name, group, extras.uses)
+        change.then(window.entries.popleft)
+        change.then(state.leases.grant, lease)
+        change.then(_one_less, state, queue)
+    return True
+
+
+def _one_less(state: State, queue: Queue) -> None:
+    queue.size -= 1
+    state.queues.touch(queue)

@@ -5,16 +5,18 @@
 
 from contextlib import suppress
 
-from msgspec import DecodeError
+from msgspec import DecodeError, structs
 
 from lineshaft.engine import keys
-from lineshaft.engine.moves import Damaged, Ending, count, join_set, leave, put_back, read_leased
-from lineshaft.engine.records import Extras, Lease, split_value
+from lineshaft.engine.ending import Ending
+from lineshaft.engine.moves import Damaged, count, join_set, leave, put_back, read_leased
+from lineshaft.engine.records import Lease, split_value
 from lineshaft.engine.retry import LOST, RESERVATION_EXPIRED, Dead, Report, Retry, judge
 from lineshaft.engine.state import State
+from lineshaft.engine.tracks import keep_result
 from lineshaft.errors import Refusal
 
-__all__ = ["ack", "expire", "fail", "give_back", "recover"]
+__all__ = ["ack", "ack_with_result", "expire", "fail", "give_back", "recover", "requeue"]
 
 
 def ack(state: State, jid: str, holder: str) -> bool:
@@ -29,6 +31,8 @@ def ack(state: State, jid: str, holder: str) -> bool:
         lease = leases.find(jid, holder)
         if lease is None:
             return _late_ack(state, jid, holder)
+    if lease.uses:
+        return _ack_using(state, lease)
     state.turn.changes[lease.key] = None
     index = state.index
     if index.young.get(jid) == lease.key:
@@ -47,7 +51,26 @@ def ack(state: State, jid: str, holder: str) -> bool:
     return True
 
 
-def _late_ack(state: State, jid: str, holder: str) -> bool:
+def ack_with_result(state: State, jid: str, holder: str, result: bytes) -> bool:
+    """The job is done and returned this JSON, which is kept for a time."""
+    lease = state.leases.find(jid, holder)
+    return _late_ack(state, jid, holder, result) if lease is None else _ack_using(state, lease, result)
+
+
+def _ack_using(state: State, lease: Lease, result: bytes | None = None) -> bool:
+    """The same for a job that uses a feature."""
+    with state.change() as change:
+        extras, _, _ = read_leased(change, lease)
+        change.delete(lease.key)
+        leave(state, change, lease.jid, lease.seq, extras, Ending.DONE)
+        if result is not None:
+            keep_result(state, change, lease.jid, lease.seq, result)
+        change.then(state.leases.end, lease)
+        change.then(count, state, lease.queue, 1, 0)
+    return True
+
+
+def _late_ack(state: State, jid: str, holder: str, result: bytes | None = None) -> bool:
     for seq, key in state.index.find(jid):
         value = state.turn.get(key) if key[:1] == b"R" else None
         if value is None:
@@ -63,7 +86,9 @@ def _late_ack(state: State, jid: str, holder: str) -> bool:
             continue
         with state.change() as change:
             change.delete(key)
-            leave(state, change, jid, seq, Ending.DONE)
+            leave(state, change, jid, seq, extras, Ending.DONE)
+            if result is not None:
+                keep_result(state, change, jid, seq, result)
             change.then(state.queues.lose, queue, priority, keys.ready_order(key))
             change.then(count, state, name, 1, 0)
         return True
@@ -93,7 +118,7 @@ def recover(state: State, lease: Lease) -> None:
         extras, _, payload = read_leased(change, lease)
         recoveries = extras.recoveries + 1
         if recoveries < state.settings.recover_limit:
-            again = Extras(extras.seq, extras.priority, recoveries, lease.holder)
+            again = structs.replace(extras, recoveries=recoveries, former=lease.holder)
             put_back(state, change, lease, again, payload)
             return
     _fail(state, lease, LOST)
@@ -109,18 +134,37 @@ def give_back(state: State, jid: str, holder: str) -> None:
         put_back(state, change, lease, extras, payload)
 
 
+def requeue(state: State, jid: str, holder: str, wait: int | None) -> None:
+    """A worker gives a job back unfinished, no retry burned: to the head of its queue, or, with `wait`, to the
+    scheduled ones for so many milliseconds. Durable with the commit. Raises Refusal, StoreError.
+    """
+    lease = state.leases.find(jid, holder)
+    if lease is None:
+        raise Refusal(f"Job not found {jid[:200]}")
+    with state.change() as change:
+        extras, job, payload = read_leased(change, lease)
+        if wait is None:
+            put_back(state, change, lease, extras.afresh(), payload)
+        else:
+            change.delete(lease.key)
+            due = state.now + wait
+            join_set(state, change, state.scheduled, due, job, lease.seq, extras.afresh())
+            change.then(state.leases.end, lease)
+
+
 def _fail(state: State, lease: Lease, report: Report) -> None:
     with state.change() as change:
         extras, job, _ = read_leased(change, lease)
-        outcome = judge(job, report, state.now, state.chance())
+        backoff = extras.backoff or state.settings.limits(lease.queue).backoff or ""
+        outcome = judge(job, report, state.now, state.chance(), backoff)
         # A failure starts the count of recoveries anew.
-        kept = Extras(priority=extras.priority)
+        kept = extras.afresh()
         change.delete(lease.key)
         if isinstance(outcome, Retry):
             join_set(state, change, state.retries, outcome.at, job, lease.seq, kept)
         elif isinstance(outcome, Dead):
             join_set(state, change, state.dead, state.now, job, lease.seq, kept)
         else:
-            leave(state, change, lease.jid, lease.seq, Ending.DISCARDED)
+            leave(state, change, lease.jid, lease.seq, extras, Ending.DISCARDED)
         change.then(state.leases.end, lease)
         change.then(count, state, lease.queue, 1, 1)

@@ -13,6 +13,9 @@ T <set> <due> <order>                    a job that waits for an instant: schedu
 W <len><jid> <seq>                       the key under which the job lies now (the jid index)
 K <wid>                                  a worker process that has ever sent a BEAT
 C <id>                                   Chore: long work in progress; resumes after a crash
+E <at> <kind> <id>                       what ends at an instant: `u` a lock, `e` a job, `t` a track
+P <jid>                                  TrackRecord: what can be asked about a job
+U <digest>                               LockRecord: the unique job that holds this lock
 D <yyyy-mm-dd>                           DayRecord: the totals as they stood when that day began
 G                                        TotalsRecord: what removed queues had counted
 ```
@@ -44,7 +47,11 @@ __all__ = [
     "aside_key",
     "chore_key",
     "day_key",
+    "expiry_at",
+    "expiry_key",
+    "expiry_parts",
     "lease_key",
+    "lock_key",
     "prefix_range",
     "queue_key",
     "ready_order",
@@ -56,6 +63,7 @@ __all__ = [
     "timed_key",
     "timed_order",
     "timed_prefix",
+    "track_key",
     "where_key",
     "where_prefix",
     "where_seq",
@@ -180,3 +188,28 @@ def chore_key(number: int) -> bytes:
 def day_key(day: str) -> bytes:
     """D <yyyy-mm-dd>"""
     return b"D" + day.encode()
+
+
+def expiry_key(at: int, kind: bytes, name: bytes) -> bytes:
+    """E <at> <kind> <id>; the kind is one byte."""
+    return b"E" + max(at, 0).to_bytes(8) + kind + name
+
+
+def expiry_at(key: bytes) -> int:
+    """The instant in an expiry's key."""
+    return int.from_bytes(key[1:9])
+
+
+def expiry_parts(key: bytes) -> tuple[int, bytes, bytes]:
+    """Instant, kind and id in an expiry's key."""
+    return int.from_bytes(key[1:9]), key[9:10], key[10:]
+
+
+def lock_key(digest: bytes) -> bytes:
+    """U <digest>"""
+    return b"U" + digest
+
+
+def track_key(jid: str) -> bytes:
+    """P <jid>"""
+    return b"P" + jid.encode()

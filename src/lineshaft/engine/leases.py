@@ -148,6 +148,13 @@ class Leases:
         if (seqs := self.groups.get(lease.group)) is not None:
             self.turn.changes[keys.lease_key(lease.group)] = encode_record([self.by_seq[seq] for seq in seqs])
 
+    def extend(self, lease: Lease, until: int) -> None:
+        """Let a lease last longer; never shorter. An effect."""
+        if until > lease.until:
+            lease.until = until
+            if (seqs := self.groups.get(lease.group)) is not None:
+                self.turn.changes[keys.lease_key(lease.group)] = encode_record([self.by_seq[seq] for seq in seqs])
+
     def take_expired(self, now: int) -> list[Lease]:
         """Some leases that have run out, from one slice of a look through all of them.
 

@@ -1,14 +1,14 @@
 """Moves: the steps that more than one transition takes, each on a `Change`.
 
 Every job comes to its queue's tail through `join_queue`, into a timed set through `join_set`, and out of the
-server through `leave`. What a later feature must do whenever a job arrives or ends attaches here, once.
+server through `leave`. What a feature must do whenever a job moves or ends is called from here, once (`features`).
 """
-
-from enum import StrEnum
 
 from msgspec import DecodeError
 
-from lineshaft.engine import keys
+from lineshaft.engine import features, keys
+from lineshaft.engine.ending import Ending
+from lineshaft.engine.feature import Subject
 from lineshaft.engine.naming import open_queue
 from lineshaft.engine.ready import Queue, make_entry
 from lineshaft.engine.records import Extras, Lease, join_value, split_value
@@ -17,21 +17,13 @@ from lineshaft.engine.timed import TimedSet
 from lineshaft.engine.turn import Change
 from lineshaft.errors import Refusal, StoreCorrupt
 from lineshaft.job import DEFAULT_QUEUE, Job, decode_stored, encode_job
+from lineshaft.lifecycle import Place
 
-__all__ = ["Damaged", "Ending", "count", "join_queue", "join_set", "leave", "put_back", "read_leased"]
+__all__ = ["Damaged", "count", "join_queue", "join_set", "leave", "put_back", "read_leased"]
 
 
 class Damaged(Refusal):
     """The job's row cannot be read; it is set aside before the turn is committed (`damage`)."""
-
-
-class Ending(StrEnum):
-    """How a job leaves the server."""
-
-    DONE = "done"
-    DISCARDED = "discarded"  #: failed and wanted no retry, or was thrown away by a MUTATE
-    REMOVED = "removed"  #: its queue was
-    PRUNED = "pruned"  #: dead for long enough
 
 
 def join_queue(state: State, change: Change, job: Job, seq: int, extras: Extras) -> Queue:
@@ -42,9 +34,11 @@ def join_queue(state: State, change: Change, job: Job, seq: int, extras: Extras)
     window = queue.window(extras.priority)
     key = window.prefix + order.to_bytes(8)
     # In a ready job's key stands its priority; in its Extras only what the key does not say.
-    kept = Extras(seq=seq, recoveries=extras.recoveries, former=extras.former)
+    kept = extras.at_home(seq=seq)
     payload = encode_job(job)
     change.put(key, join_value(kept, payload))
+    if kept.uses:
+        features.moved(state, change, Subject(job.jid, seq, kept), Place.READY, key)
     change.then(state.index.move, job.jid, seq, key)
     change.then(window.append, make_entry(key, seq, kept, payload), state.queues.bound)
     change.then(_one_more, state, queue)
@@ -62,13 +56,17 @@ def join_set(state: State, change: Change, timed: TimedSet, due: int, job: Job, 
     """Put a job into a timed set."""
     key = timed.add(change, due, state.take_order(), seq, extras, encode_job(job))
     change.then(state.index.move, job.jid, seq, key)
+    if extras.uses:
+        features.moved(state, change, Subject(job.jid, seq, extras), Place(timed.name), key)
 
 
-def leave(state: State, change: Change, jid: str, seq: int, ending: Ending) -> None:  # noqa: ARG001
+def leave(state: State, change: Change, jid: str, seq: int, extras: Extras, ending: Ending) -> None:
     """The one way out of the server: the job is in no place any more.
 
-    The caller has removed the job's own key. `ending` is what a batch, a lock or a history will ask for.
+    The caller has removed the job's own key. `ending` is what features are told.
     """
+    if extras.uses:
+        features.ended(state, change, Subject(jid, seq, extras), ending)
     change.then(state.index.remove, jid, seq)
 
 
@@ -84,7 +82,7 @@ def read_leased(change: Change, lease: Lease) -> tuple[Extras, Job, bytes]:
         change.turn.damaged[lease.key] = value
         raise Damaged(f"job {lease.jid[:200]} was damaged on disk and is set aside: {error}") from None
     _, _, priority = keys.ready_parts(lease.key)
-    return Extras(extras.seq, priority, extras.recoveries, extras.former), job, payload
+    return extras.at_home(seq=extras.seq, priority=priority), job, payload
 
 
 def put_back(state: State, change: Change, lease: Lease, extras: Extras, payload: bytes) -> None:
@@ -99,8 +97,10 @@ def put_back(state: State, change: Change, lease: Lease, extras: Extras, payload
         change.then(state.index.move, lease.jid, lease.seq, key)
     order = keys.ready_order(key)
     seq = lease.seq if lease.seq != order else 0
-    kept = Extras(seq=seq, recoveries=extras.recoveries, former=extras.former)
+    kept = extras.at_home(seq=seq)
     change.put(key, join_value(kept, payload))
+    if kept.uses:
+        features.moved(state, change, Subject(lease.jid, lease.seq, kept), Place.READY, key)
     change.then(state.leases.take_back, lease)
     change.then(window.put_back, make_entry(key, lease.seq, kept, payload), state.queues.bound)
     change.then(_one_more, state, queue)

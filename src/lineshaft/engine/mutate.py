@@ -14,8 +14,9 @@ from typing import Final
 from msgspec import DecodeError, Struct, json
 
 from lineshaft.engine import keys
+from lineshaft.engine.ending import Ending
 from lineshaft.engine.glob import Glob
-from lineshaft.engine.moves import Ending, join_queue, join_set, leave
+from lineshaft.engine.moves import join_queue, join_set, leave
 from lineshaft.engine.records import ChoreRecord, Extras, split_value
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import SetName
@@ -182,7 +183,7 @@ def _row(state: State, key: bytes, value: bytes) -> Row | None:
     if key[:1] == b"R":
         order = keys.ready_order(key)
         _, _, priority = keys.ready_parts(key)
-        extras = Extras(extras.seq, priority, extras.recoveries, extras.former)
+        extras = extras.at_home(seq=extras.seq, priority=priority)
     else:
         order = keys.timed_order(key)
     return Row(key, order, extras.seq or order, extras, job, payload)
@@ -215,8 +216,8 @@ def _apply(state: State, change: Change, order: Order, row: Row) -> None:
     else:
         state.sets[SetName(order.target)].remove(change, row.key)
     if order.command == "kill":
-        join_set(state, change, state.dead, state.now, row.job, row.seq, Extras(priority=row.extras.priority))
+        join_set(state, change, state.dead, state.now, row.job, row.seq, row.extras.afresh())
     elif order.command == "requeue":
         join_queue(state, change, row.job, row.seq, row.extras)
     else:
-        leave(state, change, row.job.jid, row.seq, Ending.DISCARDED)
+        leave(state, change, row.job.jid, row.seq, row.extras, Ending.DISCARDED)

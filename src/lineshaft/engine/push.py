@@ -7,9 +7,12 @@ the first, so that whatever happens it is one transition.
 
 from typing import Final
 
+from lineshaft.engine import features
+from lineshaft.engine.custom import Wishes, read_custom
+from lineshaft.engine.feature import Subject
 from lineshaft.engine.naming import open_queue
-from lineshaft.engine.ready import LARGE_PAYLOAD_BYTES, MAX_QUEUES, Entry
-from lineshaft.engine.records import Extras
+from lineshaft.engine.ready import LARGE_PAYLOAD_BYTES, MAX_QUEUES, Entry, Queue, make_entry
+from lineshaft.engine.records import Extras, join_value
 from lineshaft.engine.state import State
 from lineshaft.errors import Refusal
 from lineshaft.job import (
@@ -22,6 +25,7 @@ from lineshaft.job import (
     take_instant,
     take_priority,
 )
+from lineshaft.lifecycle import Place
 
 __all__ = ["accept", "push", "push_bulk"]
 
@@ -73,6 +77,9 @@ def accept(state: State, job: Job) -> None:
     queue = state.queues.by_name.get(name) or open_queue(state, name, most=MAX_QUEUES)
     if queue.max_jobs is not None and queue.size >= queue.max_jobs:
         raise Refusal(f"queue {name} is full: it holds {queue.size} jobs, and max_jobs is {queue.max_jobs}")
+    if has_custom(job) and (wishes := read_custom(job, state.now, at)) is not None:
+        _accept_using(state, job, payload, priority, at, queue, wishes)
+        return
     if at is not None:
         _schedule(state, job, payload, priority, at)
         return
@@ -94,7 +101,7 @@ def accept(state: State, job: Job) -> None:
     if not window.more:
         if len(window.entries) < state.queues.bound:
             kept = payload if len(payload) <= LARGE_PAYLOAD_BYTES else None
-            window.entries.append(Entry(order, key, order, job.jid, kept, job.reserve_for, has_custom(job)))
+            window.entries.append(Entry(order, key, order, job.jid, kept, job.reserve_for, None))
         else:
             window.more, window.tail = True, order
     queue.size += 1
@@ -104,6 +111,37 @@ def accept(state: State, job: Job) -> None:
         state.queues.dirty.append(queue)
     if queue.wanted:
         state.arrivals.append(name)
+
+
+def _accept_using(
+    state: State, job: Job, payload: bytes, priority: int, at: int | None, queue: Queue, wishes: Wishes
+) -> None:
+    """Store a job that uses a feature. Raises Refusal, StoreError."""
+    with state.change() as change:
+        order = state.take_order()
+        subject = Subject(job.jid, order, wishes.extras)
+        features.pushed(state, change, subject, wishes.lock_until)
+        if at is not None:
+            extras = wishes.extras.at_home(seq=0, priority=priority)
+            key = state.scheduled.add(change, at, order, order, extras, payload)
+            change.then(state.index.move, job.jid, order, key)
+        else:
+            window = queue.window(priority)
+            key = window.prefix + order.to_bytes(8)
+            change.put(key, join_value(wishes.extras, payload))
+            if state.index.enabled:
+                change.then(state.index.add, job.jid, key)
+            change.then(window.append, make_entry(key, order, wishes.extras, payload), state.queues.bound)
+            change.then(_one_more, state, queue)
+        features.moved(state, change, subject, Place.READY if at is None else Place.SCHEDULED, key)
+
+
+def _one_more(state: State, queue: Queue) -> None:
+    queue.size += 1
+    queue.pushed += 1
+    state.queues.touch(queue)
+    if queue.wanted:
+        state.arrivals.append(queue.name)
 
 
 def _schedule(state: State, job: Job, payload: bytes, priority: int, at: int) -> None:

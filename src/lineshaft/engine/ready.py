@@ -31,7 +31,6 @@ from msgspec import DecodeError, Struct
 
 from lineshaft.engine import keys
 from lineshaft.engine.records import (
-    NO_EXTRAS,
     Extras,
     QueueRecord,
     decode_head,
@@ -73,7 +72,7 @@ class Entry(Struct, gc=False):
     jid: str
     payload: bytes | None  #: None for a large one, which is read when it is fetched
     reserve_for: int | None
-    special: bool  #: carries `custom`, or something in its Extras
+    special: Extras | None  #: its Extras, of a job that uses a feature
 
 
 class Window:
@@ -126,7 +125,9 @@ class Window:
 
     def drop(self, orders: set[int]) -> None:
         """Forget the entries with these orders, as far as they are here."""
-        if any(entry.order in orders for entry in self.entries):
+        if len(orders) == 1 and self.entries and self.entries[0].order in orders:
+            self.entries.popleft()
+        elif any(entry.order in orders for entry in self.entries):
             self.entries = deque(entry for entry in self.entries if entry.order not in orders)
 
 
@@ -315,5 +316,5 @@ def make_entry(key: bytes, seq: int, extras: Extras, payload: bytes) -> Entry:
     """An entry for a job that lies under `key`."""
     head = decode_head(payload)
     kept = payload if len(payload) <= LARGE_PAYLOAD_BYTES else None
-    special = bool(bytes(head.custom)) or extras is not NO_EXTRAS
+    special = extras if extras.uses else None
     return Entry(keys.ready_order(key), key, seq, head.jid, kept, head.reserve_for, special)

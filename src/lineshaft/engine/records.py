@@ -12,7 +12,7 @@ The other records are MessagePack arrays: a field is added at the end, with a de
 
 from typing import Final
 
-from msgspec import Raw, Struct, json, msgpack
+from msgspec import Struct, json, msgpack, structs
 
 from lineshaft.job import DEFAULT_PRIORITY
 
@@ -23,17 +23,21 @@ __all__ = [
     "Extras",
     "Head",
     "Lease",
+    "LockRecord",
     "QueueRecord",
     "SetRecord",
     "TotalsRecord",
+    "TrackRecord",
     "WorkerRecord",
     "decode_chore",
     "decode_day",
     "decode_head",
     "decode_leases",
+    "decode_lock",
     "decode_queue",
     "decode_set",
     "decode_totals",
+    "decode_track",
     "decode_worker",
     "encode_record",
     "join_value",
@@ -48,6 +52,20 @@ class Extras(Struct, frozen=True, omit_defaults=True):
     priority: int = DEFAULT_PRIORITY
     recoveries: int = 0  #: how often it was taken back from a worker that vanished
     former: str = ""  #: the worker that it was taken back from last; its late ACK still counts
+    uses: str = ""  #: the features that the job uses, a letter each (see `features`)
+    lock: str = ""  #: the digest of a unique job, in hexadecimal
+    backoff: str = ""  #: how long the job waits after a failure, as it was sent
+    expires: int = 0  #: from this instant on an expiring job is not to run any more
+
+    def at_home(self, *, seq: int, priority: int = DEFAULT_PRIORITY) -> "Extras":
+        """The same with the seq and priority to be written where the key says them, or does not."""
+        if seq == self.seq and priority == self.priority:
+            return self
+        return structs.replace(self, seq=seq, priority=priority)
+
+    def afresh(self) -> "Extras":
+        """The same without what recoveries left on it."""
+        return structs.replace(self, seq=0, recoveries=0, former="")
 
 
 NO_EXTRAS: Final = Extras()
@@ -76,7 +94,6 @@ class Head(Struct, gc=False):
 
     jid: str
     reserve_for: int | None = None
-    custom: Raw = Raw(b"")
 
 
 decode_head: Final = json.Decoder(Head).decode
@@ -94,6 +111,7 @@ class Lease(Struct, array_like=True, gc=False):
     until: int
     queue: str
     group: int  #: the record that it stands in
+    uses: str = ""  #: the features that the job uses
 
 
 class QueueRecord(Struct, array_like=True, gc=False):
@@ -121,6 +139,7 @@ class TotalsRecord(Struct, array_like=True, gc=False):
 
     processed: int = 0
     failed: int = 0
+    expired: int = 0  #: in all queues
 
 
 class DayRecord(Struct, array_like=True, gc=False):
@@ -146,13 +165,35 @@ class ChoreRecord(Struct, array_like=True):
     done: int = 0
 
 
+class LockRecord(Struct, array_like=True, gc=False):
+    """Who holds the lock of a unique job, and until when at most."""
+
+    seq: int
+    until: int
+
+
+class TrackRecord(Struct, array_like=True, gc=False):
+    """What can be asked about a job, and when that is forgotten."""
+
+    seq: int
+    state: str
+    updated_at: int
+    percent: int | None = None
+    desc: str | None = None
+    until: int = 0  #: an instant; 0 while the job lives
+    result: bytes | None = None  #: JSON
+    result_until: int = 0
+
+
 encode_record: Final = msgpack.Encoder().encode
 """Any record of this module, but a job, to bytes."""
 
 decode_leases: Final = msgpack.Decoder(list[Lease]).decode
+decode_lock: Final = msgpack.Decoder(LockRecord).decode
 decode_queue: Final = msgpack.Decoder(QueueRecord).decode
 decode_set: Final = msgpack.Decoder(SetRecord).decode
 decode_totals: Final = msgpack.Decoder(TotalsRecord).decode
 decode_day: Final = msgpack.Decoder(DayRecord).decode
+decode_track: Final = msgpack.Decoder(TrackRecord).decode
 decode_worker: Final = msgpack.Decoder(WorkerRecord).decode
 decode_chore: Final = msgpack.Decoder(ChoreRecord).decode

@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from lineshaft.backoff import parse_backoff
 from lineshaft.clock import format_instant
 from lineshaft.job import DEFAULT_RETRY, Failure, Job
 
@@ -21,6 +22,7 @@ class Report(Struct, frozen=True):
     errtype: str
     message: str
     backtrace: list[str] | None = None
+    retry_in: int | None = None  #: milliseconds until the next try, if there is one, whatever else is said
 
 
 RESERVATION_EXPIRED: Final = Report("ReservationExpired", "Faktory job reservation expired")
@@ -55,8 +57,8 @@ def retry_delay(retry_count: int, chance: float) -> int:
     return count**4 + 15 + int(chance * 30) * (count + 1)
 
 
-def judge(job: Job, report: Report, now: int, chance: float) -> Outcome:
-    """Write the failure on the job and say what becomes of it."""
+def judge(job: Job, report: Report, now: int, chance: float, backoff: str = "") -> Outcome:
+    """Write the failure on the job and say what becomes of it; `backoff` is its own, or its queue's, or empty."""
     allowed = DEFAULT_RETRY if job.retry is None else job.retry
     if allowed == 0:
         return Discarded()
@@ -72,6 +74,11 @@ def judge(job: Job, report: Report, now: int, chance: float) -> Outcome:
     )
     if count >= allowed:
         return Dead()
-    at = now + retry_delay(count, chance) * 1000
+    if report.retry_in is not None:
+        at = now + report.retry_in
+    elif backoff:
+        at = now + parse_backoff(backoff).delay_ms(count, chance)
+    else:
+        at = now + retry_delay(count, chance) * 1000
     failure.next_at = format_instant(at)
     return Retry(at)

@@ -12,6 +12,7 @@ class QueueLimits(Struct, frozen=True):
 
     max_jobs: int | None = None  #: a push beyond it is refused
     reserve_seconds: int | None = None  #: for jobs that do not say themselves
+    backoff: str | None = None  #: for jobs that do not say themselves; see `lineshaft.backoff`
 
 
 class Settings(Struct, frozen=True):
@@ -28,6 +29,8 @@ class Settings(Struct, frozen=True):
     #: Milliseconds that a dead job is kept, and how many at most.
     dead_keep: int = 180 * 86_400_000
     dead_max: int = 100_000
+    #: Milliseconds that the result of a job is kept.
+    results_keep: int = 3_600_000
     #: Limits for every queue, and by name.
     every_queue: QueueLimits = QueueLimits()
     queues: dict[str, QueueLimits] = field(default_factory=dict)
@@ -38,4 +41,5 @@ class Settings(Struct, frozen=True):
         return QueueLimits(
             own.max_jobs if own.max_jobs is not None else self.every_queue.max_jobs,
             own.reserve_seconds if own.reserve_seconds is not None else self.every_queue.reserve_seconds,
+            own.backoff if own.backoff is not None else self.every_queue.backoff,
         )

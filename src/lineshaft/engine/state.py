@@ -13,6 +13,7 @@ from msgspec import DecodeError
 from lineshaft.clock import format_instant
 from lineshaft.engine import keys
 from lineshaft.engine.chores import Chores
+from lineshaft.engine.expiries import Expiries
 from lineshaft.engine.index import MOST_BEYOND, Index
 from lineshaft.engine.leases import Leases
 from lineshaft.engine.ready import Queue, Queues
@@ -57,6 +58,7 @@ class State:
         self.dead = self.sets[SetName.DEAD]
         self.workers = Workers(self.turn)
         self.chores = Chores(self.turn)
+        self.expiries = Expiries(self.turn)
         #: Leases of vanished workers that are still to be taken back.
         self.lost: list[Lease] = []
         # The present.
@@ -95,6 +97,7 @@ class State:
             timed.load()
         self.workers.load(self.now)
         self.chores.load()
+        self.expiries.load()
         self.apply(self.settings)
         self.arrivals = list(self.queues.by_name)
         self.day_ends = 0
@@ -166,9 +169,10 @@ class State:
         """Begin a transition that can fail half way."""
         return Change(self.turn)
 
-    def add_totals(self, processed: int, failed: int) -> None:
-        """Count for queues that are gone."""
-        self.totals = TotalsRecord(self.totals.processed + processed, self.totals.failed + failed)
+    def add_totals(self, processed: int, failed: int, expired: int = 0) -> None:
+        """Count for queues that are gone, and what has expired in any."""
+        totals = self.totals
+        self.totals = TotalsRecord(totals.processed + processed, totals.failed + failed, totals.expired + expired)
         self.turn.changes[keys.TOTALS_KEY] = encode_record(self.totals)
 
     def forget_figures(self) -> None:

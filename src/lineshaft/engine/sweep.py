@@ -9,7 +9,8 @@ from typing import Final
 from msgspec import DecodeError
 
 from lineshaft.engine import keys
-from lineshaft.engine.moves import Ending, leave
+from lineshaft.engine.ending import Ending
+from lineshaft.engine.moves import leave
 from lineshaft.engine.records import ChoreRecord, decode_head, split_value
 from lineshaft.engine.state import State
 
@@ -35,7 +36,7 @@ def sweep(state: State, number: int, record: ChoreRecord) -> None:
             seq = extras.seq or keys.ready_order(key)
             if not state.leases.holds(seq):
                 change.delete(key)
-                leave(state, change, jid, seq, Ending.REMOVED)
+                leave(state, change, jid, seq, extras, Ending.REMOVED)
         if rows:
             state.chores.advance(change, number, keys.after(rows[-1][0]), len(rows))
         else:

@@ -85,7 +85,7 @@ class TimedSet:
     def add(self, change: Change, due: int, order: int, seq: int, extras: Extras, payload: bytes) -> bytes:
         """Put a job into the set; returns the key under which it lies."""
         key = keys.timed_key(self.code, due, order)
-        kept = Extras(seq if seq != order else 0, extras.priority, extras.recoveries, extras.former)
+        kept = extras.at_home(seq=seq if seq != order else 0, priority=extras.priority)
         change.put(key, join_value(kept, payload))
         change.then(self._entered, max(due, 0))
         return key

@@ -7,8 +7,9 @@ whether it makes sense (an unknown queue, a wrong target) is for the engine to s
 
 from typing import Annotated, Final
 
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
+from lineshaft.clock import parse_instant
 from lineshaft.errors import Refusal
 from lineshaft.fields import Decoder
 
@@ -18,12 +19,16 @@ __all__ = [
     "Fail",
     "Filter",
     "Mutate",
+    "Requeue",
+    "Track",
     "parse_ack",
     "parse_beat",
     "parse_fail",
     "parse_mutate",
     "parse_names",
     "parse_queue",
+    "parse_requeue",
+    "parse_track",
 ]
 
 #: What a failed job carries around until it succeeds or is pruned (docs/protocol.md, "The job").
@@ -41,6 +46,10 @@ MAX_NAME_LENGTH: Final = 1000
 Count = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 
 
+Wait = Annotated[float, Meta(ge=0, le=3650 * 86_400)]
+"""Seconds until something is to happen: ten years at most."""
+
+
 class Ack(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """A job is done; `result` is the JSON that it returned, as sent."""
 
@@ -55,6 +64,7 @@ class Fail(Struct, frozen=True):
     errtype: str
     message: str
     backtrace: list[str] | None
+    retry_in: int | None = None  #: milliseconds
 
 
 class _SentFail(Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,6 +74,39 @@ class _SentFail(Struct, frozen=True, forbid_unknown_fields=True):
     errtype: str | None = None
     message: str | None = None
     backtrace: list[str | None] | None = None
+    retry_in: Wait | None = None
+
+
+class Requeue(Struct, frozen=True):
+    """A worker gives a job back."""
+
+    jid: str
+    wait: int | None  #: milliseconds; None is at once
+
+
+class Track(Struct, frozen=True):
+    """What a TRACK SET says: trimmed, and with the instant in milliseconds."""
+
+    jid: str
+    percent: int | None
+    desc: str | None
+    reserve_until: int | None
+
+
+class _SentTrack(Struct, frozen=True, forbid_unknown_fields=True):
+    """A TRACK SET as it was sent."""
+
+    jid: str | None = None
+    percent: Annotated[int, Meta(ge=0, le=100)] | None = None
+    desc: str | None = None
+    reserve_until: str | None = None
+
+
+class _SentRequeue(Struct, frozen=True, forbid_unknown_fields=True):
+    """A REQUEUE as it was sent."""
+
+    jid: str | None = None
+    wait: Wait | None = field(default=None, name="in")
 
 
 class Beat(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -101,6 +144,8 @@ parse_beat: Final = Decoder(Beat).decode
 """Bytes of a BEAT. Raises Refusal `invalid JSON: ...`."""
 
 _decode_fail: Final = Decoder(_SentFail).decode
+_decode_requeue: Final = Decoder(_SentRequeue).decode
+_decode_track: Final = Decoder(_SentTrack).decode
 _decode_mutate: Final = Decoder(Mutate).decode
 
 
@@ -117,7 +162,46 @@ def parse_fail(argument: bytes) -> Fail:
         (fail.errtype or "unknown")[:MAX_ERRTYPE_LENGTH],
         (fail.message or "unknown")[:MAX_MESSAGE_LENGTH],
         _trim_backtrace(fail.backtrace or []),
+        _milliseconds(fail.retry_in),
     )
+
+
+def parse_requeue(argument: bytes) -> Requeue:
+    """Bytes of a REQUEUE. Raises Refusal `invalid JSON: ...`, or `missing JID`."""
+    sent = _decode_requeue(argument)
+    if not sent.jid:
+        raise Refusal("missing JID")
+    return Requeue(sent.jid, _milliseconds(sent.wait))
+
+
+def parse_track(argument: bytes) -> str | Track:
+    """TRACK's argument: the jid of a GET, or what a SET says. Raises Refusal."""
+    subcommand, _, rest = argument.strip().partition(b" ")
+    word = subcommand.upper()
+    if word == b"GET":
+        try:
+            jid = rest.strip().decode()
+        except UnicodeDecodeError:
+            raise Refusal("invalid jid: not UTF-8") from None
+        if not jid:
+            raise Refusal("missing JID")
+        return jid
+    if word != b"SET":
+        raise Refusal(f"no such TRACK subcommand: {subcommand.decode(errors='replace')[:50]}")
+    sent = _decode_track(rest)
+    if not sent.jid:
+        raise Refusal("missing JID")
+    until = None
+    if sent.reserve_until:
+        try:
+            until = parse_instant(sent.reserve_until)
+        except (ValueError, OverflowError):
+            raise Refusal(f"invalid timestamp for 'reserve_until': {sent.reserve_until[:100]}") from None
+    return Track(sent.jid, sent.percent, None if sent.desc is None else sent.desc[:MAX_MESSAGE_LENGTH], until)
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)
 
 
 def _trim_backtrace(lines: list[str | None]) -> list[str] | None:

@@ -20,6 +20,8 @@ from lineshaft.protocol.commands import (
     parse_mutate,
     parse_names,
     parse_queue,
+    parse_requeue,
+    parse_track,
 )
 from lineshaft.protocol.handshake import parse_hello, verify
 from lineshaft.protocol.resp import OK, bulk
@@ -112,16 +114,48 @@ def _name_queues(session: "Session", argument: bytes) -> None:
 
 def ack(session: "Session", argument: bytes) -> bytes | None:
     """ACK {"jid"}: a job is done; an unknown one too."""
-    session.server.engine.ack(parse_ack(argument).jid, session.holder)
+    message = parse_ack(argument)
+    if message.result is msgspec.UNSET or bytes(message.result) == b"null":
+        session.server.engine.ack(message.jid, session.holder)
+    else:
+        session.server.engine.ack_with_result(message.jid, session.holder, bytes(message.result))
     return OK
 
 
 def fail(session: "Session", argument: bytes) -> bytes | None:
     """FAIL {"jid","errtype","message","backtrace"}"""
     failure = parse_fail(argument)
-    report = Report(failure.errtype or "", failure.message or "", failure.backtrace or None)
+    report = Report(failure.errtype or "", failure.message or "", failure.backtrace or None, failure.retry_in)
     session.server.engine.fail(failure.jid, session.holder, report)
     session.durable = True
+    return OK
+
+
+def requeue(session: "Session", argument: bytes) -> bytes | None:
+    """REQUEUE {"jid","in"}: a worker gives a job back, no retry burned."""
+    message = parse_requeue(argument)
+    session.server.engine.requeue(message.jid, session.holder, message.wait)
+    session.durable = True
+    session.server.deliver()
+    return OK
+
+
+def track(session: "Session", argument: bytes) -> bytes | None:
+    """TRACK GET jid, or TRACK SET {"jid","percent","desc","reserve_until"}. Both replies are durable."""
+    message = parse_track(argument)
+    engine = session.server.engine
+    session.durable = True
+    if isinstance(message, str):
+        reply = bulk(msgspec.json.encode(engine.track_get(message)))
+        session.count_unsent(len(reply))
+        return reply
+    engine.track_set(
+        message.jid,
+        session.holder,
+        percent=message.percent,
+        desc=message.desc,
+        reserve_until=message.reserve_until,
+    )
     return OK
 
 
@@ -196,7 +230,7 @@ def end(session: "Session", argument: bytes) -> bytes | None:
 
 def paid(session: "Session", argument: bytes) -> bytes | None:
     """A verb of a feature that is still to come."""
-    raise Refusal("batches, tracking and the like are not available yet")
+    raise Refusal("batches and the like are not available yet")
 
 
 WORKER_STATES: Final = {state.word: state for state in WorkerState}
@@ -204,7 +238,7 @@ WORKER_STATES: Final = {state.word: state for state in WorkerState}
 HANDSHAKE: Final[dict[bytes, Verb]] = {b"HELLO": hello}
 """What is legal before the handshake is through; anything else closes the connection."""
 
-PAID: Final = (b"BATCH", b"TRACK", b"REQUEUE", b"CANCEL")
+PAID: Final = (b"BATCH", b"CANCEL")
 
 COMMANDS: Final[dict[bytes, Verb]] = {
     b"PUSH": push,
@@ -212,6 +246,8 @@ COMMANDS: Final[dict[bytes, Verb]] = {
     b"FETCH": fetch,
     b"ACK": ack,
     b"FAIL": fail,
+    b"REQUEUE": requeue,
+    b"TRACK": track,
     b"BEAT": beat,
     b"INFO": info,
     b"FLUSH": flush,

@@ -280,6 +280,9 @@ class Server:
         session.blocked = True
         state = self.engine.state
         self.waiters.park(session, names, state.now)
+        if state.arrivals:
+            # The FETCH gave up half way, since it met too many jobs that are not to run any more.
+            self.need_turn()
         for name in names:
             self.engine.want(name, wanted=True)
         if session.parked_until < self.timers.wake_at:
@@ -302,6 +305,8 @@ class Server:
                 session.hand_over(bulk(payload))
             else:
                 engine.want(name, wanted=False)
+        if engine.state.arrivals:
+            self.need_turn()
 
     def await_chore(self, session: Session, number: int) -> None:
         """A MUTATE goes on: its reply comes when it is through."""
@@ -403,6 +408,8 @@ class Server:
                 # The level of the protocol, which clients compare; our own version stands beside it.
                 "faktory_version": "1.10.0",
                 "lineshaft_version": __version__,
+                # Clients' types for the part above know no such figure.
+                "jobs_expired": self.engine.state.totals.expired,
                 "connections": len(self.sessions),
                 "command_count": self.commands,
                 **facts,

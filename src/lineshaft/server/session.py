@@ -199,6 +199,8 @@ class Session:
                     raise self.server.refuse(self, verb)
                 reply = command(self, argument or space)
             except Refusal as refusal:
+                # One with a code of its own reveals what another has changed: that must be on disk first.
+                self.durable = self.durable or refusal.code != "ERR"
                 reply = error(refusal)
             except Exception as failure:  # the boundary of a session
                 reply = self._failed(failure, verb)

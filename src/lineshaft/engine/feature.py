@@ -1,0 +1,48 @@
+"""What a feature of jobs is: hooks on the moves of the jobs that use it, and of no others.
+
+A feature is asked for by a key of `custom`, which is read once, at the push (`custom`). What later moves must know is
+kept in the job's Extras; `uses` there holds one letter for each feature, and each letter leads to a Feature
+(`features`). A job without letters costs one test of an attribute per move.
+
+The hooks work on the Change of the move that they belong to, so that a job and what a feature keeps about it are never
+apart. An exception in one drops the whole move.
+"""
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from lineshaft.engine.ending import Ending
+from lineshaft.engine.records import Extras
+from lineshaft.engine.turn import Change
+from lineshaft.lifecycle import Place
+
+if TYPE_CHECKING:
+    from lineshaft.engine.state import State
+
+__all__ = ["Feature", "Subject"]
+
+
+class Subject(Struct, frozen=True):
+    """The job that a hook is about."""
+
+    jid: str
+    seq: int
+    extras: Extras
+
+
+class Feature:
+    """The hooks; each does nothing unless a feature says otherwise."""
+
+    def pushed(self, state: "State", change: Change, subject: Subject, lock_until: int) -> None:
+        """A job comes in. Raises Refusal, and then it does not. Raises StoreError, as all of them may."""
+
+    def moved(self, state: "State", change: Change, subject: Subject, place: Place, key: bytes) -> None:
+        """A job has come to a place (failed: to the retries, died: to the dead) and lies under this key now."""
+
+    def fetched(self, state: "State", change: Change, subject: Subject) -> bool:
+        """A job is about to be leased; True drops it instead: it then ends as `EXPIRED`."""
+        return False
+
+    def ended(self, state: "State", change: Change, subject: Subject, ending: Ending) -> None:
+        """A job is no more."""

@@ -1,0 +1,81 @@
+"""Forget: what is done when the time of something has come; a slice at a time, as all that comes due.
+
+Each kind of entry among the expiries has its function here. A function is given an entry that is due and removes what
+it stands for; the entry itself goes in the same change.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import DecodeError
+
+from lineshaft.engine import keys
+from lineshaft.engine.ending import Ending
+from lineshaft.engine.expiries import Expiry
+from lineshaft.engine.expiring import END
+from lineshaft.engine.moves import leave
+from lineshaft.engine.records import decode_head, split_value
+from lineshaft.engine.state import State
+from lineshaft.engine.tracks import FORGET
+from lineshaft.engine.turn import Change
+from lineshaft.engine.unique import LOCK
+
+__all__ = ["KINDS", "forget"]
+
+#: Entries per slice: about a millisecond of work.
+SLICE: Final = 100
+
+
+def forget(state: State) -> None:
+    """One slice of what is due. Raises StoreError."""
+    if state.expiries.next_at > state.now:
+        return
+    for expiry in state.expiries.due(state.now, SLICE):
+        with state.change() as change:
+            change.delete(expiry.key)
+            KINDS[expiry.kind](state, change, expiry)
+            change.then(state.expiries.pass_by, expiry.key)
+
+
+def _forget_lock(state: State, change: Change, expiry: Expiry) -> None:  # noqa: ARG001
+    """The lock of a unique job has ended: the next one may come."""
+    change.delete(keys.lock_key(expiry.id))
+
+
+def _drop_expired(state: State, change: Change, expiry: Expiry) -> None:
+    """A job has expired: it goes, unless a worker has it."""
+    key, seq = expiry.value, int.from_bytes(expiry.id)
+    value = state.turn.get(key)
+    if value is None or state.leases.holds(seq):
+        return
+    try:
+        extras, payload = split_value(value)
+        jid = decode_head(payload).jid
+    except DecodeError:
+        state.turn.damaged[key] = value
+        return
+    if key[:1] == b"R":
+        name, generation, priority = keys.ready_parts(key)
+        queue = state.queues.by_name.get(name)
+        if queue is None or queue.generation != generation:
+            # Its queue was removed, and the sweep will come to it.
+            return
+        change.then(state.queues.lose, queue, priority, keys.ready_order(key))
+        change.delete(key)
+    else:
+        timed = state.scheduled if key[1:2] == state.scheduled.code else state.retries
+        timed.remove(change, key)
+    leave(state, change, jid, seq, extras, Ending.EXPIRED)
+
+
+def _forget_track(state: State, change: Change, expiry: Expiry) -> None:  # noqa: ARG001
+    """Nobody asked for long enough how that job ended."""
+    change.delete(keys.track_key(expiry.id.decode()))
+
+
+KINDS: Final[dict[bytes, Callable[[State, Change, Expiry], None]]] = {
+    LOCK: _forget_lock,
+    END: _drop_expired,
+    FORGET: _forget_track,
+}
+"""Every kind of expiry entry, and what is done at its time."""
