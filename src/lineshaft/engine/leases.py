@@ -22,14 +22,14 @@ What is true after every call: `by_seq` and `by_jid` hold the same leases; once 
 but for entries whose job is no longer where they say.
 """
 
-from typing import Final
+from typing import Final, Protocol
 
 from lineshaft.engine import keys
 from lineshaft.engine.records import Lease, decode_leases, encode_record
 from lineshaft.engine.turn import Turn
 from lineshaft.job import MIN_RESERVE_SECONDS
 
-__all__ = ["NEVER", "Leases"]
+__all__ = ["NEVER", "Leases", "Watcher"]
 
 #: Later than any instant that is compared with it.
 NEVER: Final = 1 << 62
@@ -39,6 +39,18 @@ SLICE: Final = 2000
 
 #: How many expired leases one slice hands out: each becomes a FAIL, which costs a read and a few writes.
 MOST_FOUND: Final = 100
+
+
+class Watcher(Protocol):
+    """Who must know of every lease of a queue, such as a throttle that counts them."""
+
+    def granted(self, lease: Lease) -> None:
+        """A lease has begun, or was found at a start; cannot fail."""
+        ...
+
+    def ended(self, lease: Lease) -> None:
+        """A lease has ended, however it did; cannot fail."""
+        ...
 
 
 class Leases:
@@ -53,6 +65,8 @@ class Leases:
         self.fresh: list[Lease] = []
         #: The seqs of each written group whose leases have not ended.
         self.groups: dict[int, set[int]] = {}
+        #: By the name of the queue that they watch. Empty on a server that limits nothing, which then pays nothing.
+        self.watchers: dict[str, list[Watcher]] = {}
         #: No lease runs out before this instant.
         self.next_expiry = NEVER
         #: A look through all leases that is under way: the leases, how far it came, when it began, the bound so far.
@@ -117,7 +131,11 @@ class Leases:
         present = self.by_jid.setdefault(lease.jid, lease)
         if present is not lease:
             self.by_jid[lease.jid] = [*present, lease] if isinstance(present, list) else [present, lease]
-        self.next_expiry = min(self.next_expiry, lease.until)
+        if lease.until < self.next_expiry:
+            self.next_expiry = lease.until
+        if self.watchers:
+            for watcher in self.watchers.get(lease.queue, ()):
+                watcher.granted(lease)
 
     def find(self, jid: str, holder: str) -> Lease | None:
         """The lease that an ACK or FAIL of `holder` means: its own, else the oldest; None when there is none."""
@@ -141,6 +159,9 @@ class Leases:
             if not left:
                 del self.groups[group]
                 self.turn.changes[keys.lease_key(group)] = None
+        if self.watchers:
+            for watcher in self.watchers.get(lease.queue, ()):
+                watcher.ended(lease)
 
     def take_back(self, lease: Lease) -> None:
         """End the lease of a job that stays where it lies, or is put there again: now the record must say so."""
