@@ -32,12 +32,14 @@ class Refusal(LineshaftError):
     """An expected no: it becomes `-CODE message` on the wire and changes nothing.
 
     `code` is ERR for almost all: a first word that clients do not know crashes one of them
-    (docs/protocol.md, "Errors").
+    (docs/protocol.md, "Errors"). With `reveals` it tells of what somebody else has changed, which must be on disk
+    before it goes out.
     """
 
-    def __init__(self, message: str, code: str = "ERR") -> None:
+    def __init__(self, message: str, code: str = "ERR", *, reveals: bool = False) -> None:
         super().__init__(message)
         self.code = code
+        self.reveals = reveals
 
     @property
     def text(self) -> str:

@@ -20,6 +20,8 @@ from lineshaft.errors import Refusal
 from lineshaft.fields import Decoder
 
 __all__ = [
+    "ABSENT",
+    "ARGS_FIRST",
     "DEFAULT_PRIORITY",
     "DEFAULT_QUEUE",
     "DEFAULT_RESERVE_SECONDS",
@@ -34,8 +36,6 @@ __all__ = [
     "decode_pushed_list",
     "decode_stored",
     "encode_job",
-    "has_args",
-    "has_custom",
     "refuse_args",
     "reserve_seconds",
     "take_instant",
@@ -55,7 +55,11 @@ DEFAULT_RESERVE_SECONDS: Final = 1800
 #: Clients hold these in 32-bit integers.
 SmallInt = Annotated[int, Meta(ge=-(2**31), lt=2**31)]
 
-_ABSENT: Final = Raw(b"")
+ABSENT: Final = Raw(b"")
+"""What a raw field holds that was not sent."""
+
+ARGS_FIRST: Final = b'{"args":['
+"""How an encoded job begins whose `args` is an array: they come first, so one look tells."""
 
 #: The priorities as clients spell them; raw, since one may send a number that fits nowhere.
 _PRIORITIES: Final = {b"%d" % priority: priority for priority in range(1, 10)}
@@ -80,7 +84,7 @@ class Job(Struct, gc=False, omit_defaults=True, forbid_unknown_fields=True):
     tracked by the garbage collector: none of its values can refer back to it.
     """
 
-    args: Raw = _ABSENT
+    args: Raw = ABSENT
     jid: str = ""
     queue: str | None = None
     jobtype: str = ""
@@ -91,8 +95,8 @@ class Job(Struct, gc=False, omit_defaults=True, forbid_unknown_fields=True):
     created_at: str | None = None
     enqueued_at: Any = None  #: the server's; whatever a client sends here is dropped
     failure: Any = None  #: the server's, a Failure
-    custom: Raw = _ABSENT
-    priority: Raw = _ABSENT  #: taken off by `take_priority`; a wrong type or range means the default
+    custom: Raw = ABSENT
+    priority: Raw = ABSENT  #: taken off by `take_priority`; a wrong type or range means the default
 
 
 class _StoredJob(Job, gc=False, omit_defaults=True):
@@ -124,7 +128,7 @@ def admit(job: Job, stamp: str) -> None:
         raise Refusal("jobs must have a reasonable jid parameter")
     if not job.jobtype:
         raise Refusal("jobs must have a jobtype parameter")
-    if job.args is _ABSENT:
+    if job.args is ABSENT:
         raise Refusal("jobs must have an args parameter")
     if not job.queue:
         job.queue = DEFAULT_QUEUE
@@ -138,7 +142,7 @@ def admit(job: Job, stamp: str) -> None:
         job.created_at = stamp
     if job.failure is not None:
         job.failure = None
-    if job.custom is not _ABSENT:
+    if job.custom is not ABSENT:
         _admit_custom(job)
 
 
@@ -151,14 +155,9 @@ def _admit_reserve_for(job: Job) -> None:
 def _admit_custom(job: Job) -> None:
     custom = bytes(job.custom)
     if custom == b"null" or (custom[:1] == b"{" and not custom[1:-1].strip()):
-        job.custom = _ABSENT
+        job.custom = ABSENT
     elif custom[:1] != b"{":
         raise Refusal("invalid JSON: custom must be an object")
-
-
-def has_args(payload: bytes) -> bool:
-    """Whether the `args` of an encoded job is an array: they come first, so one look at its beginning tells."""
-    return payload.startswith(b'{"args":[')
 
 
 def refuse_args(job: Job) -> Refusal:
@@ -168,22 +167,23 @@ def refuse_args(job: Job) -> Refusal:
     return Refusal("invalid JSON: args must be an array")
 
 
-def take_instant(job: Job) -> int | None:
-    """When the job asks to run, in milliseconds; None for at once. Raises Refusal."""
+def take_instant(job: Job, *, after: int) -> int | None:
+    """When the job asks to run, in milliseconds; None for at once, as for what is not `after`. Raises Refusal."""
     at, job.at = job.at, job.at or None
     if not at:
         return None
     try:
-        return parse_instant(at)
+        instant = parse_instant(at)
     except (ValueError, OverflowError):
         raise Refusal(f"invalid timestamp for 'at': {at[:100]}") from None
+    return instant if instant > after else None
 
 
 def take_priority(job: Job) -> int:
     """Take the priority off the job, since no worker is shown it: 1 to 9, the default for anything else."""
-    if job.priority is _ABSENT:
+    if job.priority is ABSENT:
         return DEFAULT_PRIORITY
-    sent, job.priority = bytes(job.priority), _ABSENT
+    sent, job.priority = bytes(job.priority), ABSENT
     return _PRIORITIES.get(sent, DEFAULT_PRIORITY)
 
 
@@ -192,8 +192,3 @@ def reserve_seconds(reserve_for: int | None, default: int = DEFAULT_RESERVE_SECO
     if reserve_for is None:
         return default
     return max(reserve_for, MIN_RESERVE_SECONDS)
-
-
-def has_custom(job: Job) -> bool:
-    """Whether the job carries `custom`: what does not never enters the code of a feature."""
-    return job.custom is not _ABSENT

@@ -56,7 +56,7 @@ from lineshaft.engine.sweep import SWEEP
 from lineshaft.engine.tracks import FORGET
 from lineshaft.engine.unique import LOCK
 from lineshaft.errors import Refusal, StoreCorrupt
-from lineshaft.job import MAX_JID_LENGTH, Job, decode_stored, has_args
+from lineshaft.job import ARGS_FIRST, MAX_JID_LENGTH, Job, decode_stored
 from lineshaft.lifecycle import Place
 from lineshaft.store.port import Store
 
@@ -377,7 +377,7 @@ class _Walk:
         except UNREADABLE as error:
             self._report(Law.JOB, key, f"the job cannot be read: {error}")
             return None
-        if not 1 <= len(job.jid) <= MAX_JID_LENGTH or not job.jobtype or not has_args(payload):
+        if not 1 <= len(job.jid) <= MAX_JID_LENGTH or not job.jobtype or not payload.startswith(ARGS_FIRST):
             self._report(Law.JOB, key, f"job {job.jid[:200]!r} lacks what every job has: jid, jobtype, args")
             return None
         return extras, job

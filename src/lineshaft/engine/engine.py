@@ -80,12 +80,13 @@ class Engine:
     def commit(self) -> bool:
         """End the turn with one commit; False when there was nothing to write. Raises StoreBusy, StoreError."""
         state = self.state
-        if state.turn.damaged:
+        turn = state.turn
+        if turn.damaged:
             set_aside(state)
         state.settle()
-        if state.turn.is_empty():
+        if not turn.changes and not turn.cleared:
             return False
-        state.turn.commit()
+        turn.commit()
         return True
 
     def reload(self, store: Store) -> None:

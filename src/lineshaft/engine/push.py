@@ -16,11 +16,12 @@ from lineshaft.engine.records import Extras, join_value
 from lineshaft.engine.state import State
 from lineshaft.errors import Refusal
 from lineshaft.job import (
+    ABSENT,
+    ARGS_FIRST,
+    DEFAULT_PRIORITY,
     Job,
     admit,
     encode_job,
-    has_args,
-    has_custom,
     refuse_args,
     take_instant,
     take_priority,
@@ -36,7 +37,7 @@ MOST_JOBS: Final = 10_000
 def push(state: State, job: Job) -> None:
     """Accept a job. Durable with the turn's commit. Raises Refusal, StoreError."""
     if state.settings.refuse_duplicate_jids and state.index.has(job.jid):
-        raise Refusal(f"a job with jid {job.jid} exists already")
+        raise Refusal(f"a job with jid {job.jid} exists already", reveals=True)
     accept(state, job)
 
 
@@ -65,19 +66,17 @@ def accept(state: State, job: Job) -> None:
     admit(job, stamp)
     if state.push_refusal is not None:
         raise Refusal(state.push_refusal)
-    at = None if job.at is None else take_instant(job)
-    if at is not None and at <= state.now:
-        at = None
+    at = None if job.at is None else take_instant(job, after=state.now)
     job.enqueued_at = stamp if at is None else None
-    priority = take_priority(job)
+    priority = DEFAULT_PRIORITY if job.priority is ABSENT else take_priority(job)
     payload = encode_job(job)
-    if not has_args(payload):
+    if not payload.startswith(ARGS_FIRST):
         raise refuse_args(job)
     name = job.queue or ""
     queue = state.queues.by_name.get(name) or open_queue(state, name, most=MAX_QUEUES)
     if queue.max_jobs is not None and queue.size >= queue.max_jobs:
         raise Refusal(f"queue {name} is full: it holds {queue.size} jobs, and max_jobs is {queue.max_jobs}")
-    if has_custom(job) and (wishes := read_custom(job, state.now, at)) is not None:
+    if job.custom is not ABSENT and (wishes := read_custom(job, state.now, at)) is not None:
         _accept_using(state, job, payload, priority, at, queue, wishes)
         return
     if at is not None:
@@ -90,7 +89,7 @@ def accept(state: State, job: Job) -> None:
     else:
         state.order = order
     windows = queue.windows
-    if len(windows) == 1 and windows[0].priority == priority:
+    if windows and windows[0].priority == priority:
         window = windows[0]
     else:
         window = queue.window(priority)

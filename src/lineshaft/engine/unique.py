@@ -49,7 +49,7 @@ class Unique(Feature):
         if held is not None:
             lock = decode_lock(held)
             if lock.until > state.now:
-                raise Refusal("Job not unique", "NOTUNIQUE")
+                raise Refusal("Job not unique", "NOTUNIQUE", reveals=True)
             state.expiries.delete(change, lock.until, LOCK, digest)
         change.put(keys.lock_key(digest), encode_record(LockRecord(subject.seq, lock_until)))
         state.expiries.put(change, lock_until, LOCK, digest)

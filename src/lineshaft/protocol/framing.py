@@ -5,11 +5,7 @@ whatever the chunks were; the rest holds no `\n`; no line longer than the limit 
 the limit (and what one call brought) has been held.
 """
 
-from typing import Final
-
 __all__ = ["LineBuffer"]
-
-_CR: Final = ord("\r")
 
 
 class LineBuffer:
@@ -19,30 +15,27 @@ class LineBuffer:
     returned, all that follows is dropped, and the connection can only be closed.
     """
 
-    __slots__ = ("_rest", "limit_bytes", "overflowed")
+    __slots__ = ("limit_bytes", "overflowed", "rest")
 
     def __init__(self, limit_bytes: int) -> None:
         #: A line may be this long; the handshake allows less than what follows it.
         self.limit_bytes = limit_bytes
-        # A bytearray grows in place: a long line in many chunks is copied out once, and a peer that sends single
-        # bytes cannot make us hold an object for each.
-        self._rest = bytearray()
+        #: An unfinished line. A bytearray grows in place: a long line in many chunks is copied out once, and a peer
+        #: that sends single bytes cannot make us hold an object for each.
+        self.rest = bytearray()
         #: A line was too long; nothing more comes out.
         self.overflowed = False
 
     @property
     def pending_bytes(self) -> int:
         """How much of an unfinished line is held."""
-        return len(self._rest)
+        return len(self.rest)
 
     def feed(self, data: bytes) -> list[bytes]:
         r"""Take bytes and return the lines that they complete, without `\n` or `\r\n`."""
-        if self._rest or self.overflowed:
+        if self.rest or self.overflowed:
             return self._feed_on(data)
         size = len(data)
-        if data.find(b"\n") == size - 1 and 1 < size <= self.limit_bytes:
-            # One complete line and no more: nearly every call.
-            return [data[:-2] if data[-2] == _CR else data[:-1]]
         lines = data.replace(b"\r\n", b"\n").split(b"\n")
         rest = lines.pop()
         if size > self.limit_bytes:
@@ -62,19 +55,19 @@ class LineBuffer:
         self._keep(data[:end])
         if self.overflowed:
             return []
-        line = bytes(self._rest).removesuffix(b"\r")
-        self._rest = bytearray()
+        line = bytes(self.rest).removesuffix(b"\r")
+        self.rest = bytearray()
         lines = self._within_limit([line])
         lines += self.feed(data[end + 1 :])
         return lines
 
     def _keep(self, data: bytes) -> None:
-        size = len(self._rest) + len(data)
+        size = len(self.rest) + len(data)
         # One more may be the carriage return of a terminator that is still on its way.
         if size > self.limit_bytes and not (size == self.limit_bytes + 1 and data[-1:] in (b"\r", b"")):
             self._overflow()
         else:
-            self._rest += data
+            self.rest += data
 
     def _within_limit(self, lines: list[bytes]) -> list[bytes]:
         for index, line in enumerate(lines):
@@ -85,9 +78,9 @@ class LineBuffer:
 
     def _overflow(self) -> None:
         self.overflowed = True
-        self._rest = bytearray()
+        self.rest = bytearray()
 
     def close(self) -> bytes | None:
         """The peer sends no more: its last line, if it left one without a terminator (some end with a bare `END`)."""
-        rest, self._rest = bytes(self._rest), bytearray()
+        rest, self.rest = bytes(self.rest), bytearray()
         return rest.removesuffix(b"\r") or None

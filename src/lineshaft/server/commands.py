@@ -64,12 +64,10 @@ def hello(session: "Session", argument: bytes) -> bytes | None:
 def push(session: "Session", argument: bytes) -> bytes | None:
     """PUSH {job}"""
     server = session.server
-    if server.engine.state.settings.refuse_duplicate_jids:
-        # Its refusal tells of a job that may not be on disk yet.
-        session.durable = True
-    server.engine.push(decode_pushed(argument))
+    engine = server.engine
+    engine.push(decode_pushed(argument))
     session.durable = True
-    if server.engine.state.arrivals:
+    if engine.state.arrivals:
         server.deliver()
     return OK
 

@@ -172,6 +172,11 @@ class Server:
             except StoreError as failure:
                 store_failed(self, failure)
 
+    def open_turn(self) -> None:
+        """A turn begins with the first command that comes in, and ends after all that are here."""
+        self.begin_turn()
+        self.need_turn()
+
     def talk(self, session: Session) -> None:
         """A session has something to send when the turn ends."""
         self.talking.append(session)
@@ -189,10 +194,11 @@ class Server:
         if not self._commit():
             return
         talking, self.talking = self.talking, []
-        always = self.settings.sync is SyncMode.ALWAYS
+        always, said = self.settings.sync is SyncMode.ALWAYS, 0
         for session in talking:
-            replies, session.out = session.out, []
-            self.commands += len(replies)
+            replies = session.out
+            session.out = []
+            said += len(replies)
             if always and (session.held or (session.durable and self.group.owes())):
                 self.group.hold(Chunk(session, replies))
             elif session.unsent or session.closing or session.closed:
@@ -200,6 +206,7 @@ class Server:
             else:
                 session.write(replies[0] if len(replies) == 1 else b"".join(replies))
             session.durable = False
+        self.commands += said
         if always and self.group.collecting:
             self.group.maybe_sync()
         if self.engine.is_due_before(self.timers.wake_at) or self.timers.sync_at < self.timers.wake_at:
@@ -212,8 +219,9 @@ class Server:
         try:
             if self.engine.commit():
                 self.group.dirty = True
-                for key in self.engine.take_set_aside():
-                    log.error("a damaged row was set aside: %r; run `lineshaft check`", key)
+                if self.engine.state.set_aside:
+                    for key in self.engine.take_set_aside():
+                        log.error("a damaged row was set aside: %r; run `lineshaft check`", key)
                 if self.timers.sync_at == NEVER and self.settings.sync is not SyncMode.NEVER:
                     # With `always` this concerns only what nobody waits for, such as the last ACK of the day.
                     lag = self.settings.sync_interval_ms if self.settings.sync is SyncMode.INTERVAL else UNWAITED_MS

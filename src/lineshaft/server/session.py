@@ -28,6 +28,8 @@ __all__ = ["TURN_BYTES", "Session", "Transport"]
 
 log = logging.getLogger(__name__)
 
+_CR: Final = ord("\r")
+
 #: A blocked session reads on until it has this much in its backlog, so as to notice that its peer has gone.
 BACKLOG_BYTES: Final = 64 << 10
 
@@ -147,17 +149,32 @@ class Session:
 
     def receive(self, data: bytes) -> None:
         """Bytes from the peer."""
-        lines = self.lines.feed(data)
-        if self.blocked or self.backlog or self.server.stalled:
-            self.backlog += lines
-            self.waiting_bytes += len(data)
-            if self.waiting_bytes > BACKLOG_BYTES:
-                self._read(False)
-        else:
-            if not self.server.turn_scheduled:
-                self.server.begin_turn()
-            self._run(lines)
-        if self.unfinished or not lines:
+        server = self.server
+        if self.blocked or self.backlog or server.stalled:
+            self._keep_for_later(data)
+            return
+        if not server.turn_scheduled:
+            server.open_turn()
+        lines = self.lines
+        size = len(data)
+        if data.find(b"\n") == size - 1 <= lines.limit_bytes and size > 1 and not lines.rest:
+            # One complete line and no more: nearly every call.
+            self._execute(data[:-2] if data[-2] == _CR else data[:-1])
+            return
+        complete = lines.feed(data)
+        self._run(complete)
+        self._look_at_the_rest(complete)
+
+    def _keep_for_later(self, data: bytes) -> None:
+        complete = self.lines.feed(data)
+        self.backlog += complete
+        self.waiting_bytes += len(data)
+        if self.waiting_bytes > BACKLOG_BYTES:
+            self._read(False)
+        self._look_at_the_rest(complete)
+
+    def _look_at_the_rest(self, complete: list[bytes]) -> None:
+        if self.unfinished or not complete:
             self._count_unfinished()
         if self.lines.overflowed and not (self.backlog or self.blocked):
             self._overflow()
@@ -191,29 +208,32 @@ class Session:
     def _run(self, lines: list[bytes]) -> None:
         ahead = iter(lines)
         for line in ahead:
-            verb, space, argument = line.partition(b" ")
-            try:
-                # A verb that ends in a space has an empty argument, and one without has none: FETCH cares.
-                command = self.verbs.get(verb)
-                if command is None:
-                    raise self.server.refuse(self, verb)
-                reply = command(self, argument or space)
-            except Refusal as refusal:
-                # One with a code of its own reveals what another has changed: that must be on disk first.
-                self.durable = self.durable or refusal.code != "ERR"
-                reply = error(refusal)
-            except Exception as failure:  # the boundary of a session
-                reply = self._failed(failure, verb)
-            if reply is not None:
-                out = self.out
-                if not out:
-                    self.server.talk(self)
-                out.append(reply)
+            self._execute(line)
             if self.blocked:
                 self.backlog = [] if self.closing else list(ahead)
                 # A line counts for more than its letters: empty ones take room too.
                 self.waiting_bytes = sum(map(len, self.backlog)) + len(self.backlog)
                 return
+
+    def _execute(self, line: bytes) -> None:
+        """Carry out one command. A turn is open, so that its reply goes out when that ends."""
+        verb, space, argument = line.partition(b" ")
+        try:
+            # A verb that ends in a space has an empty argument, and one without has none: FETCH cares.
+            command = self.verbs.get(verb)
+            if command is None:
+                raise self.server.refuse(self, verb)
+            reply = command(self, argument or space)
+        except Refusal as refusal:
+            self.durable = self.durable or refusal.reveals
+            reply = error(refusal)
+        except Exception as failure:  # the boundary of a session
+            reply = self._failed(failure, verb)
+        if reply is not None:
+            out = self.out
+            if not out:
+                self.server.talking.append(self)
+            out.append(reply)
 
     def _failed(self, failure: Exception, verb: bytes) -> bytes | None:
         """A command failed in another way than by a refusal; returns what to answer."""
