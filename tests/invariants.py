@@ -93,6 +93,7 @@ def check_features(
     ends = {key: value for key, value in rows.items() if key[:1] == b"E" and key[9:10] == b"e"}
     queues = {(key[1:].decode(), decode_queue(value).generation) for key, value in rows.items() if key[:1] == b"Q"}
     for seq, extras in kept.items():
+        assert "c" not in extras.uses or seq in leases, f"job {seq} is cancelled and no worker has it"
         key = keys.expiry_key(extras.expires, b"e", seq.to_bytes(8))
         swept = places[seq][:1] == b"R" and keys.ready_parts(places[seq])[:2] not in queues
         if not extras.expires or places[seq][:2] == b"Td":
@@ -159,6 +160,9 @@ def check_memory(engine: Engine) -> None:
         for entry in (entry for window in queue.windows for entry in window.entries):
             assert (entry.special or NO_EXTRAS).uses == split_value(rows[entry.key])[0].uses
     assert leases_in(rows) == state.leases.by_seq
+    flagged = {lease.seq: (lease.holder, lease.jid) for lease in state.leases.by_seq.values() if "c" in lease.uses}
+    told = state.cancels.by_holder.items()
+    assert {seq: (holder, jid) for holder, jids in told for seq, jid in jids.items()} == flagged
     groups = {int.from_bytes(key[1:]) for key in rows if key[:1] == b"L"}
     assert groups == state.leases.groups.keys(), "a group outlived its leases"
     if state.index.enabled:

@@ -73,6 +73,7 @@ class ModelJob:
     backoff: str = ""
     expires: int = 1 << 60
     track: bool = False
+    cancelled: bool = False
 
     @property
     def alike(self) -> tuple[str, str]:
@@ -86,6 +87,7 @@ class ModelTrack:
     percent: int | None = None
     until: int = 0
     result: bytes | None = None
+    cancelled: bool = False
     #: Its job was removed with its queue: it ends with the sweep.
     leaving: bool = False
 
@@ -161,7 +163,7 @@ class Model:
         self.failed += 1
         count, job.failures = job.failures, job.failures + 1
         job.recoveries, job.former = 0, ""
-        if job.retry == 0:
+        if job.cancelled or job.retry == 0:
             self.drop(job)
         elif count >= job.retry:
             self.die(job, now)
@@ -310,8 +312,11 @@ class EngineMachine(RuleBasedStateMachine):
             self.model.processed += 1
             track = self.model.tracks.get(jid)
             if result is not None and (track is None or track.seq <= job.seq):
-                percent = track.percent if track is not None and track.seq == job.seq else None
-                self.model.tracks[jid] = ModelTrack(job.seq, "success", percent, self.now + 3600_000, result)
+                own = track is not None and track.seq == job.seq
+                percent = track.percent if own else None
+                cancelled = own and track.cancelled
+                until = self.now + 3600_000
+                self.model.tracks[jid] = ModelTrack(job.seq, "success", percent, until, result, cancelled=cancelled)
 
     @rule(
         jid=st.sampled_from(JIDS),
@@ -351,6 +356,9 @@ class EngineMachine(RuleBasedStateMachine):
                 self.engine.requeue(jid, holder, wait)
             return
         self.engine.requeue(jid, holder, wait)
+        if job.cancelled:
+            self.model.drop(job)
+            return
         job.recoveries, job.former = 0, ""
         if wait is None:
             self.model.put_back(job)
@@ -362,8 +370,29 @@ class EngineMachine(RuleBasedStateMachine):
     def give_back(self, jid: str, holder: str) -> None:
         self.engine.give_back(jid, holder)
         job = self.model.leased(jid, holder)
-        if job is not None and job.holder == holder:
+        if job is not None and job.holder == holder and job.cancelled:
+            self.model.drop(job)
+        elif job is not None and job.holder == holder:
             self.model.put_back(job)
+
+    @rule(jid=st.sampled_from(JIDS))
+    def cancel(self, jid: str) -> None:
+        alike = [job for job in self.model.jobs.values() if job.jid == jid]
+        held = [job for job in alike if job.place == "leased"]
+        waiting = [job for job in alike if job.place not in {"leased", "dead"} and self.has_index]
+        if not held and not waiting:
+            with pytest.raises(Refusal, match="Job not found"):
+                self.engine.cancel(jid)
+            return
+        self.engine.cancel(jid)
+        for job in held + waiting:
+            track = self.model.tracks.get(jid)
+            if job.track and track is not None and track.seq == job.seq:
+                track.cancelled = True
+        for job in held:
+            job.cancelled = True
+        for job in waiting:
+            self.model.drop(job)
 
     # What operators do
 
@@ -463,7 +492,9 @@ class EngineMachine(RuleBasedStateMachine):
         gone = {wid for wid, heard in self.beaten.items() if heard + 60_000 <= now}
         for job in leased:
             if job.place == "leased" and job.seq in model.jobs and job.holder in gone:
-                if job.recoveries + 1 >= 3:
+                if job.cancelled:
+                    model.drop(job)
+                elif job.recoveries + 1 >= 3:
                     model.fail(job, now)
                 else:
                     job.recoveries, job.former = job.recoveries + 1, job.holder
@@ -576,9 +607,10 @@ class EngineMachine(RuleBasedStateMachine):
         tracks = {}
         for key, value in state.turn.scan(*keys.prefix_range(b"P"), limit=1 << 30):
             track = decode_track(value)
-            tracks[key[1:].decode()] = (track.state, track.percent, track.until, track.result)
+            tracks[key[1:].decode()] = (track.state, track.percent, track.until, track.result, track.cancelled)
         assert tracks == {
-            jid: (track.state, track.percent, track.until, track.result) for jid, track in self.model.tracks.items()
+            jid: (track.state, track.percent, track.until, track.result, track.cancelled)
+            for jid, track in self.model.tracks.items()
         }
         locks = [decode_lock(value) for _, value in state.turn.scan(*keys.prefix_range(b"U"), limit=1 << 30)]
         held = {(jobs[lock.seq].jobtype, jobs[lock.seq].queue): lock.until for lock in locks}

@@ -88,6 +88,7 @@ def flush(state: State) -> None:
         timed.clear()
     state.chores.clear()
     state.expiries.clear()
+    state.cancels.clear()
     state.lost.clear()
     state.forget_figures()
 

@@ -26,6 +26,7 @@ from lineshaft.engine.records import ChoreRecord
 from lineshaft.engine.retry import Report
 from lineshaft.engine.settings import Settings
 from lineshaft.engine.state import State
+from lineshaft.engine.stop import cancel
 from lineshaft.engine.sweep import SWEEP, sweep
 from lineshaft.engine.tracks import track_get, track_set
 from lineshaft.engine.views import figures
@@ -128,6 +129,14 @@ class Engine:
     def requeue(self, jid: str, holder: str, wait: int | None) -> None:
         """REQUEUE: a worker gives a job back; `wait` in milliseconds, None for at once. Raises Refusal."""
         finish.requeue(self.state, jid, holder, wait)
+
+    def cancel(self, jid: str) -> None:
+        """CANCEL: remove the job, or flag it when a worker holds it. Raises Refusal, StoreError."""
+        cancel(self.state, jid)
+
+    def cancelled(self, holder: str) -> list[str]:
+        """Some jids of jobs that this worker holds and is to stop."""
+        return self.state.cancels.of(holder)
 
     def give_back(self, jid: str, holder: str) -> None:
         """A fetched job never reached its worker: back to the head of its queue."""

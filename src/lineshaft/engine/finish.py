@@ -8,12 +8,14 @@ from contextlib import suppress
 from msgspec import DecodeError, structs
 
 from lineshaft.engine import keys
+from lineshaft.engine.cancel import CANCELLED
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.moves import Damaged, count, join_set, leave, put_back, read_leased
-from lineshaft.engine.records import Lease, split_value
+from lineshaft.engine.records import Extras, Lease, split_value
 from lineshaft.engine.retry import LOST, RESERVATION_EXPIRED, Dead, Report, Retry, judge
 from lineshaft.engine.state import State
 from lineshaft.engine.tracks import keep_result
+from lineshaft.engine.turn import Change
 from lineshaft.errors import Refusal
 
 __all__ = ["ack", "ack_with_result", "expire", "fail", "give_back", "recover", "requeue"]
@@ -116,6 +118,9 @@ def recover(state: State, lease: Lease) -> None:
     """
     with state.change() as change:
         extras, _, payload = read_leased(change, lease)
+        if CANCELLED in extras.uses:
+            _stop(state, change, lease, extras)
+            return
         recoveries = extras.recoveries + 1
         if recoveries < state.settings.recover_limit:
             again = structs.replace(extras, recoveries=recoveries, former=lease.holder)
@@ -131,7 +136,10 @@ def give_back(state: State, jid: str, holder: str) -> None:
         return
     with suppress(Damaged), state.change() as change:
         extras, _, payload = read_leased(change, lease)
-        put_back(state, change, lease, extras, payload)
+        if CANCELLED in extras.uses:
+            _stop(state, change, lease, extras)
+        else:
+            put_back(state, change, lease, extras, payload)
 
 
 def requeue(state: State, jid: str, holder: str, wait: int | None) -> None:
@@ -143,7 +151,9 @@ def requeue(state: State, jid: str, holder: str, wait: int | None) -> None:
         raise Refusal(f"Job not found {jid[:200]}")
     with state.change() as change:
         extras, job, payload = read_leased(change, lease)
-        if wait is None:
+        if CANCELLED in extras.uses:
+            _stop(state, change, lease, extras)
+        elif wait is None:
             put_back(state, change, lease, extras.afresh(), payload)
         else:
             change.delete(lease.key)
@@ -152,9 +162,20 @@ def requeue(state: State, jid: str, holder: str, wait: int | None) -> None:
             change.then(state.leases.end, lease)
 
 
+def _stop(state: State, change: Change, lease: Lease, extras: Extras) -> None:
+    """A cancelled job comes back from its worker, one way or another: it does not run again."""
+    change.delete(lease.key)
+    leave(state, change, lease.jid, lease.seq, extras, Ending.CANCELLED)
+    change.then(state.leases.end, lease)
+
+
 def _fail(state: State, lease: Lease, report: Report) -> None:
     with state.change() as change:
         extras, job, _ = read_leased(change, lease)
+        if CANCELLED in extras.uses:
+            _stop(state, change, lease, extras)
+            change.then(count, state, lease.queue, 1, 1)
+            return
         backoff = extras.backoff or state.settings.limits(lease.queue).backoff or ""
         outcome = judge(job, report, state.now, state.chance(), backoff)
         # A failure starts the count of recoveries anew.

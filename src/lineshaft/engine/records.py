@@ -183,6 +183,7 @@ class TrackRecord(Struct, array_like=True, gc=False):
     until: int = 0  #: an instant; 0 while the job lives
     result: bytes | None = None  #: JSON
     result_until: int = 0
+    cancelled: bool = False  #: somebody said that it is not to run any more
 
 
 encode_record: Final = msgpack.Encoder().encode

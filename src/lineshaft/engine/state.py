@@ -12,6 +12,7 @@ from msgspec import DecodeError
 
 from lineshaft.clock import format_instant
 from lineshaft.engine import keys
+from lineshaft.engine.cancel import CANCELLED, Cancels
 from lineshaft.engine.chores import Chores
 from lineshaft.engine.expiries import Expiries
 from lineshaft.engine.index import MOST_BEYOND, Index
@@ -59,6 +60,7 @@ class State:
         self.workers = Workers(self.turn)
         self.chores = Chores(self.turn)
         self.expiries = Expiries(self.turn)
+        self.cancels = Cancels()
         #: Leases of vanished workers that are still to be taken back.
         self.lost: list[Lease] = []
         # The present.
@@ -91,6 +93,9 @@ class State:
         totals = self.turn.get(keys.TOTALS_KEY)
         self.totals = decode_totals(totals) if totals else TotalsRecord()
         self.leases.load()
+        for lease in self.leases.by_seq.values():
+            if CANCELLED in lease.uses:
+                self.cancels.add(lease)
         self.queues.load()
         self.index.load(self.queues, self.leases.by_seq.values(), self.order)
         for timed in self.sets.values():
