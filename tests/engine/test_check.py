@@ -87,6 +87,7 @@ def fill(store: FaultyStore, *, jid_index: bool) -> None:
     for number in range(9):
         push(engine, f"gone-00{number:02}", queue='"gone"')
     work(engine, "gone", "worker-1", 2)
+    engine.cancel("plain-000")
     engine.pause(["prio"])
     engine.commit()
     engine.remove(["gone"])
@@ -440,6 +441,22 @@ def lease_of_another(rows: Rows) -> None:
     rows[key] = encode_record([lease])
 
 
+def lease_of_other_features(rows: Rows) -> None:
+    key = group(rows)
+    leases = decode_leases(rows[key])
+    leases[0].uses = ""
+    row = leases[0].key
+    extras, payload = split_value(rows[row])
+    rows[row] = join_value(structs.replace(extras, uses="t"), payload)
+    rows[key] = encode_record(leases)
+
+
+def cancelled_and_waiting(rows: Rows) -> None:
+    key = where(rows, "failed-04")
+    extras, payload = split_value(rows[key])
+    rows[key] = join_value(structs.replace(extras, uses="c"), payload)
+
+
 def lease_in_wrong_group(rows: Rows) -> None:
     key = group(rows)
     (lease,) = decode_leases(rows[key])
@@ -518,6 +535,8 @@ BREAKS: list[tuple[Callable[[Rows], None], Law, str]] = [
     (sequence_behind, Law.SEQUENCE, "counts on from 10:"),
     (sequence_lost, Law.SEQUENCE, "counts on from 0:"),
     (lease_of_another, Law.LEASE, "and here lies ready-001"),
+    (lease_of_other_features, Law.LEASE, "and its lease says ''"),
+    (cancelled_and_waiting, Law.CANCELLED, "runs once more"),
     (lease_in_wrong_group, Law.LEASE, "cannot be one of this group"),
     (leased_twice, Law.LEASED_TWICE, "queue default"),
     (ended_group, Law.ENDED, "leases of turn 900"),

@@ -32,6 +32,7 @@ from typing import Any, Final
 from msgspec import DecodeError, Struct, json
 
 from lineshaft.engine import keys
+from lineshaft.engine.cancel import CANCELLED
 from lineshaft.engine.engine import KINDS
 from lineshaft.engine.expiring import END as EXPIRES
 from lineshaft.engine.findings import SETS, Finding, Law, Severity, Tally, instant_shown, shown
@@ -316,8 +317,16 @@ class _Walk:
         if lease is not None and (lease.seq, lease.jid, lease.queue) != (seq, job.jid, name):
             what = f"the lease here is of job {lease.jid} (seq {lease.seq}), and here lies {job.jid} (seq {seq})"
             self._report(Law.LEASE, key, what)
+        if lease is not None and lease.uses != extras.uses:
+            what = f"job {job.jid} uses the features {extras.uses!r}, and its lease says {lease.uses!r}"
+            self._report(Law.LEASE, key, what)
+        self._hold_cancel(key, job, extras, is_held=lease is not None)
         if self._take_numbers(key, job.jid, seq, order):
             self._find_entry(key, job.jid, seq, order, is_required=is_current)
+
+    def _hold_cancel(self, key: bytes, job: Job, extras: Extras, *, is_held: bool) -> None:
+        if CANCELLED in extras.uses and not is_held and not self.reader.unreadable:
+            self._report(Law.CANCELLED, key, f"job {job.jid} is cancelled, and no worker has it: it runs once more")
 
     def _in_line(self, key: bytes, line: _Line, priority: int, order: int) -> None:
         self.tally.places[Place.READY] += 1
@@ -357,6 +366,7 @@ class _Walk:
             return
         extras, job = read
         seq = extras.seq or order
+        self._hold_cancel(key, job, extras, is_held=False)
         if not 1 <= extras.priority <= 9:
             self._report(Law.MISPLACED, key, f"job {job.jid} has the priority {extras.priority}: there is no such line")
         elif job.queue not in self.queues:
