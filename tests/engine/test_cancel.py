@@ -2,18 +2,17 @@
 
 import pytest
 
-from harness import Harness
+from harness import Harness, Peer
 from invariants import check_memory, check_store
 from lineshaft.engine.cancel import MOST_TOLD
 from lineshaft.engine.settings import Settings
 
-HELLO = 'HELLO {"v":2,"wid":"%s","features":["other","cancel"]}'
 BEAT = 'BEAT {"wid":"%s"}'
 
 
-def held(box: Harness, count: int = 1) -> tuple[list[str], object]:
+def held(box: Harness, count: int = 1) -> tuple[list[str], Peer]:
     """A worker that holds so many cancelled jobs."""
-    peer = box.connect(HELLO % "w1")
+    peer = box.connect('{"v":2,"wid":"w1","features":["other","cancel"]}')
     jids = [f"job-{number:06}" for number in range(count)]
     for jid in jids:
         assert peer.ask(f'PUSH {{"jid":"{jid}","jobtype":"T","args":[]}}') == b"+OK\r\n"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant
+from msgspec import structs
 
 from engine.test_model import EngineMachine, EngineWithoutIndexMachine
 from invariants import check_store, rows_of
