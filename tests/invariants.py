@@ -10,7 +10,10 @@ from lineshaft.engine.engine import Engine
 from lineshaft.engine.records import (
     NO_EXTRAS,
     Extras,
+    HistorySizeRecord,
     Lease,
+    decode_history,
+    decode_history_size,
     decode_leases,
     decode_lock,
     decode_queue,
@@ -105,6 +108,11 @@ def check_features(
             expected.add(key)
         else:
             assert seq in leases or swept, f"job {seq} has no expiry"
+    past = {key: decode_history(value) for key, value in rows.items() if key[:2] == b"Ht"}
+    said = decode_history_size(rows[b"Hn"]) if b"Hn" in rows else HistorySizeRecord(0, 0, 0)
+    assert (said.count, said.bytes) == (len(past), sum(len(rows[key]) for key in past))
+    assert {key for key in rows if key[:2] == b"Hj"} == {keys.history_jid_key(past[key].jid, key) for key in past}
+    assert all(keys.history_at(key) >= said.oldest for key in past)
     for key, value in rows.items():
         if key[:1] == b"U":
             lock = decode_lock(value)

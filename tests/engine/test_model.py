@@ -106,6 +106,11 @@ class Model:
     expired: int = 0
     tracks: dict[str, ModelTrack] = field(default_factory=dict)
     now: int = START
+    #: jid and outcome of what is over, the oldest first.
+    past: list[tuple[str, str, int]] = field(default_factory=list)
+
+    def keep(self, job: ModelJob, outcome: str) -> None:
+        self.past.append((job.jid, outcome, job.failures + 1))
 
     def note(self, job: ModelJob, state: str, *, ended: bool = False) -> None:
         track = self.tracks.get(job.jid)
@@ -161,6 +166,8 @@ class Model:
     def fail(self, job: ModelJob, now: int, retry_in: float | None = None) -> None:
         self.processed += 1
         self.failed += 1
+        if job.cancelled or job.retry == 0:
+            self.keep(job, "cancelled" if job.cancelled else "discarded")
         count, job.failures = job.failures, job.failures + 1
         job.recoveries, job.former = 0, ""
         if job.cancelled or job.retry == 0:
@@ -201,6 +208,8 @@ class EngineMachine(RuleBasedStateMachine):
             recover_limit=3,
             queues={"b": QueueLimits(backoff="fixed:30"), "c": QueueLimits(max_jobs=3)},
             dead_max=4,
+            history_keep=0 if not self.has_index else 10**9,
+            history_max=3,
         )
         self.model = Model()
         self.beaten: dict[str, int] = {}
@@ -308,6 +317,7 @@ class EngineMachine(RuleBasedStateMachine):
             job = waiting[0] if waiting else None
         assert done == (job is not None)
         if job is not None:
+            self.model.keep(job, "success")
             self.model.drop(job, "success")
             self.model.processed += 1
             track = self.model.tracks.get(jid)
@@ -357,6 +367,7 @@ class EngineMachine(RuleBasedStateMachine):
             return
         self.engine.requeue(jid, holder, wait)
         if job.cancelled:
+            self.model.keep(job, "cancelled")
             self.model.drop(job)
             return
         job.recoveries, job.former = 0, ""
@@ -371,6 +382,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.engine.give_back(jid, holder)
         job = self.model.leased(jid, holder)
         if job is not None and job.holder == holder and job.cancelled:
+            self.model.keep(job, "cancelled")
             self.model.drop(job)
         elif job is not None and job.holder == holder:
             self.model.put_back(job)
@@ -493,6 +505,7 @@ class EngineMachine(RuleBasedStateMachine):
         for job in leased:
             if job.place == "leased" and job.seq in model.jobs and job.holder in gone:
                 if job.cancelled:
+                    model.keep(job, "cancelled")
                     model.drop(job)
                 elif job.recoveries + 1 >= 3:
                     model.fail(job, now)
@@ -505,6 +518,7 @@ class EngineMachine(RuleBasedStateMachine):
         for wid in gone:
             self.beaten.pop(wid)
             self.connected.pop(wid, None)
+        del model.past[:-3]
         dead = model.timed("dead")
         for job in dead[: max(len(dead) - 4, 0)]:
             model.drop(job, "dead")
@@ -612,6 +626,11 @@ class EngineMachine(RuleBasedStateMachine):
             jid: (track.state, track.percent, track.until, track.result, track.cancelled)
             for jid, track in self.model.tracks.items()
         }
+        shown, _ = self.engine.history()
+        past = sorted(self.model.past) if self.has_index else []
+        assert sorted((job["jid"], job["outcome"], job["attempts"]) for job in shown) == past
+        for jid, _, _ in past:
+            assert [job for job in shown if job["jid"] == jid] == self.engine.finished(jid)
         locks = [decode_lock(value) for _, value in state.turn.scan(*keys.prefix_range(b"U"), limit=1 << 30)]
         held = {(jobs[lock.seq].jobtype, jobs[lock.seq].queue): lock.until for lock in locks}
         assert len(held) == len(locks)

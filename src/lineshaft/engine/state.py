@@ -15,6 +15,7 @@ from lineshaft.engine import keys
 from lineshaft.engine.cancel import CANCELLED, Cancels
 from lineshaft.engine.chores import Chores
 from lineshaft.engine.expiries import Expiries
+from lineshaft.engine.history import History
 from lineshaft.engine.index import MOST_BEYOND, Index
 from lineshaft.engine.leases import Leases
 from lineshaft.engine.ready import Queue, Queues
@@ -61,6 +62,7 @@ class State:
         self.chores = Chores(self.turn)
         self.expiries = Expiries(self.turn)
         self.cancels = Cancels()
+        self.history = History(self.turn)
         #: Leases of vanished workers that are still to be taken back.
         self.lost: list[Lease] = []
         # The present.
@@ -103,6 +105,7 @@ class State:
         self.workers.load(self.now)
         self.chores.load()
         self.expiries.load()
+        self.history.load()
         self.apply(self.settings)
         self.arrivals = list(self.queues.by_name)
         self.day_ends = 0
@@ -166,6 +169,8 @@ class State:
             self.index.settle(self.order)
         if self.queues.dirty:
             self.queues.settle(self.order + 1)
+        if self.history.dirty:
+            self.history.settle()
         if self.scheduled.dirty or self.retries.dirty or self.dead.dirty:
             for timed in self.sets.values():
                 timed.settle()
