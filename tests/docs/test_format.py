@@ -23,6 +23,8 @@ KINDS = [
     records.Lease,
     records.LockRecord,
     records.TrackRecord,
+    records.HistoryRecord,
+    records.HistorySizeRecord,
     records.SetRecord,
     records.WorkerRecord,
     records.ChoreRecord,

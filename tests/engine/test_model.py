@@ -106,11 +106,11 @@ class Model:
     expired: int = 0
     tracks: dict[str, ModelTrack] = field(default_factory=dict)
     now: int = START
-    #: jid and outcome of what is over, the oldest first.
-    past: list[tuple[str, str, int]] = field(default_factory=list)
+    #: Instant, seq, jid, outcome and attempts of what is over, the oldest first.
+    past: list[tuple[int, int, str, str, int]] = field(default_factory=list)
 
     def keep(self, job: ModelJob, outcome: str) -> None:
-        self.past.append((job.jid, outcome, job.failures + 1))
+        self.past = sorted([*self.past, (self.now, job.seq, job.jid, outcome, job.failures + 1)])
 
     def note(self, job: ModelJob, state: str, *, ended: bool = False) -> None:
         track = self.tracks.get(job.jid)
@@ -627,8 +627,8 @@ class EngineMachine(RuleBasedStateMachine):
             for jid, track in self.model.tracks.items()
         }
         shown, _ = self.engine.history()
-        past = sorted(self.model.past) if self.has_index else []
-        assert sorted((job["jid"], job["outcome"], job["attempts"]) for job in shown) == past
+        past = [job[2:] for job in self.model.past[::-1]] if self.has_index else []
+        assert [(job["jid"], job["outcome"], job["attempts"]) for job in shown] == past[:50]
         for jid, _, _ in past:
             assert [job for job in shown if job["jid"] == jid] == self.engine.finished(jid)
         locks = [decode_lock(value) for _, value in state.turn.scan(*keys.prefix_range(b"U"), limit=1 << 30)]

@@ -272,7 +272,7 @@ class Engine:
             state.scheduled.next_due < instant
             or state.retries.next_due < instant
             or state.expiries.next_at < instant
-            or state.history.next_due(state) < instant
+            or (state.history.count > 0 and state.history.next_due(state) < instant)
             or bool(state.chores.active)
             or state.dead.size > state.settings.dead_max
         )

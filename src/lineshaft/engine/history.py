@@ -14,6 +14,7 @@ What is true after every call: `count` and `bytes` are those of the rows as the 
 `oldest`, and no scan crosses the deleted keys of what has been swept.
 """
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import DecodeError, Raw, Struct
@@ -127,7 +128,7 @@ def keep_finished(state: "State", change: Change, over: Over) -> None:
 
 def sweep_history(state: "State") -> None:
     """One slice of what is too old or too much. Raises StoreError."""
-    history, settings = state.history, state.settings
+    history = state.history
     if history.next_due(state) > state.now:
         return
     _, end = keys.prefix_range(keys.HISTORY)
@@ -138,10 +139,9 @@ def sweep_history(state: "State") -> None:
             return
         with state.change() as change:
             change.delete(key)
-            try:
+            # Of a row that cannot be read the jid is not known: `lineshaft check` names what is left.
+            with suppress(DecodeError):
                 change.delete(keys.history_jid_key(decode_history(value).jid, key))
-            except DecodeError:
-                pass  # its jid is not known: `lineshaft check` names what is left
             change.then(history.remove, len(value))
     if not rows:
         # Rows were lost: nothing is there, whatever was counted.
