@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from time import perf_counter
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from msgspec import UNSET, Raw, Struct, json
 
@@ -136,9 +136,7 @@ class PluginHost:
 
     # Guarding
 
-    def _call(
-        self, one: Loaded, hook: str, view: Callable[[], JobView], *more: str, take: Callable[[Any], Any]
-    ) -> Any:
+    def _call(self, one: Loaded, hook: str, view: Callable[[], JobView], *more: str, take: Callable[[Any], Any]) -> Any:
         """What a hook returned, checked by `take`; None when it raised or returned what cannot be."""
         began = self.clock()
         try:
@@ -252,7 +250,7 @@ def _checked(name: str, value: Any) -> Any:
     low, high = _RANGES[name]
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise ValueError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
-    return Raw(b"%d" % value) if name == "priority" else cast("int", value)
+    return Raw(b"%d" % value) if name == "priority" else value
 
 
 _RANGES: Final = {"priority": (1, 9), "retry": (-1, 2**31 - 1), "reserve_for": (1, MAX_RESERVE_SECONDS)}

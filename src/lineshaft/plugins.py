@@ -96,22 +96,22 @@ Outcome = Refuse | Change | Follow | None
 class Plugin:
     """The hooks; a hook that is not overridden is never called and costs nothing."""
 
-    def push(self, job: JobView) -> Outcome:
+    def push(self, job: JobView) -> Outcome:  # noqa: ARG002 - for those who override it
         """A job comes in, or a job that another plugin pushes."""
         return None
 
-    def fetch(self, job: JobView, worker: str) -> Follow | None:
+    def fetch(self, job: JobView, worker: str) -> Follow | None:  # noqa: ARG002 - as above
         """A worker was given a job; `worker` is its wid, empty without one."""
         return None
 
-    def ack(self, job: JobView, worker: str) -> Follow | None:
+    def ack(self, job: JobView, worker: str) -> Follow | None:  # noqa: ARG002 - as above
         """A worker has done a job."""
         return None
 
-    def fail(self, job: JobView, worker: str) -> Follow | None:
+    def fail(self, job: JobView, worker: str) -> Follow | None:  # noqa: ARG002 - as above
         """A job failed, in its worker's words or because its reservation ran out; `job.failure` says how."""
         return None
 
-    def dead(self, job: JobView) -> Follow | None:
+    def dead(self, job: JobView) -> Follow | None:  # noqa: ARG002 - as above
         """A job failed for the last time and is among the dead now; `fail` was called before."""
         return None

@@ -18,9 +18,10 @@ from msgspec import DecodeError, Struct
 from lineshaft.engine import push as pushing
 from lineshaft.engine.fetch import fetch
 from lineshaft.engine.records import Lease, split_value
+from lineshaft.engine.retry import Report
 from lineshaft.engine.state import State
 from lineshaft.errors import Refusal
-from lineshaft.job import Job, admit, decode_stored
+from lineshaft.job import Failure, Job, admit, decode_stored
 
 __all__ = ["Hooks", "Verdict", "ack_hooked", "failed", "fetch_hooked", "push_bulk_hooked", "push_hooked"]
 
@@ -83,9 +84,7 @@ def fetch_hooked(state: State, hooks: Hooks, names: list[str], holder: str) -> b
     return payload
 
 
-def ack_hooked(
-    state: State, hooks: Hooks, ack: Callable[[State, str, str], bool], jid: str, holder: str
-) -> bool:
+def ack_hooked(state: State, hooks: Hooks, ack: Callable[[State, str, str], bool], jid: str, holder: str) -> bool:
     """As `ack`, with a hook; a late ACK, whose lease has ended, has none. Raises StoreError."""
     lease = state.leases.find(jid, holder)
     job = None if lease is None else _read(state, lease)
@@ -95,9 +94,14 @@ def ack_hooked(
     return done
 
 
-def failed(state: State, hooks: Hooks, job: Job, holder: str, *, is_dead: bool) -> None:
+def failed(state: State, hooks: Hooks, job: Job, report: Report, holder: str, *, is_dead: bool) -> None:
     """A job failed, and is dead or not; called when all of that is in the turn. Raises StoreError."""
     following: tuple[Job, ...] = ()
+    if job.failure is None:
+        # It wanted no retry, so nothing was written on it; whoever listens wants to know why all the same.
+        job.failure = Failure(
+            retry_count=0, remaining=0, failed_at=state.stamp, message=report.message, errtype=report.errtype
+        )
     if hooks.fail is not None:
         following = hooks.fail(job, _worker(holder))
     if is_dead and hooks.dead is not None:
