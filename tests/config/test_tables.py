@@ -130,7 +130,7 @@ CASES = [
         ' "500MB" or "16MiB", from 1MiB to 1000TB, not 5',
     ),
     ("[plugins]\nenabled = 'x'", 'plugins.enabled must be a list of names, each a string, not "x"'),
-    ("[plugins]\ndisabled = [1]", "plugins.disabled must be a list of names, each a string, not a list"),
+    ("[plugins]\ndisabled = [1]", "plugins.disabled must be a list of names, each a string, not [1]"),
     ("[plugins]\nslow_ms = 0", "plugins.slow_ms must be a whole number from 1 to 60000, not 0"),
     ("[retention]\nresults = 0", f"retention.results must be {TIME}, from 1s to 36500d, not 0"),
     ("[queues]\nbackpressure = 0", "queues.backpressure must be a whole number from 1 to 1000000000000, not 0"),
