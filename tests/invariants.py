@@ -10,7 +10,10 @@ from lineshaft.engine.engine import Engine
 from lineshaft.engine.records import (
     NO_EXTRAS,
     Extras,
+    HistorySizeRecord,
     Lease,
+    decode_history,
+    decode_history_size,
     decode_leases,
     decode_lock,
     decode_queue,
@@ -93,6 +96,7 @@ def check_features(
     ends = {key: value for key, value in rows.items() if key[:1] == b"E" and key[9:10] == b"e"}
     queues = {(key[1:].decode(), decode_queue(value).generation) for key, value in rows.items() if key[:1] == b"Q"}
     for seq, extras in kept.items():
+        assert "c" not in extras.uses or seq in leases, f"job {seq} is cancelled and no worker has it"
         key = keys.expiry_key(extras.expires, b"e", seq.to_bytes(8))
         swept = places[seq][:1] == b"R" and keys.ready_parts(places[seq])[:2] not in queues
         if not extras.expires or places[seq][:2] == b"Td":
@@ -104,6 +108,11 @@ def check_features(
             expected.add(key)
         else:
             assert seq in leases or swept, f"job {seq} has no expiry"
+    past = {key: decode_history(value) for key, value in rows.items() if key[:2] == b"Ht"}
+    said = decode_history_size(rows[b"Hn"]) if b"Hn" in rows else HistorySizeRecord(0, 0, 0)
+    assert (said.count, said.bytes) == (len(past), sum(len(rows[key]) for key in past))
+    assert {key for key in rows if key[:2] == b"Hj"} == {keys.history_jid_key(past[key].jid, key) for key in past}
+    assert all(keys.history_at(key) >= said.oldest for key in past)
     for key, value in rows.items():
         if key[:1] == b"U":
             lock = decode_lock(value)
@@ -159,6 +168,9 @@ def check_memory(engine: Engine) -> None:
         for entry in (entry for window in queue.windows for entry in window.entries):
             assert (entry.special or NO_EXTRAS).uses == split_value(rows[entry.key])[0].uses
     assert leases_in(rows) == state.leases.by_seq
+    flagged = {lease.seq: (lease.holder, lease.jid) for lease in state.leases.by_seq.values() if "c" in lease.uses}
+    told = state.cancels.by_holder.items()
+    assert {seq: (holder, jid) for holder, jids in told for seq, jid in jids.items()} == flagged
     groups = {int.from_bytes(key[1:]) for key in rows if key[:1] == b"L"}
     assert groups == state.leases.groups.keys(), "a group outlived its leases"
     if state.index.enabled:

@@ -240,6 +240,9 @@ def engine_settings(config: Config) -> Settings:
         dead_keep=config.retention.dead_ms,
         dead_max=config.retention.dead_max,
         results_keep=config.retention.results_ms,
+        history_keep=config.history.completed_ms,
+        history_max=config.history.max_jobs,
+        history_max_bytes=config.history.max_bytes,
         every_queue=QueueLimits(config.queues.backpressure),
         queues={
             name: QueueLimits(queue.limit, queue.reserve_for_seconds, queue.backoff)

@@ -39,6 +39,7 @@ class Event(StrEnum):
     RECOVER = "worker vanished"
     GIVE_BACK = "reply undelivered"
     EXPIRED = "expired"
+    CANCEL = "CANCEL"
     PRUNE = "kept long enough"
     KILL = "MUTATE kill"
     DISCARD = "MUTATE discard or clear"
@@ -58,17 +59,18 @@ MOVES: Final[dict[tuple[Place, Event], frozenset[Place]]] = {
     (Place.READY, Event.KILL): frozenset({Place.DEAD}),
     (Place.READY, Event.DISCARD): frozenset({Place.GONE}),
     (Place.LEASED, Event.ACK): frozenset({Place.GONE}),
-    (Place.LEASED, Event.FAIL): frozenset({Place.RETRIES}),
+    (Place.LEASED, Event.FAIL): frozenset({Place.RETRIES, Place.GONE}),
     (Place.LEASED, Event.FAIL_LAST): frozenset({Place.DEAD}),
     (Place.LEASED, Event.FAIL_DISCARD): frozenset({Place.GONE}),
     (Place.LEASED, Event.EXPIRE): frozenset({Place.RETRIES, Place.DEAD, Place.GONE}),
-    (Place.LEASED, Event.GIVE_BACK): frozenset({Place.READY}),
-    (Place.LEASED, Event.HAND_BACK): frozenset({Place.READY}),
-    (Place.LEASED, Event.SNOOZE): frozenset({Place.SCHEDULED}),
+    (Place.LEASED, Event.GIVE_BACK): frozenset({Place.READY, Place.GONE}),
+    (Place.LEASED, Event.HAND_BACK): frozenset({Place.READY, Place.GONE}),
+    (Place.LEASED, Event.SNOOZE): frozenset({Place.SCHEDULED, Place.GONE}),
     (Place.LEASED, Event.RECOVER): frozenset({Place.READY, Place.RETRIES, Place.DEAD, Place.GONE}),
     (Place.SCHEDULED, Event.DUE): frozenset({Place.READY}),
     (Place.RETRIES, Event.DUE): frozenset({Place.READY}),
     **{(place, Event.EXPIRED): frozenset({Place.GONE}) for place in (Place.READY, Place.SCHEDULED, Place.RETRIES)},
+    **{(place, Event.CANCEL): frozenset({Place.GONE}) for place in (Place.READY, Place.SCHEDULED, Place.RETRIES)},
     (Place.DEAD, Event.PRUNE): frozenset({Place.GONE}),
     **{(place, Event.KILL): frozenset({Place.DEAD}) for place in _TIMED},
     **{(place, Event.DISCARD): frozenset({Place.GONE}) for place in _TIMED},

@@ -122,6 +122,12 @@ CASES = [
     ("[workers]\nrecover_limit = 0", "workers.recover_limit must be a whole number from 1 to 1000000, not 0"),
     ("[retention]\ndead = {}", f"retention.dead must be {TIME}, from 1s to 36500d, not a table"),
     ("[retention]\ndead_max = 0", "retention.dead_max must be a whole number from 1 to 1000000000000, not 0"),
+    ("[history]\ncompleted = {}", f"history.completed must be {TIME}, from 0s to 36500d, not a table"),
+    ("[history]\nmax_jobs = 0", "history.max_jobs must be a whole number from 1 to 1000000000000, not 0"),
+    (
+        "[history]\nmax_size = 5",
+        'history.max_size must be a number of bytes, or a string such as "500MB" or "16MiB", from 1MiB to 1000TB, not 5',
+    ),
     ("[retention]\nresults = 0", f"retention.results must be {TIME}, from 1s to 36500d, not 0"),
     ("[queues]\nbackpressure = 0", "queues.backpressure must be a whole number from 1 to 1000000000000, not 0"),
     ("[queues.q]\nmax_jobs = 0", "queues.q.max_jobs must be a whole number from 1 to 1000000000000, not 0"),
@@ -148,17 +154,17 @@ CASES = [
     (
         "[throttles]\nx = {}",
         "there is no table [throttles]; the tables are [faktory], [web], [storage], [server],"
-        " [workers], [retention], [queues]",
+        " [workers], [retention], [history], [queues]",
     ),
     (
         "[[cron]]\nschedule = ''",
         "there is no table [cron]; the tables are [faktory], [web], [storage], [server],"
-        " [workers], [retention], [queues]",
+        " [workers], [retention], [history], [queues]",
     ),
     (
         "sync = 'always'",
         "there is no table [sync]; the tables are [faktory], [web], [storage], [server],"
-        " [workers], [retention], [queues]",
+        " [workers], [retention], [history], [queues]",
     ),
     ("storage = 1", "storage must be a table, written [storage]"),
     ("[[storage]]", "storage must be a table, written [storage]"),

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant
+from msgspec import structs
 
 from engine.test_model import EngineMachine, EngineWithoutIndexMachine
 from invariants import check_store, rows_of
@@ -19,6 +20,7 @@ from lineshaft.engine.findings import Finding, Law, Severity, Tally, shown
 from lineshaft.engine.records import (
     ChoreRecord,
     Extras,
+    decode_history_size,
     decode_leases,
     decode_queue,
     decode_set,
@@ -52,7 +54,7 @@ def work(engine: Engine, queue: str, wid: str, times: int = 1) -> None:
 
 def fill(store: FaultyStore, *, jid_index: bool) -> None:
     """Let the engine leave a bit of everything."""
-    engine = Engine(store, Settings(jid_index=jid_index), lambda: 0.5, NOW)
+    engine = Engine(store, Settings(jid_index=jid_index, history_keep=10**9), lambda: 0.5, NOW)
     engine.commit()
     for wid in ("worker-1", "worker-2"):
         engine.connect(wid, "h", 1, ())
@@ -87,6 +89,11 @@ def fill(store: FaultyStore, *, jid_index: bool) -> None:
     for number in range(9):
         push(engine, f"gone-00{number:02}", queue='"gone"')
     work(engine, "gone", "worker-1", 2)
+    push(engine, "over-0001", queue='"over"')
+    work(engine, "over", "worker-1")
+    engine.ack("over-0001", "worker-1")
+    if jid_index:
+        engine.cancel("plain-000")
     engine.pause(["prio"])
     engine.commit()
     engine.remove(["gone"])
@@ -440,6 +447,30 @@ def lease_of_another(rows: Rows) -> None:
     rows[key] = encode_record([lease])
 
 
+def lease_of_other_features(rows: Rows) -> None:
+    key = group(rows)
+    leases = decode_leases(rows[key])
+    leases[0].uses = ""
+    row = leases[0].key
+    extras, payload = split_value(rows[row])
+    rows[row] = join_value(structs.replace(extras, uses="t"), payload)
+    rows[key] = encode_record(leases)
+
+
+def history_size(rows: Rows) -> None:
+    rewrite(rows, keys.HISTORY_SIZE_KEY, decode_history_size, count=7)
+
+
+def history_entry_lost(rows: Rows) -> None:
+    del rows[next(key for key in rows if key[:2] == b"Hj")]
+
+
+def cancelled_and_waiting(rows: Rows) -> None:
+    key = where(rows, "failed-04")
+    extras, payload = split_value(rows[key])
+    rows[key] = join_value(structs.replace(extras, uses="c"), payload)
+
+
 def lease_in_wrong_group(rows: Rows) -> None:
     key = group(rows)
     (lease,) = decode_leases(rows[key])
@@ -518,6 +549,10 @@ BREAKS: list[tuple[Callable[[Rows], None], Law, str]] = [
     (sequence_behind, Law.SEQUENCE, "counts on from 10:"),
     (sequence_lost, Law.SEQUENCE, "counts on from 0:"),
     (lease_of_another, Law.LEASE, "and here lies ready-001"),
+    (lease_of_other_features, Law.LEASE, "and its lease says ''"),
+    (history_size, Law.SIZE, "are kept"),
+    (history_entry_lost, Law.HISTORY, "nothing leads from the jid over-0001"),
+    (cancelled_and_waiting, Law.CANCELLED, "runs once more"),
     (lease_in_wrong_group, Law.LEASE, "cannot be one of this group"),
     (leased_twice, Law.LEASED_TWICE, "queue default"),
     (ended_group, Law.ENDED, "leases of turn 900"),

@@ -73,6 +73,7 @@ class ModelJob:
     backoff: str = ""
     expires: int = 1 << 60
     track: bool = False
+    cancelled: bool = False
 
     @property
     def alike(self) -> tuple[str, str]:
@@ -86,6 +87,7 @@ class ModelTrack:
     percent: int | None = None
     until: int = 0
     result: bytes | None = None
+    cancelled: bool = False
     #: Its job was removed with its queue: it ends with the sweep.
     leaving: bool = False
 
@@ -104,6 +106,11 @@ class Model:
     expired: int = 0
     tracks: dict[str, ModelTrack] = field(default_factory=dict)
     now: int = START
+    #: Instant, seq, jid, outcome and attempts of what is over, the oldest first.
+    past: list[tuple[int, int, str, str, int]] = field(default_factory=list)
+
+    def keep(self, job: ModelJob, outcome: str) -> None:
+        self.past = sorted([*self.past, (self.now, job.seq, job.jid, outcome, job.failures + 1)])
 
     def note(self, job: ModelJob, state: str, *, ended: bool = False) -> None:
         track = self.tracks.get(job.jid)
@@ -159,9 +166,11 @@ class Model:
     def fail(self, job: ModelJob, now: int, retry_in: float | None = None) -> None:
         self.processed += 1
         self.failed += 1
+        if job.cancelled or job.retry == 0:
+            self.keep(job, "cancelled" if job.cancelled else "discarded")
         count, job.failures = job.failures, job.failures + 1
         job.recoveries, job.former = 0, ""
-        if job.retry == 0:
+        if job.cancelled or job.retry == 0:
             self.drop(job)
         elif count >= job.retry:
             self.die(job, now)
@@ -199,6 +208,8 @@ class EngineMachine(RuleBasedStateMachine):
             recover_limit=3,
             queues={"b": QueueLimits(backoff="fixed:30"), "c": QueueLimits(max_jobs=3)},
             dead_max=4,
+            history_keep=0 if not self.has_index else 10**9,
+            history_max=3,
         )
         self.model = Model()
         self.beaten: dict[str, int] = {}
@@ -306,12 +317,16 @@ class EngineMachine(RuleBasedStateMachine):
             job = waiting[0] if waiting else None
         assert done == (job is not None)
         if job is not None:
+            self.model.keep(job, "success")
             self.model.drop(job, "success")
             self.model.processed += 1
             track = self.model.tracks.get(jid)
             if result is not None and (track is None or track.seq <= job.seq):
-                percent = track.percent if track is not None and track.seq == job.seq else None
-                self.model.tracks[jid] = ModelTrack(job.seq, "success", percent, self.now + 3600_000, result)
+                own = track is not None and track.seq == job.seq
+                percent = track.percent if own else None
+                cancelled = own and track.cancelled
+                until = self.now + 3600_000
+                self.model.tracks[jid] = ModelTrack(job.seq, "success", percent, until, result, cancelled=cancelled)
 
     @rule(
         jid=st.sampled_from(JIDS),
@@ -351,6 +366,10 @@ class EngineMachine(RuleBasedStateMachine):
                 self.engine.requeue(jid, holder, wait)
             return
         self.engine.requeue(jid, holder, wait)
+        if job.cancelled:
+            self.model.keep(job, "cancelled")
+            self.model.drop(job)
+            return
         job.recoveries, job.former = 0, ""
         if wait is None:
             self.model.put_back(job)
@@ -362,8 +381,30 @@ class EngineMachine(RuleBasedStateMachine):
     def give_back(self, jid: str, holder: str) -> None:
         self.engine.give_back(jid, holder)
         job = self.model.leased(jid, holder)
-        if job is not None and job.holder == holder:
+        if job is not None and job.holder == holder and job.cancelled:
+            self.model.keep(job, "cancelled")
+            self.model.drop(job)
+        elif job is not None and job.holder == holder:
             self.model.put_back(job)
+
+    @rule(jid=st.sampled_from(JIDS))
+    def cancel(self, jid: str) -> None:
+        alike = [job for job in self.model.jobs.values() if job.jid == jid]
+        held = [job for job in alike if job.place == "leased"]
+        waiting = [job for job in alike if job.place not in {"leased", "dead"} and self.has_index]
+        if not held and not waiting:
+            with pytest.raises(Refusal, match="Job not found"):
+                self.engine.cancel(jid)
+            return
+        self.engine.cancel(jid)
+        for job in held + waiting:
+            track = self.model.tracks.get(jid)
+            if job.track and track is not None and track.seq == job.seq:
+                track.cancelled = True
+        for job in held:
+            job.cancelled = True
+        for job in waiting:
+            self.model.drop(job)
 
     # What operators do
 
@@ -463,7 +504,10 @@ class EngineMachine(RuleBasedStateMachine):
         gone = {wid for wid, heard in self.beaten.items() if heard + 60_000 <= now}
         for job in leased:
             if job.place == "leased" and job.seq in model.jobs and job.holder in gone:
-                if job.recoveries + 1 >= 3:
+                if job.cancelled:
+                    model.keep(job, "cancelled")
+                    model.drop(job)
+                elif job.recoveries + 1 >= 3:
                     model.fail(job, now)
                 else:
                     job.recoveries, job.former = job.recoveries + 1, job.holder
@@ -474,6 +518,7 @@ class EngineMachine(RuleBasedStateMachine):
         for wid in gone:
             self.beaten.pop(wid)
             self.connected.pop(wid, None)
+        del model.past[:-3]
         dead = model.timed("dead")
         for job in dead[: max(len(dead) - 4, 0)]:
             model.drop(job, "dead")
@@ -576,10 +621,16 @@ class EngineMachine(RuleBasedStateMachine):
         tracks = {}
         for key, value in state.turn.scan(*keys.prefix_range(b"P"), limit=1 << 30):
             track = decode_track(value)
-            tracks[key[1:].decode()] = (track.state, track.percent, track.until, track.result)
+            tracks[key[1:].decode()] = (track.state, track.percent, track.until, track.result, track.cancelled)
         assert tracks == {
-            jid: (track.state, track.percent, track.until, track.result) for jid, track in self.model.tracks.items()
+            jid: (track.state, track.percent, track.until, track.result, track.cancelled)
+            for jid, track in self.model.tracks.items()
         }
+        shown, _ = self.engine.history()
+        past = [job[2:] for job in self.model.past[::-1]] if self.has_index else []
+        assert [(job["jid"], job["outcome"], job["attempts"]) for job in shown] == past[:50]
+        for jid, _, _ in past:
+            assert [job for job in shown if job["jid"] == jid] == self.engine.finished(jid)
         locks = [decode_lock(value) for _, value in state.turn.scan(*keys.prefix_range(b"U"), limit=1 << 30)]
         held = {(jobs[lock.seq].jobtype, jobs[lock.seq].queue): lock.until for lock in locks}
         assert len(held) == len(locks)

@@ -37,6 +37,7 @@ __all__ = [
     "Config",
     "Environment",
     "Faktory",
+    "History",
     "LogLevel",
     "Queue",
     "Queues",
@@ -122,6 +123,14 @@ class Retention(Struct, frozen=True):
     results_ms: Annotated[int, duration("1s", "36500d")] = field(default=3_600_000, name="results")
 
 
+class History(Struct, frozen=True):
+    """`[history]`: jobs that are over, kept so that somebody may look at them."""
+
+    completed_ms: Annotated[int, duration("0s", "36500d")] = field(default=0, name="completed")  #: 0 keeps none
+    max_jobs: Annotated[int, whole(1, _MANY)] = 1_000_000
+    max_bytes: Annotated[int, size("1MiB", "1000TB")] = field(default=1 << 30, name="max_size")
+
+
 class Queue(Struct, frozen=True):
     """`[queues.NAME]`: the limits of one queue; None is none of its own."""
 
@@ -152,6 +161,7 @@ TABLES: Final[dict[str, type[Struct]]] = {
     "server": Server,
     "workers": Workers,
     "retention": Retention,
+    "history": History,
     "queues": Queues,
 }
 
@@ -173,6 +183,7 @@ class Config(Struct, frozen=True, kw_only=True):
     server: Server = Server()
     workers: Workers = Workers()
     retention: Retention = Retention()
+    history: History = History()
     queues: Queues = Queues()
     # For those who ask where it all came from.
     files: tuple[Path, ...] = ()  #: the files of conf.d, in the order in which they were read

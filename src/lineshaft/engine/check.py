@@ -32,6 +32,7 @@ from typing import Any, Final
 from msgspec import DecodeError, Struct, json
 
 from lineshaft.engine import keys
+from lineshaft.engine.cancel import CANCELLED
 from lineshaft.engine.engine import KINDS
 from lineshaft.engine.expiring import END as EXPIRES
 from lineshaft.engine.findings import SETS, Finding, Law, Severity, Tally, instant_shown, shown
@@ -39,10 +40,13 @@ from lineshaft.engine.naming import check_queue_name
 from lineshaft.engine.reader import Reader
 from lineshaft.engine.records import (
     Extras,
+    HistorySizeRecord,
     Lease,
     SetRecord,
     decode_chore,
     decode_day,
+    decode_history,
+    decode_history_size,
     decode_leases,
     decode_lock,
     decode_queue,
@@ -127,6 +131,10 @@ class _Walk:
         self.waiting = dict.fromkeys(SETS, 0)
         # Of the index.
         self.claimed = 0
+        # Of the history: entries by jid that were not found yet, rows, their bytes, the record.
+        self.past_entries = 0
+        self.past = HistorySizeRecord(0, 0, 0)
+        self.past_said = HistorySizeRecord(0, 0, 0)
         self.entries = 0
         self.kinds: dict[bytes, Callable[[bytes, bytes], None]] = {
             b"C": self._chore,
@@ -134,6 +142,7 @@ class _Walk:
             b"E": self._expiry,
             b"F": self._single(keys.FORMAT_KEY, None),
             b"G": self._single(keys.TOTALS_KEY, decode_totals),
+            b"H": self._history,
             b"I": self._watermark,
             b"K": self._worker,
             b"L": self._group,
@@ -241,6 +250,27 @@ class _Walk:
         key[1:].decode()
         self.numbers.highest = max(self.numbers.highest, decode_track(value).seq)
 
+    def _history(self, key: bytes, value: bytes) -> None:
+        kind = key[1:2]
+        if kind == b"n":
+            self._single(keys.HISTORY_SIZE_KEY, None)(key, value)
+            self.past_said = decode_history_size(value)
+        elif kind == b"j" and len(key) == int.from_bytes(key[2:4]) + 20:
+            self.past_entries += 1
+        elif kind == b"t" and len(key) == 18:
+            record = decode_history(value)
+            decode_stored(record.payload)
+            self.past.count += 1
+            self.past.bytes += len(value)
+            if keys.history_at(key) < self.past_said.oldest:
+                self._report(Law.CURSOR, key, "history is read from a later instant on: it is never swept")
+            if self.reader.get(keys.history_jid_key(record.jid, key)) is None:
+                self._report(Law.HISTORY, key, f"nothing leads from the jid {record.jid[:200]} to it")
+            else:
+                self.past_entries -= 1
+        else:
+            self._malformed(key)
+
     def _lock(self, key: bytes, value: bytes) -> None:  # noqa: ARG002 - every kind is looked at in one way
         self.numbers.highest = max(self.numbers.highest, decode_lock(value).seq)
 
@@ -316,8 +346,16 @@ class _Walk:
         if lease is not None and (lease.seq, lease.jid, lease.queue) != (seq, job.jid, name):
             what = f"the lease here is of job {lease.jid} (seq {lease.seq}), and here lies {job.jid} (seq {seq})"
             self._report(Law.LEASE, key, what)
+        if lease is not None and lease.uses != extras.uses:
+            what = f"job {job.jid} uses the features {extras.uses!r}, and its lease says {lease.uses!r}"
+            self._report(Law.LEASE, key, what)
+        self._hold_cancel(key, job, extras, is_held=lease is not None)
         if self._take_numbers(key, job.jid, seq, order):
             self._find_entry(key, job.jid, seq, order, is_required=is_current)
+
+    def _hold_cancel(self, key: bytes, job: Job, extras: Extras, *, is_held: bool) -> None:
+        if CANCELLED in extras.uses and not is_held and not self.reader.unreadable:
+            self._report(Law.CANCELLED, key, f"job {job.jid} is cancelled, and no worker has it: it runs once more")
 
     def _in_line(self, key: bytes, line: _Line, priority: int, order: int) -> None:
         self.tally.places[Place.READY] += 1
@@ -357,6 +395,7 @@ class _Walk:
             return
         extras, job = read
         seq = extras.seq or order
+        self._hold_cancel(key, job, extras, is_held=False)
         if not 1 <= extras.priority <= 9:
             self._report(Law.MISPLACED, key, f"job {job.jid} has the priority {extras.priority}: there is no such line")
         elif job.queue not in self.queues:
@@ -454,6 +493,13 @@ class _Walk:
             if record is not None and record.size != count:
                 what = f"the record says {record.size} jobs, and {count} lie in the set"
                 self._report(Law.SIZE, keys.set_key(code), what)
+        if (self.past.count, self.past.bytes) != (self.past_said.count, self.past_said.bytes):
+            said, seen = self.past_said, self.past
+            what = f"the record says {said.count} jobs of {said.bytes} bytes, and {seen.count} of {seen.bytes} are kept"
+            self._report(Law.SIZE, keys.HISTORY_SIZE_KEY, what)
+        if self.past_entries > 0:
+            what = f"{self.past_entries} entries lead from a jid to no finished job"
+            self._report(Law.HISTORY, keys.HISTORY_SIZE_KEY, what, Severity.UNTIDY)
         for group, counting in self.groups.items():
             if not counting:
                 self._report(Law.ENDED, group, "none of its jobs is there; the next start deletes it", Severity.UNTIDY)

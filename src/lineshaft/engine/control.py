@@ -88,6 +88,8 @@ def flush(state: State) -> None:
         timed.clear()
     state.chores.clear()
     state.expiries.clear()
+    state.cancels.clear()
+    state.history.clear()
     state.lost.clear()
     state.forget_figures()
 

@@ -38,6 +38,7 @@ def _uncount_ready(state: State, key: bytes) -> None:
     queue = state.queues.by_name.get(name)
     if lease is not None:
         state.index.remove(lease.jid, lease.seq)
+        state.cancels.forget(lease.seq)
         state.leases.end(lease)
     elif queue is not None and queue.generation == generation:
         state.index.forget_key(key)

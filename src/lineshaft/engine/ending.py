@@ -12,4 +12,5 @@ class Ending(StrEnum):
     DISCARDED = "discarded"  #: failed and wanted no retry, or was thrown away by a MUTATE
     REMOVED = "removed"  #: its queue was
     EXPIRED = "expired"  #: it was not to run any more
+    CANCELLED = "cancelled"  #: somebody said that it is not to run any more
     PRUNED = "pruned"  #: dead for long enough

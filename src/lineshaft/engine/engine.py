@@ -19,6 +19,7 @@ from lineshaft.engine.damage import set_aside
 from lineshaft.engine.due import expire_leases, promote, prune_dead, recover_vanished
 from lineshaft.engine.fetch import fetch
 from lineshaft.engine.forget import forget
+from lineshaft.engine.history import find_finished, page, sweep_history
 from lineshaft.engine.leases import NEVER
 from lineshaft.engine.mutate import MUTATE, begin_mutate, mutate_slice
 from lineshaft.engine.push import accept, push, push_bulk
@@ -26,6 +27,7 @@ from lineshaft.engine.records import ChoreRecord
 from lineshaft.engine.retry import Report
 from lineshaft.engine.settings import Settings
 from lineshaft.engine.state import State
+from lineshaft.engine.stop import cancel
 from lineshaft.engine.sweep import SWEEP, sweep
 from lineshaft.engine.tracks import track_get, track_set
 from lineshaft.engine.views import figures
@@ -64,7 +66,7 @@ class Engine:
         self.push = partial(push if state.settings.refuse_duplicate_jids else accept, state)
         self.push_bulk = partial(push_bulk, state)
         self.fetch = partial(fetch, state)
-        self.ack = partial(finish.ack, state)
+        self.ack = partial(finish.ack_and_keep if state.settings.history_keep else finish.ack, state)
 
     # Turns
 
@@ -128,6 +130,14 @@ class Engine:
     def requeue(self, jid: str, holder: str, wait: int | None) -> None:
         """REQUEUE: a worker gives a job back; `wait` in milliseconds, None for at once. Raises Refusal."""
         finish.requeue(self.state, jid, holder, wait)
+
+    def cancel(self, jid: str) -> None:
+        """CANCEL: remove the job, or flag it when a worker holds it. Raises Refusal, StoreError."""
+        cancel(self.state, jid)
+
+    def cancelled(self, holder: str) -> list[str]:
+        """Some jids of jobs that this worker holds and is to stop."""
+        return self.state.cancels.of(holder)
 
     def give_back(self, jid: str, holder: str) -> None:
         """A fetched job never reached its worker: back to the head of its queue."""
@@ -228,6 +238,7 @@ class Engine:
         expire_leases(state)
         recover_vanished(state)
         prune_dead(state)
+        sweep_history(state)
         forget(state)
         chore = state.chores.next()
         if chore is not None:
@@ -247,6 +258,7 @@ class Engine:
             state.leases.next_expiry,
             state.workers.next_check,
             state.expiries.next_at,
+            state.history.next_due(state),
             state.day_ends,
         )
 
@@ -260,6 +272,7 @@ class Engine:
             state.scheduled.next_due < instant
             or state.retries.next_due < instant
             or state.expiries.next_at < instant
+            or (state.history.count > 0 and state.history.next_due(state) < instant)
             or bool(state.chores.active)
             or state.dead.size > state.settings.dead_max
         )
@@ -275,6 +288,14 @@ class Engine:
         return finished
 
     # Views
+
+    def history(self, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str]:
+        """Finished jobs, the newest first, and the cursor of the next page, empty at the end. Raises Refusal."""
+        return page(self.state, cursor, limit)
+
+    def finished(self, jid: str) -> list[dict[str, Any]]:
+        """The finished jobs with a jid, the newest first. Raises StoreError."""
+        return find_finished(self.state, jid)
 
     def figures(self) -> dict[str, Any]:
         """The `faktory` part of INFO."""

@@ -6,6 +6,7 @@ no other place needs to know that there are features.
 
 from typing import TYPE_CHECKING, Final
 
+from lineshaft.engine.cancel import CANCELLED, Cancelled
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.expiring import EXPIRING, Expiring
 from lineshaft.engine.feature import Feature, Subject
@@ -24,6 +25,7 @@ FEATURES: Final[dict[str, Feature]] = {
     UNIQUE: Unique(),
     UNIQUE_UNTIL_START: UniqueUntilStart(),
     TRACKED: Tracked(),
+    CANCELLED: Cancelled(),
 }
 """Every feature by its letter in `Extras.uses`."""
 

@@ -39,6 +39,8 @@ class Law(StrEnum):
     SEQUENCE = "sequence too low"
     LEASE = "lease of another job"
     LEASED_TWICE = "job leased twice"
+    CANCELLED = "cancelled job that nobody holds"
+    HISTORY = "history entry astray"
     ENDED = "leases that have all ended"
     CHORE = "unknown chore"
     NOT_INDEXED = "job not in the index"

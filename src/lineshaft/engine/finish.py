@@ -8,15 +8,18 @@ from contextlib import suppress
 from msgspec import DecodeError, structs
 
 from lineshaft.engine import keys
+from lineshaft.engine.cancel import CANCELLED
 from lineshaft.engine.ending import Ending
+from lineshaft.engine.history import Over, keep_finished
 from lineshaft.engine.moves import Damaged, count, join_set, leave, put_back, read_leased
-from lineshaft.engine.records import Lease, split_value
+from lineshaft.engine.records import Extras, Lease, split_value
 from lineshaft.engine.retry import LOST, RESERVATION_EXPIRED, Dead, Report, Retry, judge
 from lineshaft.engine.state import State
 from lineshaft.engine.tracks import keep_result
+from lineshaft.engine.turn import Change
 from lineshaft.errors import Refusal
 
-__all__ = ["ack", "ack_with_result", "expire", "fail", "give_back", "recover", "requeue"]
+__all__ = ["ack", "ack_and_keep", "ack_with_result", "expire", "fail", "give_back", "recover", "requeue"]
 
 
 def ack(state: State, jid: str, holder: str) -> bool:
@@ -51,6 +54,12 @@ def ack(state: State, jid: str, holder: str) -> bool:
     return True
 
 
+def ack_and_keep(state: State, jid: str, holder: str) -> bool:
+    """The same where finished jobs are kept: it reads the job once more, and writes it down."""
+    lease = state.leases.find(jid, holder)
+    return _late_ack(state, jid, holder) if lease is None else _ack_using(state, lease)
+
+
 def ack_with_result(state: State, jid: str, holder: str, result: bytes) -> bool:
     """The job is done and returned this JSON, which is kept for a time."""
     lease = state.leases.find(jid, holder)
@@ -60,9 +69,10 @@ def ack_with_result(state: State, jid: str, holder: str, result: bytes) -> bool:
 def _ack_using(state: State, lease: Lease, result: bytes | None = None) -> bool:
     """The same for a job that uses a feature."""
     with state.change() as change:
-        extras, _, _ = read_leased(change, lease)
+        extras, _, payload = read_leased(change, lease)
         change.delete(lease.key)
         leave(state, change, lease.jid, lease.seq, extras, Ending.DONE)
+        _keep(state, change, lease, payload, "success", result)
         if result is not None:
             keep_result(state, change, lease.jid, lease.seq, result)
         change.then(state.leases.end, lease)
@@ -76,7 +86,7 @@ def _late_ack(state: State, jid: str, holder: str, result: bytes | None = None) 
         if value is None:
             continue
         try:
-            extras, _ = split_value(value)
+            extras, payload = split_value(value)
         except DecodeError:
             state.turn.damaged[key] = value
             continue
@@ -87,6 +97,7 @@ def _late_ack(state: State, jid: str, holder: str, result: bytes | None = None) 
         with state.change() as change:
             change.delete(key)
             leave(state, change, jid, seq, extras, Ending.DONE)
+            keep_finished(state, change, Over(jid, seq, payload, holder, 0, "success", result))
             if result is not None:
                 keep_result(state, change, jid, seq, result)
             change.then(state.queues.lose, queue, priority, keys.ready_order(key))
@@ -116,6 +127,9 @@ def recover(state: State, lease: Lease) -> None:
     """
     with state.change() as change:
         extras, _, payload = read_leased(change, lease)
+        if CANCELLED in extras.uses:
+            _stop(state, change, lease, extras, payload)
+            return
         recoveries = extras.recoveries + 1
         if recoveries < state.settings.recover_limit:
             again = structs.replace(extras, recoveries=recoveries, former=lease.holder)
@@ -131,7 +145,10 @@ def give_back(state: State, jid: str, holder: str) -> None:
         return
     with suppress(Damaged), state.change() as change:
         extras, _, payload = read_leased(change, lease)
-        put_back(state, change, lease, extras, payload)
+        if CANCELLED in extras.uses:
+            _stop(state, change, lease, extras, payload)
+        else:
+            put_back(state, change, lease, extras, payload)
 
 
 def requeue(state: State, jid: str, holder: str, wait: int | None) -> None:
@@ -143,7 +160,9 @@ def requeue(state: State, jid: str, holder: str, wait: int | None) -> None:
         raise Refusal(f"Job not found {jid[:200]}")
     with state.change() as change:
         extras, job, payload = read_leased(change, lease)
-        if wait is None:
+        if CANCELLED in extras.uses:
+            _stop(state, change, lease, extras, payload)
+        elif wait is None:
             put_back(state, change, lease, extras.afresh(), payload)
         else:
             change.delete(lease.key)
@@ -152,9 +171,29 @@ def requeue(state: State, jid: str, holder: str, wait: int | None) -> None:
             change.then(state.leases.end, lease)
 
 
+def _keep(
+    state: State, change: Change, lease: Lease, payload: bytes, outcome: str, result: bytes | None = None
+) -> None:
+    """A held job is over."""
+    over = Over(lease.jid, lease.seq, payload, lease.holder, lease.since, outcome, result)
+    keep_finished(state, change, over)
+
+
+def _stop(state: State, change: Change, lease: Lease, extras: Extras, payload: bytes) -> None:
+    """A cancelled job comes back from its worker, one way or another: it does not run again."""
+    change.delete(lease.key)
+    leave(state, change, lease.jid, lease.seq, extras, Ending.CANCELLED)
+    _keep(state, change, lease, payload, "cancelled")
+    change.then(state.leases.end, lease)
+
+
 def _fail(state: State, lease: Lease, report: Report) -> None:
     with state.change() as change:
-        extras, job, _ = read_leased(change, lease)
+        extras, job, payload = read_leased(change, lease)
+        if CANCELLED in extras.uses:
+            _stop(state, change, lease, extras, payload)
+            change.then(count, state, lease.queue, 1, 1)
+            return
         backoff = extras.backoff or state.settings.limits(lease.queue).backoff or ""
         outcome = judge(job, report, state.now, state.chance(), backoff)
         # A failure starts the count of recoveries anew.
@@ -166,5 +205,6 @@ def _fail(state: State, lease: Lease, report: Report) -> None:
             join_set(state, change, state.dead, state.now, job, lease.seq, kept)
         else:
             leave(state, change, lease.jid, lease.seq, extras, Ending.DISCARDED)
+            _keep(state, change, lease, payload, "discarded")
         change.then(state.leases.end, lease)
         change.then(count, state, lease.queue, 1, 1)

@@ -13,7 +13,7 @@ from lineshaft.engine import keys
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.expiries import Expiry
 from lineshaft.engine.expiring import END
-from lineshaft.engine.moves import leave
+from lineshaft.engine.moves import leave, take_out
 from lineshaft.engine.records import decode_head, split_value
 from lineshaft.engine.state import State
 from lineshaft.engine.tracks import FORGET
@@ -54,18 +54,8 @@ def _drop_expired(state: State, change: Change, expiry: Expiry) -> None:
     except DecodeError:
         state.turn.damaged[key] = value
         return
-    if key[:1] == b"R":
-        name, generation, priority = keys.ready_parts(key)
-        queue = state.queues.by_name.get(name)
-        if queue is None or queue.generation != generation:
-            # Its queue was removed, and the sweep will come to it.
-            return
-        change.then(state.queues.lose, queue, priority, keys.ready_order(key))
-        change.delete(key)
-    else:
-        timed = state.scheduled if key[1:2] == state.scheduled.code else state.retries
-        timed.remove(change, key)
-    leave(state, change, jid, seq, extras, Ending.EXPIRED)
+    if take_out(state, change, key):
+        leave(state, change, jid, seq, extras, Ending.EXPIRED)
 
 
 def _forget_track(state: State, change: Change, expiry: Expiry) -> None:  # noqa: ARG001

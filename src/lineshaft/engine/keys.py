@@ -17,6 +17,9 @@ E <at> <kind> <id>                       what ends at an instant: `u` a lock, `e
 P <jid>                                  TrackRecord: what can be asked about a job
 U <digest>                               LockRecord: the unique job that holds this lock
 D <yyyy-mm-dd>                           DayRecord: the totals as they stood when that day began
+H j <len><jid> <finished> <seq>          leads from a jid to a finished job
+H n                                      HistorySizeRecord: how many finished jobs are kept, how large
+H t <finished> <seq>                     HistoryRecord: a job that is over
 G                                        TotalsRecord: what removed queues had counted
 ```
 
@@ -38,6 +41,8 @@ from typing import Final
 __all__ = [
     "FORMAT_KEY",
     "FORMAT_VERSION",
+    "HISTORY",
+    "HISTORY_SIZE_KEY",
     "INDEX_KEY",
     "JOB_RANGES",
     "SEQUENCE_KEY",
@@ -50,6 +55,10 @@ __all__ = [
     "expiry_at",
     "expiry_key",
     "expiry_parts",
+    "history_at",
+    "history_jid_key",
+    "history_jid_range",
+    "history_key",
     "lease_key",
     "lock_key",
     "prefix_range",
@@ -76,9 +85,13 @@ FORMAT_KEY: Final = b"F"
 SEQUENCE_KEY: Final = b"N"
 TOTALS_KEY: Final = b"G"
 INDEX_KEY: Final = b"I"
+HISTORY_SIZE_KEY: Final = b"Hn"
+
+#: How the keys of finished jobs begin.
+HISTORY: Final = b"Ht"
 
 #: All that FLUSH removes: everything but the format, the sequence (it must go on rising) and the known workers.
-JOB_RANGES: Final = ((b"C", b"F"), (b"G", b"H"), (b"L", b"N"), (b"O", b"Y"))
+JOB_RANGES: Final = ((b"C", b"F"), (b"G", b"I"), (b"L", b"N"), (b"O", b"Y"))
 
 #: How a key of the jid index begins, by the length of its encoded jid (512 characters at most, see `job`).
 WHERE: Final = [b"W" + length.to_bytes(2) for length in range(4 * 512 + 1)]
@@ -213,3 +226,26 @@ def lock_key(digest: bytes) -> bytes:
 def track_key(jid: str) -> bytes:
     """P <jid>"""
     return b"P" + jid.encode()
+
+
+def history_key(finished: int, seq: int) -> bytes:
+    """H t <finished> <seq>; an instant before the epoch counts as the epoch."""
+    return HISTORY + max(finished, 0).to_bytes(8) + seq.to_bytes(8)
+
+
+def history_at(key: bytes) -> int:
+    """The instant in the key of a finished job."""
+    return int.from_bytes(key[2:10])
+
+
+def history_jid_key(jid: str, key: bytes) -> bytes:
+    """H j <len><jid> <finished> <seq>, for the job that lies under `key`."""
+    encoded = jid.encode()
+    return b"Hj" + len(encoded).to_bytes(2) + encoded + key[len(HISTORY) :]
+
+
+def history_jid_range(jid: str) -> tuple[bytes, bytes]:
+    """The range of all finished jobs with a jid."""
+    encoded = jid.encode()
+    prefix = b"Hj" + len(encoded).to_bytes(2) + encoded
+    return prefix, prefix + b"\xff" * 17

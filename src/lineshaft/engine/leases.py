@@ -166,15 +166,23 @@ class Leases:
     def take_back(self, lease: Lease) -> None:
         """End the lease of a job that stays where it lies, or is put there again: now the record must say so."""
         self.end(lease)
-        if (seqs := self.groups.get(lease.group)) is not None:
-            self.turn.changes[keys.lease_key(lease.group)] = encode_record([self.by_seq[seq] for seq in seqs])
+        self.rewrite(lease)
 
     def extend(self, lease: Lease, until: int) -> None:
         """Let a lease last longer; never shorter. An effect."""
         if until > lease.until:
             lease.until = until
-            if (seqs := self.groups.get(lease.group)) is not None:
-                self.turn.changes[keys.lease_key(lease.group)] = encode_record([self.by_seq[seq] for seq in seqs])
+            self.rewrite(lease)
+
+    def rewrite(self, lease: Lease) -> None:
+        """Write what has changed in a lease; one of this turn is written at its end anyway. An effect."""
+        if (seqs := self.groups.get(lease.group)) is not None:
+            self.turn.changes[keys.lease_key(lease.group)] = encode_record([self.by_seq[seq] for seq in seqs])
+
+    def all_of(self, jid: str) -> list[Lease]:
+        """The leases of all jobs with this jid, oldest first."""
+        present = self.by_jid.get(jid, [])
+        return [*present] if isinstance(present, list) else [present]
 
     def take_expired(self, now: int) -> list[Lease]:
         """Some leases that have run out, from one slice of a look through all of them.

@@ -19,7 +19,7 @@ from lineshaft.errors import Refusal, StoreCorrupt
 from lineshaft.job import DEFAULT_QUEUE, Job, decode_stored, encode_job
 from lineshaft.lifecycle import Place
 
-__all__ = ["Damaged", "count", "join_queue", "join_set", "leave", "put_back", "read_leased"]
+__all__ = ["Damaged", "count", "join_queue", "join_set", "leave", "put_back", "read_leased", "take_out"]
 
 
 class Damaged(Refusal):
@@ -68,6 +68,20 @@ def leave(state: State, change: Change, jid: str, seq: int, extras: Extras, endi
     if extras.uses:
         features.ended(state, change, Subject(jid, seq, extras), ending)
     change.then(state.index.remove, jid, seq)
+
+
+def take_out(state: State, change: Change, key: bytes) -> bool:
+    """Take an unleased job from its place; False when its queue was removed, and the sweep will come to it."""
+    if key[:1] == b"R":
+        name, generation, priority = keys.ready_parts(key)
+        queue = state.queues.by_name.get(name)
+        if queue is None or queue.generation != generation:
+            return False
+        change.delete(key)
+        change.then(state.queues.lose, queue, priority, keys.ready_order(key))
+    else:
+        next(timed for timed in state.sets.values() if timed.code == key[1:2]).remove(change, key)
+    return True
 
 
 def read_leased(change: Change, lease: Lease) -> tuple[Extras, Job, bytes]:

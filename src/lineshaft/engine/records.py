@@ -22,6 +22,8 @@ __all__ = [
     "DayRecord",
     "Extras",
     "Head",
+    "HistoryRecord",
+    "HistorySizeRecord",
     "Lease",
     "LockRecord",
     "QueueRecord",
@@ -32,6 +34,8 @@ __all__ = [
     "decode_chore",
     "decode_day",
     "decode_head",
+    "decode_history",
+    "decode_history_size",
     "decode_leases",
     "decode_lock",
     "decode_queue",
@@ -183,12 +187,35 @@ class TrackRecord(Struct, array_like=True, gc=False):
     until: int = 0  #: an instant; 0 while the job lives
     result: bytes | None = None  #: JSON
     result_until: int = 0
+    cancelled: bool = False  #: somebody said that it is not to run any more
+
+
+class HistoryRecord(Struct, array_like=True, gc=False):
+    """A job that is over, as it was."""
+
+    jid: str
+    payload: bytes
+    worker: str  #: the wid; empty for a connection without one
+    started_at: int  #: an instant; 0 when it is not known
+    attempts: int
+    outcome: str
+    result: bytes | None = None  #: JSON
+
+
+class HistorySizeRecord(Struct, array_like=True, gc=False):
+    """How much history there is."""
+
+    count: int
+    bytes: int  #: of the HistoryRecords
+    oldest: int  #: an instant: no job finished before it
 
 
 encode_record: Final = msgpack.Encoder().encode
 """Any record of this module, but a job, to bytes."""
 
 decode_leases: Final = msgpack.Decoder(list[Lease]).decode
+decode_history: Final = msgpack.Decoder(HistoryRecord).decode
+decode_history_size: Final = msgpack.Decoder(HistorySizeRecord).decode
 decode_lock: Final = msgpack.Decoder(LockRecord).decode
 decode_queue: Final = msgpack.Decoder(QueueRecord).decode
 decode_set: Final = msgpack.Decoder(SetRecord).decode

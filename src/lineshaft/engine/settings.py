@@ -31,6 +31,10 @@ class Settings(Struct, frozen=True):
     dead_max: int = 100_000
     #: Milliseconds that the result of a job is kept.
     results_keep: int = 3_600_000
+    #: Milliseconds that a job that is over is kept, 0 for not at all; how many at most, and how many bytes.
+    history_keep: int = 0
+    history_max: int = 1_000_000
+    history_max_bytes: int = 1 << 30
     #: Limits for every queue, and by name.
     every_queue: QueueLimits = QueueLimits()
     queues: dict[str, QueueLimits] = field(default_factory=dict)

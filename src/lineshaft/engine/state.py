@@ -12,8 +12,10 @@ from msgspec import DecodeError
 
 from lineshaft.clock import format_instant
 from lineshaft.engine import keys
+from lineshaft.engine.cancel import CANCELLED, Cancels
 from lineshaft.engine.chores import Chores
 from lineshaft.engine.expiries import Expiries
+from lineshaft.engine.history import History
 from lineshaft.engine.index import MOST_BEYOND, Index
 from lineshaft.engine.leases import Leases
 from lineshaft.engine.ready import Queue, Queues
@@ -59,6 +61,8 @@ class State:
         self.workers = Workers(self.turn)
         self.chores = Chores(self.turn)
         self.expiries = Expiries(self.turn)
+        self.cancels = Cancels()
+        self.history = History(self.turn)
         #: Leases of vanished workers that are still to be taken back.
         self.lost: list[Lease] = []
         # The present.
@@ -91,6 +95,9 @@ class State:
         totals = self.turn.get(keys.TOTALS_KEY)
         self.totals = decode_totals(totals) if totals else TotalsRecord()
         self.leases.load()
+        for lease in self.leases.by_seq.values():
+            if CANCELLED in lease.uses:
+                self.cancels.add(lease)
         self.queues.load()
         self.index.load(self.queues, self.leases.by_seq.values(), self.order)
         for timed in self.sets.values():
@@ -98,6 +105,7 @@ class State:
         self.workers.load(self.now)
         self.chores.load()
         self.expiries.load()
+        self.history.load()
         self.apply(self.settings)
         self.arrivals = list(self.queues.by_name)
         self.day_ends = 0
@@ -161,6 +169,8 @@ class State:
             self.index.settle(self.order)
         if self.queues.dirty:
             self.queues.settle(self.order + 1)
+        if self.history.dirty:
+            self.history.settle()
         if self.scheduled.dirty or self.retries.dirty or self.dead.dirty:
             for timed in self.sets.values():
                 timed.settle()

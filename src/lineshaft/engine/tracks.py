@@ -29,7 +29,7 @@ from lineshaft.lifecycle import Place
 if TYPE_CHECKING:
     from lineshaft.engine.state import State
 
-__all__ = ["FORGET", "TRACKED", "Tracked", "keep_result", "track_get", "track_set"]
+__all__ = ["FORGET", "TRACKED", "Tracked", "keep_result", "note_cancel", "track_get", "track_set"]
 
 TRACKED: Final = "t"
 
@@ -71,6 +71,8 @@ class Tracked(Feature):
     def ended(self, state: "State", change: Change, subject: Subject, ending: Ending) -> None:
         """Note how it ended, and that this will be forgotten."""
         _note(state, change, subject, _ENDS.get(ending, "failed"), until=state.now + KEPT_MS)
+        if ending is Ending.CANCELLED:
+            note_cancel(state, change, subject.jid, subject.seq)
 
 
 def track_get(state: "State", jid: str) -> dict[str, Any]:
@@ -85,9 +87,18 @@ def track_get(state: "State", jid: str) -> dict[str, Any]:
     if record.desc is not None:
         shown["desc"] = record.desc
     shown |= {"state": record.state, "updated_at": format_instant(record.updated_at)}
+    if record.cancelled:
+        shown["cancelled"] = True
     if record.result is not None and state.now < record.result_until:
         shown["result"] = Raw(record.result)
     return shown
+
+
+def note_cancel(state: "State", change: Change, jid: str, seq: int) -> None:
+    """Somebody said that the job is not to run any more; it may still be running."""
+    before = _read(change, jid)
+    if before is not None and before.seq == seq and not before.cancelled:
+        _write(state, change, jid, before, structs.replace(before, cancelled=True, updated_at=state.now))
 
 
 def track_set(

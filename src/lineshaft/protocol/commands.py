@@ -23,6 +23,7 @@ __all__ = [
     "Track",
     "parse_ack",
     "parse_beat",
+    "parse_cancel",
     "parse_fail",
     "parse_mutate",
     "parse_names",
@@ -75,6 +76,12 @@ class _SentFail(Struct, frozen=True, forbid_unknown_fields=True):
     message: str | None = None
     backtrace: list[str | None] | None = None
     retry_in: Wait | None = None
+
+
+class _SentCancel(Struct, frozen=True, forbid_unknown_fields=True):
+    """A CANCEL as it was sent."""
+
+    jid: str | None = None
 
 
 class Requeue(Struct, frozen=True):
@@ -144,6 +151,7 @@ parse_beat: Final = Decoder(Beat).decode
 """Bytes of a BEAT. Raises Refusal `invalid JSON: ...`."""
 
 _decode_fail: Final = Decoder(_SentFail).decode
+_decode_cancel: Final = Decoder(_SentCancel).decode
 _decode_requeue: Final = Decoder(_SentRequeue).decode
 _decode_track: Final = Decoder(_SentTrack).decode
 _decode_mutate: Final = Decoder(Mutate).decode
@@ -164,6 +172,14 @@ def parse_fail(argument: bytes) -> Fail:
         _trim_backtrace(fail.backtrace or []),
         _milliseconds(fail.retry_in),
     )
+
+
+def parse_cancel(argument: bytes) -> str:
+    """Bytes of a CANCEL to its jid. Raises Refusal `invalid JSON: ...`, or `missing JID`."""
+    jid = _decode_cancel(argument).jid
+    if not jid:
+        raise Refusal("missing JID")
+    return jid
 
 
 def parse_requeue(argument: bytes) -> Requeue:

@@ -16,6 +16,7 @@ from lineshaft.lifecycle import WorkerState
 from lineshaft.protocol.commands import (
     parse_ack,
     parse_beat,
+    parse_cancel,
     parse_fail,
     parse_mutate,
     parse_names,
@@ -56,6 +57,7 @@ def hello(session: "Session", argument: bytes) -> bytes | None:
         )
         session.holder = greeting.wid
         server.join(session)
+    session.learns_cancels = CANCEL_FEATURE in (greeting.features or ())
     session.verbs = server.verbs
     session.lines.limit_bytes = server.settings.line_limit_bytes
     return OK
@@ -138,6 +140,13 @@ def requeue(session: "Session", argument: bytes) -> bytes | None:
     return OK
 
 
+def cancel(session: "Session", argument: bytes) -> bytes | None:
+    """CANCEL {"jid"}: a job is not to run any more."""
+    session.server.engine.cancel(parse_cancel(argument))
+    session.durable = True
+    return OK
+
+
 def track(session: "Session", argument: bytes) -> bytes | None:
     """TRACK GET jid, or TRACK SET {"jid","percent","desc","reserve_until"}. Both replies are durable."""
     message = parse_track(argument)
@@ -161,7 +170,12 @@ def beat(session: "Session", argument: bytes) -> bytes | None:
     """BEAT {"wid","rss_kb","current_state"}"""
     message = parse_beat(argument)
     said = WORKER_STATES.get(message.current_state or "")
-    state = session.server.engine.beat(message.wid or "", message.rss_kb or 0, said)
+    engine = session.server.engine
+    state = engine.beat(message.wid or "", message.rss_kb or 0, said)
+    if session.learns_cancels and (jids := engine.cancelled(message.wid or "")):
+        reply = bulk(msgspec.json.encode({"state": state.word, "cancelled": jids}))
+        session.count_unsent(len(reply))
+        return reply
     return OK if state is WorkerState.RUNNING else bulk(b'{"state":"%b"}' % state.word.encode())
 
 
@@ -231,12 +245,15 @@ def paid(session: "Session", argument: bytes) -> bytes | None:
     raise Refusal("batches and the like are not available yet")
 
 
+#: What a worker names among the `features` of its HELLO to learn which of its jobs are cancelled.
+CANCEL_FEATURE: Final = "cancel"
+
 WORKER_STATES: Final = {state.word: state for state in WorkerState}
 
 HANDSHAKE: Final[dict[bytes, Verb]] = {b"HELLO": hello}
 """What is legal before the handshake is through; anything else closes the connection."""
 
-PAID: Final = (b"BATCH", b"CANCEL")
+PAID: Final = (b"BATCH",)
 
 COMMANDS: Final[dict[bytes, Verb]] = {
     b"PUSH": push,
@@ -245,6 +262,7 @@ COMMANDS: Final[dict[bytes, Verb]] = {
     b"ACK": ack,
     b"FAIL": fail,
     b"REQUEUE": requeue,
+    b"CANCEL": cancel,
     b"TRACK": track,
     b"BEAT": beat,
     b"INFO": info,

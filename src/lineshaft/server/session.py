@@ -88,6 +88,7 @@ class Session:
         "fetch_names",
         "held",
         "holder",
+        "learns_cancels",
         "lines",
         "out",
         "parked",
@@ -114,6 +115,8 @@ class Session:
         self.holder = f"\0{number}"
         self.worker: Worker | None = None
         self.salt: str | None = None
+        #: It said in its HELLO that it understands which jobs it is to stop.
+        self.learns_cancels = False
         # What has come in.
         self.lines = LineBuffer(HELLO_BYTES)
         #: How much of an unfinished line is counted in the server's total.

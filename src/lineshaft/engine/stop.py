@@ -1,0 +1,61 @@
+"""CANCEL, the verb: every live job with a jid is removed, or flagged when a worker holds it; see `cancel`."""
+
+from typing import Final
+
+from msgspec import DecodeError
+
+from lineshaft.engine import keys
+from lineshaft.engine.cancel import flag
+from lineshaft.engine.ending import Ending
+from lineshaft.engine.moves import leave, take_out
+from lineshaft.engine.records import Lease, split_value
+from lineshaft.engine.state import State
+from lineshaft.engine.tracks import note_cancel
+from lineshaft.engine.turn import Change
+from lineshaft.errors import Refusal
+
+__all__ = ["cancel"]
+
+#: More jobs than this with one jid are not cancelled in one step: only a client that reuses one jid makes them.
+MOST_TWINS: Final = 100
+
+
+def cancel(state: State, jid: str) -> None:
+    """Remove the waiting jobs with this jid, and flag those that workers hold. Durable with the commit.
+
+    Raises Refusal when there is none, or when it cannot be found without the jid index; StoreError.
+    """
+    held = state.leases.all_of(jid)
+    waiting = [(seq, key) for seq, key in state.index.find(jid) if not state.leases.holds(seq)]
+    if len(held) + len(waiting) > MOST_TWINS:
+        raise Refusal(f"more than {MOST_TWINS} jobs have the jid {jid[:200]}: MUTATE discards them")
+    with state.change() as change:
+        for lease in held:
+            _flag(state, change, lease)
+        removed = [seq for seq, key in waiting if _remove(state, change, jid, seq, key)]
+        if not held and not removed:
+            searched = "" if state.index.enabled else ": only running jobs can be found with jid_index = false"
+            raise Refusal(f"Job not found {jid[:200]}{searched}", reveals=True)
+
+
+def _flag(state: State, change: Change, lease: Lease) -> None:
+    flag(state, change, lease)
+    note_cancel(state, change, lease.jid, lease.seq)
+
+
+def _remove(state: State, change: Change, jid: str, seq: int, key: bytes) -> bool:
+    """Take a waiting job out; False when it is not there, dead, or left behind by a removed queue."""
+    if key.startswith(keys.timed_prefix(state.dead.code)):
+        return False
+    value = change.get(key)
+    if value is None:
+        return False
+    try:
+        extras, _ = split_value(value)
+    except DecodeError:
+        state.turn.damaged[key] = value
+        return False
+    if not take_out(state, change, key):
+        return False
+    leave(state, change, jid, seq, extras, Ending.CANCELLED)
+    return True
