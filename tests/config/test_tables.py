@@ -126,8 +126,8 @@ CASES = [
     ("[history]\nmax_jobs = 0", "history.max_jobs must be a whole number from 1 to 1000000000000, not 0"),
     (
         "[history]\nmax_size = 5",
-        "history.max_size must be a number of bytes, or a string such as"
-        ' "500MB" or "16MiB", from 1MiB to 1000TB, not 5',
+        "history.max_size must be a number of bytes, or a string such as "
+        '"500MB" or "16MiB", from 1MiB to 1000TB, not 5',
     ),
     ("[plugins]\nenabled = 'x'", 'plugins.enabled must be a list of names, each a string, not "x"'),
     ("[plugins]\ndisabled = [1]", "plugins.disabled must be a list of names, each a string, not [1]"),

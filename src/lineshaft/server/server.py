@@ -47,6 +47,9 @@ STEP_MS: Final = 200
 LEAP_MS: Final = 30_000
 #: With `sync = "always"`: how long a change that no reply waits for may stay unsynced.
 UNWAITED_MS: Final = 1000
+#: Where fewer than this talk, a second look for those whose commands are just coming in costs less than a turn of
+#: their own: with 10 connections it saves about a tenth of the processor's time, with one it would only cost.
+FEW: Final = 12
 
 
 class Shell(Protocol):
@@ -180,9 +183,15 @@ class Server:
     def talk(self, session: Session) -> None:
         """A session has something to send when the turn ends."""
         self.talking.append(session)
-        if not self.turn_scheduled:
-            self.turn_scheduled = True
+        self.need_turn()
+
+    def gather(self) -> None:
+        """End the turn, or look once more whether others have something to say when only few have spoken."""
+        talking = len(self.talking)
+        if talking < FEW and talking < len(self.sessions):
             self.shell.soon(self.end_turn)
+        else:
+            self.end_turn()
 
     def end_turn(self) -> None:
         """Commit what this turn decided, and let the replies go."""
@@ -279,7 +288,7 @@ class Server:
         """Something was decided that nobody is answered for: have it committed."""
         if not self.turn_scheduled:
             self.turn_scheduled = True
-            self.shell.soon(self.end_turn)
+            self.shell.soon(self.gather)
 
     # Waiting and being woken
 
