@@ -99,8 +99,8 @@ def failed(state: State, hooks: Hooks, job: Job, report: Report, holder: str, *,
     following: tuple[Job, ...] = ()
     if job.failure is None:
         # It wanted no retry, so nothing was written on it; whoever listens wants to know why all the same.
-        said = {"message": report.message, "errtype": report.errtype}
-        job.failure = Failure(retry_count=0, remaining=0, failed_at=state.stamp, **said)
+        said, kind = report.message, report.errtype
+        job.failure = Failure(retry_count=0, remaining=0, failed_at=state.stamp, message=said, errtype=kind)
     if hooks.fail is not None:
         following = hooks.fail(job, _worker(holder))
     if is_dead and hooks.dead is not None:
