@@ -10,6 +10,7 @@ from typing import Any
 
 from lineshaft.clock import ManualClock
 from lineshaft.engine.engine import Engine
+from lineshaft.engine.hooks import Hooks
 from lineshaft.engine.settings import Settings
 from lineshaft.errors import StoreError
 from lineshaft.server.server import Server
@@ -92,6 +93,7 @@ class Harness:
         rules: Settings | None = None,
         store: FaultyStore | None = None,
         now: int = 1_764_000_000_000,
+        hooks: Hooks | None = None,
     ) -> None:
         self.clock = ManualClock(now)
         self.store = store or FaultyStore()
@@ -100,7 +102,7 @@ class Harness:
         self.hold_syncs = False
         self.pending_sync: tuple[FaultyStore, int] | None = None
         self.reopen_failures = 0
-        engine = Engine(self.store, rules or Settings(), lambda: 0.5, self.clock())
+        engine = Engine(self.store, rules or Settings(), lambda: 0.5, self.clock(), hooks)
         self.server = Server(self.store, engine, settings or ServerSettings(), self.clock, self)
         self.server.timers.arm()
 

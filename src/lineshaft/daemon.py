@@ -29,8 +29,10 @@ from lineshaft.clock import system_clock
 from lineshaft.config import Binding, Config, take_over
 from lineshaft.config.places import server_context
 from lineshaft.engine.engine import Engine
+from lineshaft.engine.hooks import Hooks
 from lineshaft.engine.settings import QueueLimits, Settings
 from lineshaft.errors import ConfigError
+from lineshaft.plugin_host import PluginHost, load_plugins
 from lineshaft.server.listener import AsyncShell, listen, raise_file_limit
 from lineshaft.server.server import Server
 from lineshaft.server.settings import ServerSettings, SyncMode
@@ -50,13 +52,16 @@ STOP_SECONDS = 10.0
 SPACE_SECONDS = 1.0
 
 
-def run(config: Config, *, reload: Callable[[], Config], on_started: Callable[[], None]) -> int:
+def run(config: Config, *, reload: Callable[[], Config], on_started: Callable[[list[str]], None]) -> int:
     """Run a server until it is told to stop; returns the exit code.
 
-    Raises StoreError or OSError when it cannot start.
+    `on_started` is given the names of the plugins that are loaded. Raises StoreError, OSError, or ConfigError for
+    a plugin that cannot be loaded, when it cannot start.
     """
+    plugins = load_plugins(config.plugins.enabled, config.plugins.disabled)
+    hooks = PluginHost(plugins, config.plugins.slow_ms).hooks()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(Daemon(config, reload).serve(on_started))
+        return runner.run(Daemon(config, reload, hooks).serve(lambda: on_started([one.name for one in plugins])))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -71,9 +76,10 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 class Daemon:
     """One running server and everything around it."""
 
-    def __init__(self, config: Config, reload: Callable[[], Config]) -> None:
+    def __init__(self, config: Config, reload: Callable[[], Config], hooks: Hooks | None = None) -> None:
         self.config = config
         self.reload = reload
+        self.hooks = hooks
         self.stopping = asyncio.Event()
 
     async def serve(self, on_started: Callable[[], None]) -> int:
@@ -83,7 +89,7 @@ class Daemon:
         shell = AsyncShell(loop, lambda: open_store(config))
         store = open_store(config)
         try:
-            engine = Engine(store, engine_settings(config), random.random, system_clock())
+            engine = Engine(store, engine_settings(config), random.random, system_clock(), self.hooks)
             self.server = shell.server = Server(store, engine, server_settings(config), system_clock, shell)
             self._watch_space(loop)
             shell.after_sync = self._check_space

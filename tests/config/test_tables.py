@@ -129,6 +129,9 @@ CASES = [
         "history.max_size must be a number of bytes, or a string such as "
         '"500MB" or "16MiB", from 1MiB to 1000TB, not 5',
     ),
+    ("[plugins]\nenabled = 'x'", 'plugins.enabled must be a list of names, each a string, not "x"'),
+    ("[plugins]\ndisabled = [1]", "plugins.disabled must be a list of names, each a string, not [1]"),
+    ("[plugins]\nslow_ms = 0", "plugins.slow_ms must be a whole number from 1 to 60000, not 0"),
     ("[retention]\nresults = 0", f"retention.results must be {TIME}, from 1s to 36500d, not 0"),
     ("[queues]\nbackpressure = 0", "queues.backpressure must be a whole number from 1 to 1000000000000, not 0"),
     ("[queues.q]\nmax_jobs = 0", "queues.q.max_jobs must be a whole number from 1 to 1000000000000, not 0"),
@@ -155,17 +158,17 @@ CASES = [
     (
         "[throttles]\nx = {}",
         "there is no table [throttles]; the tables are [faktory], [web], [storage], [server],"
-        " [workers], [retention], [history], [queues]",
+        " [workers], [retention], [history], [plugins], [queues]",
     ),
     (
         "[[cron]]\nschedule = ''",
         "there is no table [cron]; the tables are [faktory], [web], [storage], [server],"
-        " [workers], [retention], [history], [queues]",
+        " [workers], [retention], [history], [plugins], [queues]",
     ),
     (
         "sync = 'always'",
         "there is no table [sync]; the tables are [faktory], [web], [storage], [server],"
-        " [workers], [retention], [history], [queues]",
+        " [workers], [retention], [history], [plugins], [queues]",
     ),
     ("storage = 1", "storage must be a table, written [storage]"),
     ("[[storage]]", "storage must be a table, written [storage]"),

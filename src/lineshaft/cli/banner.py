@@ -3,6 +3,8 @@
 The reference server says little of this, and jobs that seemed lost were only looked for in another folder.
 """
 
+from collections.abc import Sequence
+
 from lineshaft import __version__
 from lineshaft.config import Binding, Config
 
@@ -15,7 +17,7 @@ _SYNC = {
 }
 
 
-def start_banner(config: Config) -> str:
+def start_banner(config: Config, plugins: Sequence[str] = ()) -> str:
     """Several lines of plain text, without a newline at the end, and never with a password in them."""
     rows = {
         "jobs": _listening(config.faktory.binding, "tcp+tls" if config.tls else "tcp"),
@@ -26,6 +28,8 @@ def start_banner(config: Config) -> str:
         "password": _password_row(config),
         "TLS": f"on ({config.tls[0]})" if config.tls else "off",
     }
+    if plugins:
+        rows["plugins"] = ", ".join(plugins)
     head = f"Lineshaft {__version__}, {config.environment}"
     return "\n".join([head, *(f"  {name:<9} {value}" for name, value in rows.items())])
 

@@ -70,7 +70,7 @@ def _run(config: Config, load: Callable[[], Config]) -> int:
             f"the server needs {missing.name}, which is not installed: pip install 'lineshaft[server]'"
         ) from None
     _start_logging(config.log_level)
-    return run(config, reload=load, on_started=lambda: print(start_banner(config), flush=True))
+    return run(config, reload=load, on_started=lambda plugins: print(start_banner(config, plugins), flush=True))
 
 
 def _start_logging(level: LogLevel) -> None:

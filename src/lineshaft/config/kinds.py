@@ -22,6 +22,7 @@ __all__ = [
     "backoff_rule",
     "choice",
     "duration",
+    "names",
     "secret",
     "size",
     "switch",
@@ -110,6 +111,17 @@ def text() -> Kind:
         return value
 
     return Kind("a non-empty string of one line", read)
+
+
+def names() -> Kind:
+    """A list of names."""
+
+    def read(value: object) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(name, str) and name.strip() for name in value):
+            raise ValueError
+        return tuple(value)
+
+    return Kind("a list of names, each a string", read)
 
 
 def secret() -> Kind:

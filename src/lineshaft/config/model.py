@@ -21,6 +21,7 @@ from lineshaft.config.kinds import (
     backoff_rule,
     choice,
     duration,
+    names,
     secret,
     size,
     switch,
@@ -39,6 +40,7 @@ __all__ = [
     "Faktory",
     "History",
     "LogLevel",
+    "Plugins",
     "Queue",
     "Queues",
     "Retention",
@@ -131,6 +133,14 @@ class History(Struct, frozen=True):
     max_bytes: Annotated[int, size("1MiB", "1000TB")] = field(default=1 << 30, name="max_size")
 
 
+class Plugins(Struct, frozen=True):
+    """`[plugins]`: code of the operator's own that runs in the server."""
+
+    enabled: Annotated[tuple[str, ...] | None, names(), AT_START] = None  #: None is all that are installed
+    disabled: Annotated[tuple[str, ...], names(), AT_START] = ()
+    slow_ms: Annotated[int, whole(1, 60_000), AT_START] = 5  #: a call that takes longer is named in the log
+
+
 class Queue(Struct, frozen=True):
     """`[queues.NAME]`: the limits of one queue; None is none of its own."""
 
@@ -162,6 +172,7 @@ TABLES: Final[dict[str, type[Struct]]] = {
     "workers": Workers,
     "retention": Retention,
     "history": History,
+    "plugins": Plugins,
     "queues": Queues,
 }
 
@@ -184,6 +195,7 @@ class Config(Struct, frozen=True, kw_only=True):
     workers: Workers = Workers()
     retention: Retention = Retention()
     history: History = History()
+    plugins: Plugins = Plugins()
     queues: Queues = Queues()
     # For those who ask where it all came from.
     files: tuple[Path, ...] = ()  #: the files of conf.d, in the order in which they were read

@@ -20,6 +20,7 @@ from lineshaft.engine.due import expire_leases, promote, prune_dead, recover_van
 from lineshaft.engine.fetch import fetch
 from lineshaft.engine.forget import forget
 from lineshaft.engine.history import find_finished, page, sweep_history
+from lineshaft.engine.hooks import Hooks, ack_hooked, fetch_hooked, push_bulk_hooked, push_hooked
 from lineshaft.engine.leases import NEVER
 from lineshaft.engine.mutate import MUTATE, begin_mutate, mutate_slice
 from lineshaft.engine.push import accept, push, push_bulk
@@ -55,7 +56,10 @@ class Engine:
     #: ACK: the job is done; jid, holder. False when there is no such lease.
     ack: Callable[[str, str], bool]
 
-    def __init__(self, store: Store, settings: Settings, chance: Callable[[], float], now: int) -> None:
+    def __init__(
+        self, store: Store, settings: Settings, chance: Callable[[], float], now: int, hooks: Hooks | None = None
+    ) -> None:
+        self.hooks = hooks
         state = State(store, settings, chance, now)
         state.load()
         self._bind(state)
@@ -63,10 +67,22 @@ class Engine:
     def _bind(self, state: State) -> None:
         """Work on this state. The verbs of the hot path are bound to it directly, without a method in between."""
         self.state = state
+        state.hooks = self.hooks
+        if self.hooks is not None:
+            self._bind_hooked(state, self.hooks)
+            return
         self.push = partial(push if state.settings.refuse_duplicate_jids else accept, state)
         self.push_bulk = partial(push_bulk, state)
         self.fetch = partial(fetch, state)
         self.ack = partial(finish.ack_and_keep if state.settings.history_keep else finish.ack, state)
+
+    def _bind_hooked(self, state: State, hooks: Hooks) -> None:
+        """The same with hooks, but the verbs in which nobody wants any."""
+        ack = finish.ack_and_keep if state.settings.history_keep else finish.ack
+        self.push = partial(push_hooked, state, hooks)
+        self.push_bulk = partial(push_bulk_hooked, state, hooks)
+        self.fetch = partial(fetch_hooked, state, hooks) if hooks.fetch else partial(fetch, state)
+        self.ack = partial(ack_hooked, state, hooks, ack) if hooks.ack else partial(ack, state)
 
     # Turns
 
@@ -115,7 +131,10 @@ class Engine:
 
     def ack_with_result(self, jid: str, holder: str, result: bytes) -> bool:
         """ACK with a result, which is JSON. False when there is no such lease."""
-        return finish.ack_with_result(self.state, jid, holder, result)
+        with_result = partial(finish.ack_with_result, result=result)
+        if self.hooks is not None and self.hooks.ack is not None:
+            return ack_hooked(self.state, self.hooks, with_result, jid, holder)
+        return with_result(self.state, jid, holder)
 
     def track_get(self, jid: str) -> dict[str, Any]:
         """TRACK GET: what is known of a job. Raises StoreError."""

@@ -11,6 +11,7 @@ from lineshaft.engine import keys
 from lineshaft.engine.cancel import CANCELLED
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.history import Over, keep_finished
+from lineshaft.engine.hooks import failed
 from lineshaft.engine.moves import Damaged, count, join_set, leave, put_back, read_leased
 from lineshaft.engine.records import Extras, Lease, split_value
 from lineshaft.engine.retry import LOST, RESERVATION_EXPIRED, Dead, Report, Retry, judge
@@ -208,3 +209,5 @@ def _fail(state: State, lease: Lease, report: Report) -> None:
             _keep(state, change, lease, payload, "discarded")
         change.then(state.leases.end, lease)
         change.then(count, state, lease.queue, 1, 1)
+    if state.hooks is not None:
+        failed(state, state.hooks, job, report, lease.holder, is_dead=isinstance(outcome, Dead))

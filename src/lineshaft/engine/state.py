@@ -6,7 +6,7 @@ it matters after a crash: a start after a crash and a start after a clean stop a
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import DecodeError
 
@@ -33,6 +33,9 @@ from lineshaft.engine.turn import Change, Turn
 from lineshaft.engine.workers import Workers
 from lineshaft.errors import StoreCorrupt
 from lineshaft.store.port import Store
+
+if TYPE_CHECKING:
+    from lineshaft.engine.hooks import Hooks
 
 __all__ = ["State"]
 
@@ -63,6 +66,8 @@ class State:
         self.expiries = Expiries(self.turn)
         self.cancels = Cancels()
         self.history = History(self.turn)
+        #: What is called when jobs move; the engine sets it.
+        self.hooks: Hooks | None = None
         #: Leases of vanished workers that are still to be taken back.
         self.lost: list[Lease] = []
         # The present.
