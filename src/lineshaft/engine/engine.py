@@ -17,6 +17,7 @@ from typing import Any, Final
 from lineshaft.engine import control, finish
 from lineshaft.engine.damage import set_aside
 from lineshaft.engine.due import expire_leases, promote, prune_dead, recover_vanished
+from lineshaft.engine.features import FEATURES
 from lineshaft.engine.fetch import fetch
 from lineshaft.engine.forget import forget
 from lineshaft.engine.history import find_finished, page, sweep_history
@@ -67,7 +68,7 @@ class Engine:
     def _bind(self, state: State) -> None:
         """Work on this state. The verbs of the hot path are bound to it directly, without a method in between."""
         self.state = state
-        state.hooks = self.hooks
+        state.features, state.hooks = FEATURES, self.hooks
         if self.hooks is not None:
             self._bind_hooked(state, self.hooks)
             return

@@ -2,7 +2,9 @@
 
 A feature is asked for by a key of `custom`, which is read once, at the push (`custom`). What later moves must know is
 kept in the job's Extras; `uses` there holds one letter for each feature, and each letter leads to a Feature
-(`features`). A job without letters costs one test of an attribute per move.
+(`State.features`, filled by `features`). A job without letters costs one test of an attribute per move. `push` calls
+`pushed`, `moves` calls `moved` and `ended` for every job that moves or leaves, `fetch` calls `fetched`: no other place
+needs to know that there are features.
 
 The hooks work on the Change of the move that they belong to, so that a job and what a feature keeps about it are never
 apart. An exception in one drops the whole move.
@@ -20,7 +22,7 @@ from lineshaft.lifecycle import Place
 if TYPE_CHECKING:
     from lineshaft.engine.state import State
 
-__all__ = ["Feature", "Subject"]
+__all__ = ["Feature", "Subject", "ended", "fetched", "moved", "pushed"]
 
 
 class Subject(Struct, frozen=True):
@@ -46,3 +48,26 @@ class Feature:
 
     def ended(self, state: "State", change: Change, subject: Subject, ending: Ending) -> None:
         """A job is no more."""
+
+
+def pushed(state: "State", change: Change, subject: Subject, lock_until: int) -> None:
+    """A job comes in. Raises Refusal, StoreError."""
+    for letter in subject.extras.uses:
+        state.features[letter].pushed(state, change, subject, lock_until)
+
+
+def moved(state: "State", change: Change, subject: Subject, place: Place, key: bytes) -> None:
+    """A job has come to a place. Raises StoreError."""
+    for letter in subject.extras.uses:
+        state.features[letter].moved(state, change, subject, place, key)
+
+
+def fetched(state: "State", change: Change, subject: Subject) -> bool:
+    """A job is about to be leased; True drops it instead. Raises StoreError."""
+    return any([state.features[letter].fetched(state, change, subject) for letter in subject.extras.uses])  # noqa: C419
+
+
+def ended(state: "State", change: Change, subject: Subject, ending: Ending) -> None:
+    """A job is no more. Raises StoreError."""
+    for letter in subject.extras.uses:
+        state.features[letter].ended(state, change, subject, ending)

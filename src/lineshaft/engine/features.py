@@ -1,24 +1,17 @@
-"""The table of features, and the way to their hooks; `feature` says what one is.
+"""The table of features; `feature` says what one is, and who calls its hooks.
 
-`moves` calls `moved` and `ended` for every job that moves or leaves, `push` calls `pushed`, `fetch` calls `fetched`:
-no other place needs to know that there are features.
+The engine gives it to the state when it is built, so that a feature may itself use what `moves` offers.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from lineshaft.engine.cancel import CANCELLED, Cancelled
-from lineshaft.engine.ending import Ending
 from lineshaft.engine.expiring import EXPIRING, Expiring
-from lineshaft.engine.feature import Feature, Subject
+from lineshaft.engine.feature import Feature
 from lineshaft.engine.tracks import TRACKED, Tracked
-from lineshaft.engine.turn import Change
 from lineshaft.engine.unique import UNIQUE, UNIQUE_UNTIL_START, Unique, UniqueUntilStart
-from lineshaft.lifecycle import Place
 
-if TYPE_CHECKING:
-    from lineshaft.engine.state import State
-
-__all__ = ["FEATURES", "ended", "fetched", "moved", "pushed"]
+__all__ = ["FEATURES"]
 
 FEATURES: Final[dict[str, Feature]] = {
     EXPIRING: Expiring(),
@@ -28,26 +21,3 @@ FEATURES: Final[dict[str, Feature]] = {
     CANCELLED: Cancelled(),
 }
 """Every feature by its letter in `Extras.uses`."""
-
-
-def pushed(state: "State", change: Change, subject: Subject, lock_until: int) -> None:
-    """A job comes in. Raises Refusal, StoreError."""
-    for letter in subject.extras.uses:
-        FEATURES[letter].pushed(state, change, subject, lock_until)
-
-
-def moved(state: "State", change: Change, subject: Subject, place: Place, key: bytes) -> None:
-    """A job has come to a place. Raises StoreError."""
-    for letter in subject.extras.uses:
-        FEATURES[letter].moved(state, change, subject, place, key)
-
-
-def fetched(state: "State", change: Change, subject: Subject) -> bool:
-    """A job is about to be leased; True drops it instead. Raises StoreError."""
-    return any([FEATURES[letter].fetched(state, change, subject) for letter in subject.extras.uses])  # noqa: C419
-
-
-def ended(state: "State", change: Change, subject: Subject, ending: Ending) -> None:
-    """A job is no more. Raises StoreError."""
-    for letter in subject.extras.uses:
-        FEATURES[letter].ended(state, change, subject, ending)

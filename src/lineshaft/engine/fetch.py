@@ -6,7 +6,7 @@ as PUSH is: everything that can raise stands before the first change.
 
 from typing import Final
 
-from lineshaft.engine import features
+from lineshaft.engine import feature
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.feature import Subject
 from lineshaft.engine.moves import leave
@@ -74,7 +74,7 @@ def _fetch_using(state: State, queue: Queue, window: Window, extras: Extras, hol
     entry, now = window.entries[0], state.now
     subject = Subject(entry.jid, entry.seq, extras)
     with state.change() as change:
-        if features.fetched(state, change, subject):
+        if feature.fetched(state, change, subject):
             change.delete(entry.key)
             leave(state, change, entry.jid, entry.seq, extras, Ending.EXPIRED)
             change.then(state.queues.lose, queue, window.priority, entry.order)

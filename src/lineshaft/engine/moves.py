@@ -1,12 +1,12 @@
 """Moves: the steps that more than one transition takes, each on a `Change`.
 
 Every job comes to its queue's tail through `join_queue`, into a timed set through `join_set`, and out of the
-server through `leave`. What a feature must do whenever a job moves or ends is called from here, once (`features`).
+server through `leave`. What a feature must do whenever a job moves or ends is called from here, once (`feature`).
 """
 
 from msgspec import DecodeError
 
-from lineshaft.engine import features, keys
+from lineshaft.engine import feature, keys
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.feature import Subject
 from lineshaft.engine.naming import open_queue
@@ -38,7 +38,7 @@ def join_queue(state: State, change: Change, job: Job, seq: int, extras: Extras)
     payload = encode_job(job)
     change.put(key, join_value(kept, payload))
     if kept.uses:
-        features.moved(state, change, Subject(job.jid, seq, kept), Place.READY, key)
+        feature.moved(state, change, Subject(job.jid, seq, kept), Place.READY, key)
     change.then(state.index.move, job.jid, seq, key)
     change.then(window.append, make_entry(key, seq, kept, payload), state.queues.bound)
     change.then(_one_more, state, queue)
@@ -57,7 +57,7 @@ def join_set(state: State, change: Change, timed: TimedSet, due: int, job: Job, 
     key = timed.add(change, due, state.take_order(), seq, extras, encode_job(job))
     change.then(state.index.move, job.jid, seq, key)
     if extras.uses:
-        features.moved(state, change, Subject(job.jid, seq, extras), Place(timed.name), key)
+        feature.moved(state, change, Subject(job.jid, seq, extras), Place(timed.name), key)
 
 
 def leave(state: State, change: Change, jid: str, seq: int, extras: Extras, ending: Ending) -> None:
@@ -66,7 +66,7 @@ def leave(state: State, change: Change, jid: str, seq: int, extras: Extras, endi
     The caller has removed the job's own key. `ending` is what features are told.
     """
     if extras.uses:
-        features.ended(state, change, Subject(jid, seq, extras), ending)
+        feature.ended(state, change, Subject(jid, seq, extras), ending)
     change.then(state.index.remove, jid, seq)
 
 
@@ -114,7 +114,7 @@ def put_back(state: State, change: Change, lease: Lease, extras: Extras, payload
     kept = extras.at_home(seq=seq)
     change.put(key, join_value(kept, payload))
     if kept.uses:
-        features.moved(state, change, Subject(lease.jid, lease.seq, kept), Place.READY, key)
+        feature.moved(state, change, Subject(lease.jid, lease.seq, kept), Place.READY, key)
     change.then(state.leases.take_back, lease)
     change.then(window.put_back, make_entry(key, lease.seq, kept, payload), state.queues.bound)
     change.then(_one_more, state, queue)

@@ -7,7 +7,7 @@ the first, so that whatever happens it is one transition.
 
 from typing import Final
 
-from lineshaft.engine import features
+from lineshaft.engine import feature
 from lineshaft.engine.custom import Wishes, read_custom
 from lineshaft.engine.feature import Subject
 from lineshaft.engine.naming import open_queue
@@ -119,7 +119,7 @@ def _accept_using(
     with state.change() as change:
         order = state.take_order()
         subject = Subject(job.jid, order, wishes.extras)
-        features.pushed(state, change, subject, wishes.lock_until)
+        feature.pushed(state, change, subject, wishes.lock_until)
         if at is not None:
             extras = wishes.extras.at_home(seq=0, priority=priority)
             key = state.scheduled.add(change, at, order, order, extras, payload)
@@ -132,7 +132,7 @@ def _accept_using(
                 change.then(state.index.add, job.jid, key)
             change.then(window.append, make_entry(key, order, wishes.extras, payload), state.queues.bound)
             change.then(_one_more, state, queue)
-        features.moved(state, change, subject, Place.READY if at is None else Place.SCHEDULED, key)
+        feature.moved(state, change, subject, Place.READY if at is None else Place.SCHEDULED, key)
 
 
 def _one_more(state: State, queue: Queue) -> None:

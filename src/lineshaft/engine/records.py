@@ -56,7 +56,7 @@ class Extras(Struct, frozen=True, omit_defaults=True):
     priority: int = DEFAULT_PRIORITY
     recoveries: int = 0  #: how often it was taken back from a worker that vanished
     former: str = ""  #: the worker that it was taken back from last; its late ACK still counts
-    uses: str = ""  #: the features that the job uses, a letter each (see `features`)
+    uses: str = ""  #: the features that the job uses, a letter each (see `features.FEATURES`)
     lock: str = ""  #: the digest of a unique job, in hexadecimal
     backoff: str = ""  #: how long the job waits after a failure, as it was sent
     expires: int = 0  #: from this instant on an expiring job is not to run any more

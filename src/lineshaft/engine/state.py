@@ -4,7 +4,7 @@ Everything here but the settings and the workers' connections is rebuilt from th
 it matters after a crash: a start after a crash and a start after a clean stop are the same code.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +35,7 @@ from lineshaft.errors import StoreCorrupt
 from lineshaft.store.port import Store
 
 if TYPE_CHECKING:
+    from lineshaft.engine.feature import Feature
     from lineshaft.engine.hooks import Hooks
 
 __all__ = ["State"]
@@ -66,7 +67,9 @@ class State:
         self.expiries = Expiries(self.turn)
         self.cancels = Cancels()
         self.history = History(self.turn)
-        #: What is called when jobs move; the engine sets it.
+        #: The features by their letter; the engine sets it, as it does the hooks.
+        self.features: Mapping[str, Feature] = {}
+        #: What is called when jobs move.
         self.hooks: Hooks | None = None
         #: Leases of vanished workers that are still to be taken back.
         self.lost: list[Lease] = []
