@@ -41,7 +41,7 @@ class Bucket:
 
     @classmethod
     def restore(cls, rate: Rate, record: BucketRecord) -> Self:
-        """The bucket that was written down, under another rate perhaps: then it keeps its tokens, as far as they fit."""
+        """The bucket that was written down; under another rate it keeps its tokens, as far as they fit."""
         bucket = cls(rate, record.at)
         bucket.level = min(record.level * rate.per_ms // record.per_ms, bucket.level)
         return bucket

@@ -18,7 +18,7 @@ from lineshaft.engine.unique import UNIQUE, UNIQUE_UNTIL_START
 from lineshaft.errors import Refusal
 from lineshaft.job import Job
 
-__all__ = ["Wishes", "read_custom"]
+__all__ = ["NO_WISHES", "Wishes", "read_custom"]
 
 #: A hundred years: what is further away is as good as never, and an instant must fit into its key.
 MAX_SECONDS: Final = 100 * 366 * 86_400
@@ -44,6 +44,8 @@ class Wishes(Struct, frozen=True, gc=False):
     lock_until: int = 0
 
 
+NO_WISHES: Final = Wishes(Extras())
+
 _decode: Final = json.Decoder(Custom).decode
 
 
@@ -65,10 +67,7 @@ def read_custom(job: Job, now: int, at: int | None) -> Wishes | None:
     if bytes(custom.track) in {b"1", b"true"}:
         uses += TRACKED
     extras = Extras(uses=uses, lock=lock, backoff=_backoff(custom.backoff), expires=expires or 0)
-    return Wishes(extras, lock_until) if extras != _NOTHING else None
-
-
-_NOTHING: Final = Extras()
+    return Wishes(extras, lock_until) if extras != NO_WISHES.extras else None
 
 
 def milliseconds(seconds: float) -> int:

@@ -29,12 +29,16 @@ def set_aside(state: State) -> None:
 def _uncount_timed(state: State, key: bytes) -> None:
     timed = next(each for each in state.sets.values() if each.code == key[1:2])
     timed.size, timed.dirty = timed.size - 1, True
+    for queue in state.queues:
+        # Perhaps it held a lane; which one stands in what cannot be read.
+        if queue.lanes is not None and queue.lanes.rules.strict:
+            queue.lanes.judge_all()
 
 
 def _uncount_ready(state: State, key: bytes) -> None:
     # By the key, since the seq may stand in what cannot be read. Looking through all is well enough for this.
     lease = next((lease for lease in state.leases.by_seq.values() if lease.key == key), None)
-    name, generation, priority = keys.ready_parts(key)
+    name, generation, _ = keys.ready_parts(key)
     queue = state.queues.by_name.get(name)
     if lease is not None:
         state.index.remove(lease.jid, lease.seq)
@@ -42,4 +46,5 @@ def _uncount_ready(state: State, key: bytes) -> None:
         state.leases.end(lease)
     elif queue is not None and queue.generation == generation:
         state.index.forget_key(key)
-        state.queues.lose(queue, priority, keys.ready_order(key))
+        with state.change() as change:
+            state.queues.lose(change, queue, key)

@@ -59,6 +59,12 @@ class Expiries:
         change.put(key, value)
         change.then(self._entered, key)
 
+    def note(self, at: int, kind: bytes, name: bytes) -> None:
+        """The same as an effect, for those who have no change at hand."""
+        key = keys.expiry_key(at, kind, name)
+        self.turn.changes[key] = b""
+        self._entered(key)
+
     def delete(self, change: Change, at: int, kind: bytes, name: bytes) -> None:
         """It ended otherwise."""
         change.delete(keys.expiry_key(at, kind, name))

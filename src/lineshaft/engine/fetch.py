@@ -32,7 +32,7 @@ def fetch(state: State, names: list[str], holder: str, most_dropped: int = MOST_
         queue = by_name.get(name)
         if queue is None or not queue.size or queue.paused:
             continue
-        for window in queue.windows:
+        for window in queue.windows if queue.lanes is None else queue.lanes.next_windows():
             entries = window.entries
             if not entries:
                 if not window.more:
@@ -77,7 +77,7 @@ def _fetch_using(state: State, queue: Queue, window: Window, extras: Extras, hol
         if feature.fetched(state, change, subject):
             change.delete(entry.key)
             leave(state, change, entry.jid, entry.seq, extras, Ending.EXPIRED)
-            change.then(state.queues.lose, queue, window.priority, entry.order)
+            state.queues.lose(change, queue, entry.key)
             return False
         until, group = now + seconds * 1000, state.leases.group
         lease = Lease(entry.seq, entry.key, entry.jid, holder, now, until, queue.name, group, extras.uses)

@@ -13,6 +13,7 @@ from lineshaft.engine import keys
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.expiries import Expiry
 from lineshaft.engine.expiring import END
+from lineshaft.engine.lanes import WAIT
 from lineshaft.engine.moves import leave, take_out
 from lineshaft.engine.records import decode_head, split_value
 from lineshaft.engine.state import State
@@ -54,7 +55,7 @@ def _drop_expired(state: State, change: Change, expiry: Expiry) -> None:
     except DecodeError:
         state.turn.damaged[key] = value
         return
-    if take_out(state, change, key):
+    if take_out(state, change, key, extras, payload):
         leave(state, change, jid, seq, extras, Ending.EXPIRED)
 
 
@@ -63,9 +64,18 @@ def _forget_track(state: State, change: Change, expiry: Expiry) -> None:  # noqa
     change.delete(keys.track_key(expiry.id.decode()))
 
 
+def _wake_lane(state: State, change: Change, expiry: Expiry) -> None:
+    """A lane has waited for its token, or its bucket is full again."""
+    name, generation, _ = keys.lanes_parts(expiry.id)
+    queue = state.queues.by_name.get(name)
+    if queue is not None and queue.generation == generation and queue.lanes is not None:
+        change.then(queue.lanes.wake, queue.lanes.get(keys.lane_name(expiry.id)), expiry.at)
+
+
 KINDS: Final[dict[bytes, Callable[[State, Change, Expiry], None]]] = {
     LOCK: _forget_lock,
     END: _drop_expired,
     FORGET: _forget_track,
+    WAIT: _wake_lane,
 }
 """Every kind of expiry entry, and what is done at its time."""

@@ -8,11 +8,12 @@ the first, so that whatever happens it is one transition.
 from typing import Final
 
 from lineshaft.engine import feature
-from lineshaft.engine.custom import Wishes, read_custom
+from lineshaft.engine.custom import NO_WISHES, Wishes, read_custom
 from lineshaft.engine.feature import Subject
+from lineshaft.engine.moves import Spot, stand
 from lineshaft.engine.naming import open_queue
-from lineshaft.engine.ready import LARGE_PAYLOAD_BYTES, MAX_QUEUES, Entry, Queue, make_entry
-from lineshaft.engine.records import Extras, join_value
+from lineshaft.engine.ready import LARGE_PAYLOAD_BYTES, MAX_QUEUES, Entry, Queue
+from lineshaft.engine.records import Extras
 from lineshaft.engine.state import State
 from lineshaft.errors import Refusal
 from lineshaft.job import (
@@ -82,6 +83,9 @@ def accept(state: State, job: Job) -> None:
     if at is not None:
         _schedule(state, job, payload, priority, at)
         return
+    if queue.lanes is not None:
+        _accept_using(state, job, payload, priority, at, queue, NO_WISHES)
+        return
     # From here on nothing can fail.
     order = state.order + 1
     if order > state.orders_reserved:
@@ -115,32 +119,29 @@ def accept(state: State, job: Job) -> None:
 def _accept_using(
     state: State, job: Job, payload: bytes, priority: int, at: int | None, queue: Queue, wishes: Wishes
 ) -> None:
-    """Store a job that uses a feature. Raises Refusal, StoreError."""
+    """Store a job that uses a feature, or stands in a lane. Raises Refusal, StoreError."""
     with state.change() as change:
         order = state.take_order()
         subject = Subject(job.jid, order, wishes.extras)
         feature.pushed(state, change, subject, wishes.lock_until)
+        extras = wishes.extras.at_home(seq=0, priority=priority)
         if at is not None:
-            extras = wishes.extras.at_home(seq=0, priority=priority)
             key = state.scheduled.add(change, at, order, order, extras, payload)
             change.then(state.index.move, job.jid, order, key)
-        else:
-            window = queue.window(priority)
-            key = window.prefix + order.to_bytes(8)
-            change.put(key, join_value(wishes.extras, payload))
-            if state.index.enabled:
-                change.then(state.index.add, job.jid, key)
-            change.then(window.append, make_entry(key, order, wishes.extras, payload), state.queues.bound)
-            change.then(_one_more, state, queue)
-        feature.moved(state, change, subject, Place.READY if at is None else Place.SCHEDULED, key)
+            feature.moved(state, change, subject, Place.SCHEDULED, key)
+            return
+        line = queue.line(job)
+        key = stand(state, change, Spot(queue, line, order), order, extras, payload, at_tail=True)
+        # A start finds the young jobs in the queues themselves, and does not go through their lanes.
+        if line is not queue:
+            change.then(state.index.move, job.jid, order, key)
+        elif state.index.enabled:
+            change.then(state.index.add, job.jid, key)
+        change.then(_one_more, queue)
 
 
-def _one_more(state: State, queue: Queue) -> None:
-    queue.size += 1
+def _one_more(queue: Queue) -> None:
     queue.pushed += 1
-    state.queues.touch(queue)
-    if queue.wanted:
-        state.arrivals.append(queue.name)
 
 
 def _schedule(state: State, job: Job, payload: bytes, priority: int, at: int) -> None:

@@ -17,10 +17,13 @@ from lineshaft.engine.chores import Chores
 from lineshaft.engine.expiries import Expiries
 from lineshaft.engine.history import History
 from lineshaft.engine.index import MOST_BEYOND, Index
+from lineshaft.engine.lanes import Lanes
 from lineshaft.engine.leases import Leases
 from lineshaft.engine.ready import Queue, Queues
 from lineshaft.engine.records import (
     DayRecord,
+    LaneRules,
+    LanesRecord,
     Lease,
     TotalsRecord,
     decode_day,
@@ -44,6 +47,9 @@ __all__ = ["State"]
 ORDER_BLOCK: Final = 1_000_000
 
 DAY_MS: Final = 86_400_000
+
+#: Those of a queue whose lanes were switched off.
+NO_LANES: Final = LaneRules()
 
 
 class State:
@@ -106,7 +112,9 @@ class State:
         for lease in self.leases.by_seq.values():
             if CANCELLED in lease.uses:
                 self.cancels.add(lease)
-        self.queues.load()
+        for queue, record in self.queues.load():
+            queue.lanes = Lanes(self, queue, record)
+            queue.lanes.load(list(self.leases.by_seq.values()))
         self.index.load(self.queues, self.leases.by_seq.values(), self.order)
         for timed in self.sets.values():
             timed.load()
@@ -141,6 +149,12 @@ class State:
         """Give a queue the limits that the settings have for it."""
         limits = self.settings.limits(queue.name)
         queue.max_jobs, queue.reserve_seconds = limits.max_jobs, limits.reserve_seconds
+        if queue.lanes is not None:
+            if queue.lanes.rules != (limits.lanes or NO_LANES):
+                queue.lanes.apply(limits.lanes or NO_LANES)
+        elif limits.lanes is not None:
+            queue.lanes = Lanes(self, queue, LanesRecord(1, 1, 0, 0, limits.lanes))
+            self.queues.touch(queue)
 
     def advance(self, now: int) -> None:
         """Let time pass. Called before anything else in a turn; a clock that steps back is followed."""
