@@ -1,4 +1,4 @@
-"""Relane: the chore that judges all lanes of a queue anew, after a change of their limits or the damage of a waiting job.
+"""Relane: the chore that judges all lanes of a queue anew: after a change of limits, or the damage of a waiting job.
 
 It goes through the LaneRecords in slices. A slice that a crash repeats does no harm: to judge a lane again changes
 nothing. Lanes that come into being meanwhile are judged by the new rules from the beginning.
