@@ -9,18 +9,24 @@ import copy
 import json
 import os
 from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec import structs
 
 from invariants import check_memory, check_store
 from lineshaft.clock import format_instant
-from lineshaft.engine import index, keys, ready
+from lineshaft.engine import index, keys, lanes, ready, turns
+from lineshaft.engine.bucket import Rate
 from lineshaft.engine.engine import Engine
+from lineshaft.engine.lanes import RELANE
 from lineshaft.engine.mutate import mutate_slice
-from lineshaft.engine.records import decode_lock, decode_track, split_value
+from lineshaft.engine.records import LaneRules, decode_lock, decode_track, split_value
+from lineshaft.engine.relane import relane
 from lineshaft.engine.retry import Report
 from lineshaft.engine.settings import QueueLimits, Settings
 from lineshaft.errors import Refusal, StoreBusy, StoreError
@@ -53,6 +59,24 @@ WISHES: list[dict[str, object]] = [
 ]
 
 
+#: Strict; at most so many at once; so many in a minute; no limit at all.
+RULES = [
+    LaneRules("tenant", strict=True),
+    LaneRules("tenant", concurrency=2),
+    LaneRules("tenant", rate=Rate(2, 60_000)),
+    LaneRules("tenant"),
+]
+
+
+def limits(rules: dict[str, LaneRules]) -> dict[str, QueueLimits]:
+    """The queues as they are configured, with these lanes."""
+    return {
+        "a": QueueLimits(lanes=rules.get("a")),
+        "b": QueueLimits(backoff="fixed:30", lanes=rules.get("b")),
+        "c": QueueLimits(max_jobs=3, lanes=rules.get("c")),
+    }
+
+
 @dataclass
 class ModelJob:
     seq: int
@@ -74,6 +98,15 @@ class ModelJob:
     expires: int = 1 << 60
     track: bool = False
     cancelled: bool = False
+    tenant: str | None = None
+    #: Where it stands in its queue: its lane, None for none; its priority there; its place.
+    lane: str | None = None
+    rank: int = 0
+    slot: int = 0
+    #: The lane and the place that it keeps while it waits in a set.
+    keeps: tuple[str, int] | None = None
+    #: Its queue was removed while a worker had it.
+    stale: bool = False
 
     @property
     def alike(self) -> tuple[str, str]:
@@ -108,6 +141,86 @@ class Model:
     now: int = START
     #: Instant, seq, jid, outcome and attempts of what is over, the oldest first.
     past: list[tuple[int, int, str, str, int]] = field(default_factory=list)
+    #: Of queues with lanes: the rules; whose turn it is; who holds a lane; tokens and since when they are so many.
+    rules: dict[str, LaneRules] = field(default_factory=dict)
+    turns: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in QUEUES})
+    held: dict[tuple[str, str], int] = field(default_factory=dict)
+    tokens: dict[tuple[str, str], tuple[Fraction, int]] = field(default_factory=dict)
+
+    def lane_of(self, job: ModelJob) -> str | None:
+        if job.queue not in self.rules:
+            return None
+        return "" if job.tenant is None else f'"{job.tenant}"'
+
+    def waiting(self, queue: str, lane: str | None) -> list[ModelJob]:
+        found = [j for j in self.jobs.values() if j.place == "ready" and j.queue == queue and j.lane == lane]
+        return sorted(found, key=lambda job: (-job.rank, job.slot))
+
+    def tokens_of(self, queue: str, lane: str) -> Fraction:
+        rate = self.rules[queue].rate
+        assert rate is not None
+        before, at = self.tokens.get((queue, lane), (Fraction(rate.tokens), self.now))
+        return min(before + Fraction((self.now - at) * rate.tokens, rate.per_ms), Fraction(rate.tokens))
+
+    def may_start(self, queue: str, lane: str) -> bool:
+        rules = self.rules.get(queue, LaneRules())
+        leased = (j for j in self.jobs.values() if j.place == "leased" and not j.stale)
+        running = sum(1 for job in leased if (job.queue, job.lane) == (queue, lane))
+        most = 1 if rules.strict else rules.concurrency or 1000
+        is_held = rules.strict and (queue, lane) in self.held
+        has_token = rules.rate is None or self.tokens_of(queue, lane) >= 1
+        return bool(self.waiting(queue, lane)) and running < most and not is_held and has_token
+
+    def judge(self, queue: str, lane: str | None) -> None:
+        if lane is None:
+            return
+        turns, may_start = self.turns[queue], self.may_start(queue, lane)
+        if may_start and lane not in turns:
+            turns.append(lane)
+        elif not may_start and lane in turns:
+            turns.remove(lane)
+
+    def lanes(self, queue: str) -> set[str]:
+        """Those that may start a job."""
+        found = {job.lane for job in self.line(queue) if job.lane is not None}
+        return {lane for lane in found if self.may_start(queue, lane)}
+
+    def next(self, queue: str) -> ModelJob | None:
+        """Who is fetched next."""
+        plain, turns = self.waiting(queue, None)[:1], self.turns[queue]
+        laned = self.waiting(queue, turns[0])[:1] if turns else []
+        found = plain + laned if queue in self.rules else laned + plain
+        return found[0] if found else None
+
+    def lease(self, job: ModelJob) -> None:
+        job.place = "leased"
+        if job.lane is not None:
+            rules = self.rules.get(job.queue)
+            if rules is not None and rules.rate is not None:
+                self.tokens[job.queue, job.lane] = (self.tokens_of(job.queue, job.lane) - 1, self.now)
+            self.turns[job.queue].remove(job.lane)
+            self.judge(job.queue, job.lane)
+
+    def stand(self, job: ModelJob, lane: str | None, slot: int) -> None:
+        strict = lane is not None and job.queue in self.rules and self.rules[job.queue].strict
+        job.place, job.lane, job.slot, job.stale = "ready", lane, slot, False
+        job.rank = 5 if strict else job.priority
+        self.judge(job.queue, lane)
+
+    def keep_place(self, job: ModelJob) -> None:
+        """It goes to wait in a set."""
+        if job.lane is not None and job.queue in self.rules and self.rules[job.queue].strict:
+            job.keeps = (job.lane, job.slot)
+            self.held[job.queue, job.lane] = job.seq
+        self.judge(job.queue, job.lane)
+
+    def let_go(self, job: ModelJob) -> None:
+        """It waits in a set no more."""
+        if job.keeps is not None:
+            lane, _ = job.keeps
+            if self.held.get((job.queue, lane)) == job.seq:
+                del self.held[job.queue, lane]
+                self.judge(job.queue, lane)
 
     def keep(self, job: ModelJob, outcome: str) -> None:
         self.past = sorted([*self.past, (self.now, job.seq, job.jid, outcome, job.failures + 1)])
@@ -124,18 +237,25 @@ class Model:
 
     def line(self, queue: str) -> list[ModelJob]:
         waiting = [job for job in self.jobs.values() if job.place == "ready" and job.queue == queue]
-        return sorted(waiting, key=lambda job: (-job.priority, job.order))
+        return sorted(
+            waiting, key=lambda job: (job.lane is not None, len(job.lane or ""), job.lane, -job.rank, job.slot)
+        )
 
     def timed(self, place: str) -> list[ModelJob]:
         return sorted((job for job in self.jobs.values() if job.place == place), key=lambda job: (job.due, job.order))
 
     def enter(self, job: ModelJob) -> None:
-        job.place, job.order = "ready", self.take()
+        self.let_go(job)
+        lane, slot = self.lane_of(job), self.take()
+        if job.keeps is not None and job.keeps[0] == lane and self.rules[job.queue].strict:
+            slot = job.keeps[1]
+        job.keeps = None
+        self.stand(job, lane, slot)
         self.known.add(job.queue)
         self.note(job, "enqueued")
 
     def put_back(self, job: ModelJob) -> None:
-        job.place = "ready"
+        self.stand(job, self.lane_of(job) if job.stale else job.lane, job.slot)
         self.known.add(job.queue)
         self.note(job, "enqueued")
 
@@ -153,6 +273,8 @@ class Model:
         self.release(job)
         self.note(job, state, ended=True)
         del self.jobs[job.seq]
+        self.let_go(job)
+        self.judge(job.queue, job.lane)
 
     def expire(self, job: ModelJob) -> None:
         self.drop(job)
@@ -161,7 +283,9 @@ class Model:
     def die(self, job: ModelJob, now: int) -> None:
         self.release(job)
         self.note(job, "dead")
-        job.place, job.due, job.order = "dead", now, self.take()
+        self.let_go(job)
+        job.place, job.due, job.order, job.keeps = "dead", now, self.take(), None
+        self.judge(job.queue, job.lane)
 
     def fail(self, job: ModelJob, now: int, retry_in: float | None = None) -> None:
         self.processed += 1
@@ -184,6 +308,7 @@ class Model:
             self.note(job, "failed")
             delay = delays[job.backoff] if retry_in is None else retry_in
             job.place, job.due, job.order = "retries", now + round(delay * 1000), self.take()
+            self.keep_place(job)
 
 
 def job_bytes(jid: str, queue: str, priority: int, retry: int, at: str | None, custom: dict[str, object]) -> bytes:
@@ -198,6 +323,7 @@ def job_bytes(jid: str, queue: str, priority: int, retry: int, at: str | None, c
 
 class EngineMachine(RuleBasedStateMachine):
     has_index = True
+    laned: ClassVar[dict[str, LaneRules]] = {}
 
     @initialize()
     def start(self) -> None:
@@ -206,12 +332,12 @@ class EngineMachine(RuleBasedStateMachine):
         self.settings = Settings(
             jid_index=self.has_index,
             recover_limit=3,
-            queues={"b": QueueLimits(backoff="fixed:30"), "c": QueueLimits(max_jobs=3)},
+            queues=limits(self.laned),
             dead_max=4,
             history_keep=0 if not self.has_index else 10**9,
             history_max=3,
         )
-        self.model = Model()
+        self.model = Model(rules=dict(self.laned))
         self.beaten: dict[str, int] = {}
         self.connected: dict[str, object] = {}
         self.engine = self.boot()
@@ -234,10 +360,20 @@ class EngineMachine(RuleBasedStateMachine):
         retry=st.sampled_from([-1, 0, 1, 2]),
         delay=st.sampled_from([None, None, None, 10, 100]),
         custom=st.sampled_from(WISHES),
+        tenant=st.sampled_from([None, "x", "y", "z"]),
     )
     def push(
-        self, jid: str, queue: str, priority: int, retry: int, delay: int | None, custom: dict[str, object]
+        self,
+        jid: str,
+        queue: str,
+        priority: int,
+        retry: int,
+        delay: int | None,
+        custom: dict[str, object],
+        tenant: str | None,
     ) -> None:
+        if tenant is not None:
+            custom = {**custom, "tenant": tenant}
         at = None
         if delay:
             moment = self.now + delay * 1000
@@ -248,7 +384,7 @@ class EngineMachine(RuleBasedStateMachine):
             with pytest.raises(Refusal, match="full"):
                 self.engine.push(job)
             return
-        new = ModelJob(0, jid, queue, priority, retry)
+        new = ModelJob(0, jid, queue, priority, retry, tenant=tenant)
         new.backoff = str(custom.get("backoff", "fixed:30" if queue == "b" else ""))
         if "expires_in" in custom:
             new.expires = self.now + ((delay or 0) + int(str(custom["expires_in"]))) * 1000
@@ -276,6 +412,8 @@ class EngineMachine(RuleBasedStateMachine):
             self.model.leaving.discard(new.alike)
         if at:
             new.place, new.due = "scheduled", self.now + delay * 1000
+        else:
+            self.model.stand(new, self.model.lane_of(new), seq)
 
     @rule(names=st.lists(st.sampled_from(QUEUES), min_size=1, max_size=3), holder=st.sampled_from(HOLDERS))
     def fetch(self, names: list[str], holder: str) -> None:
@@ -283,18 +421,20 @@ class EngineMachine(RuleBasedStateMachine):
             self.connect(holder)
         payload = self.engine.fetch(names, holder)
         expected = None
-        for job in [job for name in names if name not in self.model.paused for job in self.model.line(name)]:
-            if job.expires > self.now:
-                expected = job
+        for name in names:
+            while name not in self.model.paused and (expected := self.model.next(name)) is not None:
+                if expected.expires > self.now:
+                    break
+                self.model.expire(expected)
+            if expected is not None:
                 break
-            if job.seq in self.model.jobs:
-                self.model.expire(job)
         if expected is None:
             assert payload is None
             return
         assert payload is not None
         assert decode_stored(payload).jid == expected.jid
-        expected.place, expected.holder, expected.until = "leased", holder, self.now + 1800_000
+        self.model.lease(expected)
+        expected.holder, expected.until = holder, self.now + 1800_000
         expected.granted = self.model.take()
         self.model.note(expected, "working")
         if expected.unique == "start":
@@ -375,6 +515,7 @@ class EngineMachine(RuleBasedStateMachine):
             self.model.put_back(job)
         else:
             job.place, job.due, job.order = "scheduled", self.now + wait, self.model.take()
+            self.model.keep_place(job)
             self.model.note(job, "enqueued")
 
     @rule(jid=st.sampled_from(JIDS), holder=st.sampled_from(HOLDERS))
@@ -430,6 +571,11 @@ class EngineMachine(RuleBasedStateMachine):
                 track.leaving = True
                 job.track = False
             self.model.drop(job)
+        for job in self.model.jobs.values():
+            job.stale = job.stale or (job.place == "leased" and job.queue == name)
+        self.model.turns[name] = []
+        self.model.held = {key: seq for key, seq in self.model.held.items() if key[0] != name}
+        self.model.tokens = {key: tokens for key, tokens in self.model.tokens.items() if key[0] != name}
         self.model.paused.discard(name)
         self.model.known.discard(name)
 
@@ -437,7 +583,7 @@ class EngineMachine(RuleBasedStateMachine):
     @rule()
     def flush(self) -> None:
         self.engine.flush()
-        self.model = Model(counter=self.model.counter, now=self.now)
+        self.model = Model(counter=self.model.counter, now=self.now, rules=self.model.rules)
 
     @rule(
         command=st.sampled_from(["clear", "kill", "discard", "requeue"]),
@@ -528,6 +674,45 @@ class EngineMachine(RuleBasedStateMachine):
         model.locks = {alike: lock for alike, lock in model.locks.items() if lock[1] > now}
         # A tick did the rest of every sweep.
         model.leaving.clear()
+        self.adopt_turns()
+
+    def adopt_turns(self) -> None:
+        """Lanes were woken, several at once: which they are is known, and the engine says in which order."""
+        for name in QUEUES:
+            lanes = self.turns_of(name)
+            assert set(lanes) == self.model.lanes(name)
+            assert len(lanes) == len(set(lanes))
+            self.model.turns[name] = lanes
+
+    def turns_of(self, name: str) -> list[str]:
+        queue = self.engine.state.queues.by_name.get(name)
+        if queue is None or queue.lanes is None:
+            return []
+        start, end = keys.prefix_range(queue.lanes.turns.prefix)
+        return [lane.decode() for _, lane in self.engine.state.turn.scan(start, end, limit=1 << 30)]
+
+    @precondition(lambda self: self.laned)
+    @rule(rules=st.sampled_from([None, *RULES]))
+    def reload(self, rules: LaneRules | None) -> None:
+        """The lanes of a queue are switched on, off, or get other limits."""
+        own = {**self.model.rules}
+        own.pop("b", None)
+        if rules is not None:
+            own["b"] = rules
+        self.model.rules = own
+        self.settings = structs.replace(self.settings, queues=limits(own))
+        self.engine.apply(self.settings)
+        self.take_rules()
+
+    def take_rules(self) -> None:
+        """Let the chore that judges all lanes come to its end."""
+        active = self.engine.state.chores.active
+        while chore := next(((n, record) for n, record in active.items() if record.kind == RELANE), None):
+            relane(self.engine.state, *chore)
+        rules = self.model.rules
+        for key in [key for key in self.model.tokens if key[0] not in rules or rules[key[0]].rate is None]:
+            del self.model.tokens[key]
+        self.adopt_turns()
 
     # What the disk does
 
@@ -570,7 +755,10 @@ class EngineMachine(RuleBasedStateMachine):
         self.store.busy_for(0)
 
     def _begin_again(self, then: tuple[Model, dict[str, int]]) -> None:
+        rules = self.model.rules
         self.model, beaten = copy.deepcopy(then[0]), then[1]
+        # The configuration is not in the store.
+        self.model.rules = rules
         check_store(self.store, has_index=self.has_index)
         counter_before = self.model.counter
         self.engine = self.boot()
@@ -579,6 +767,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.beaten = dict.fromkeys(beaten, self.now)
         self.model.counter = max(counter_before, 0)
         self.model.now = self.now
+        self.take_rules()
         self.engine.commit()
         self.store.sync()
         self.history = [self.snapshot()]
@@ -590,13 +779,13 @@ class EngineMachine(RuleBasedStateMachine):
         state = self.engine.state
         found: list[tuple[str, str, str, int]] = []
         jobs: dict[int, Job] = {}
-        ready, timed = (state.turn.scan(*keys.prefix_range(kind), limit=1 << 30) for kind in (b"R", b"T"))
-        for key, value in [*ready, *timed]:
+        rows = [row for kind in (b"R", b"V", b"T") for row in state.turn.scan(*keys.prefix_range(kind), limit=1 << 30)]
+        for key, value in rows:
             extras, payload = split_value(value)
             job = decode_stored(payload)
             failures = job.failure.retry_count + 1 if job.failure else 0
-            jobs[extras.seq or (keys.ready_order(key) if key[:1] == b"R" else keys.timed_order(key))] = job
-            if key[:1] == b"R":
+            jobs[extras.seq or (keys.ready_order(key) if keys.is_ready(key) else keys.timed_order(key))] = job
+            if keys.is_ready(key):
                 name, generation, _ = keys.ready_parts(key)
                 seq = extras.seq or keys.ready_order(key)
                 queue = state.queues.by_name.get(name)
@@ -615,6 +804,7 @@ class EngineMachine(RuleBasedStateMachine):
         for name in QUEUES:
             size = state.queues.by_name[name].size if name in state.queues.by_name else 0
             assert size == len(self.model.line(name))
+            assert self.turns_of(name) == self.model.turns[name]
         assert state.processed() == self.model.processed
         assert state.failed() == self.model.failed
         assert state.totals.expired == self.model.expired
@@ -643,12 +833,18 @@ class EngineWithoutIndexMachine(EngineMachine):
     has_index = False
 
 
+class EngineWithLanesMachine(EngineMachine):
+    laned: ClassVar[dict[str, LaneRules]] = {"a": RULES[0], "b": RULES[1], "c": RULES[2]}
+
+
 @pytest.fixture(autouse=True)
 def _tiny_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """A window of three: everything that can go wrong at its edges goes wrong often."""
     monkeypatch.setattr(ready, "WINDOW_LEAST", 3)
     monkeypatch.setattr(ready, "WINDOW_MOST", 3)
     monkeypatch.setattr(index, "MOST_YOUNG", 4)
+    monkeypatch.setattr(lanes, "MOST_IDLE", 1)
+    monkeypatch.setattr(turns, "MOST", 2)
 
 
 EXAMPLES = int(os.environ.get("LINESHAFT_EXAMPLES", "150"))
@@ -656,6 +852,10 @@ MODEL = settings(max_examples=EXAMPLES, stateful_step_count=60, deadline=None, s
 
 
 class TestModel(EngineMachine.TestCase):
+    settings = MODEL
+
+
+class TestModelWithLanes(EngineWithLanesMachine.TestCase):
     settings = MODEL
 
 
