@@ -251,10 +251,18 @@ def engine_settings(config: Config) -> Settings:
         history_max_bytes=config.history.max_bytes,
         every_queue=QueueLimits(config.queues.backpressure),
         queues={
-            name: QueueLimits(queue.limit, queue.reserve_for_seconds, queue.backoff)
+            name: QueueLimits(queue.limit, queue.reserve_for_seconds, queue.backoff, lane_rules(queue))
             for name, queue in config.queues.named.items()
         },
     )
+
+
+def lane_rules(queue: Queue) -> LaneRules | None:
+    """The lanes of a queue; None where it has none."""
+    if queue.lane_by is None:
+        return None
+    rate = None if queue.lane_rate is None else Rate(queue.lane_rate.tokens, queue.lane_rate.per_ms)
+    return LaneRules(queue.lane_by, queue.lane_concurrency, queue.lane_order == "strict", rate)
 
 
 def server_settings(config: Config) -> ServerSettings:

@@ -834,7 +834,35 @@ class EngineWithoutIndexMachine(EngineMachine):
 
 
 class EngineWithLanesMachine(EngineMachine):
+    """Each queue has lanes, and workers do more with what they fetch, so that lanes are often held and let go."""
+
     laned: ClassVar[dict[str, LaneRules]] = {"a": RULES[0], "b": RULES[1], "c": RULES[2]}
+
+    @rule(
+        tenants=st.lists(st.sampled_from([None, "x", "y"]), min_size=1, max_size=4),
+        queue=st.sampled_from(QUEUES),
+        priority=st.sampled_from([5, 9]),
+    )
+    def push_some(self, tenants: list[str | None], queue: str, priority: int) -> None:
+        for number, tenant in enumerate(tenants):
+            self.push(JIDS[(len(self.model.jobs) + number) % len(JIDS)], queue, priority, 2, None, {}, tenant)
+
+    @rule(
+        queue=st.sampled_from(QUEUES),
+        ends=st.lists(st.sampled_from(["keep", "ack", "fail", "fail soon", "requeue", "snooze"]), min_size=1, max_size=4),
+    )
+    def work(self, queue: str, ends: list[str]) -> None:
+        for end in ends:
+            job = self.model.next(queue) if queue not in self.model.paused else None
+            self.fetch([queue], WORKERS[0])
+            jid = "" if job is None else job.jid
+            match end:
+                case "ack":
+                    self.ack(jid, WORKERS[0], None)
+                case "fail" | "fail soon":
+                    self.fail(jid, WORKERS[0], 1.5 if end == "fail soon" else None)
+                case "requeue" | "snooze":
+                    self.requeue(jid, WORKERS[0], 20 if end == "snooze" else None)
 
 
 @pytest.fixture(autouse=True)

@@ -16,12 +16,14 @@ from msgspec import Struct, field
 
 from lineshaft.config.kinds import (
     Binding,
+    Rate,
     Secret,
     address,
     backoff_rule,
     choice,
     duration,
     names,
+    rate,
     secret,
     size,
     switch,
@@ -39,6 +41,7 @@ __all__ = [
     "Environment",
     "Faktory",
     "History",
+    "LaneOrder",
     "LogLevel",
     "Plugins",
     "Queue",
@@ -55,6 +58,7 @@ __all__ = [
 Environment = Literal["development", "staging", "production"]
 LogLevel = Literal["debug", "info", "warn", "error"]
 Sync = Literal["always", "interval", "never"]
+LaneOrder = Literal["priority", "strict"]
 
 ENVIRONMENTS: Final = choice("development", "staging", "production")
 LOG_LEVELS: Final = choice("debug", "info", "warn", "error")
@@ -150,6 +154,10 @@ class Queue(Struct, frozen=True):
         default=None, name="reserve_for"
     )
     backoff: Annotated[str | None, backoff_rule()] = None  #: for jobs that do not say themselves
+    lane_by: Annotated[str | None, text()] = None  #: the key of `custom` that tells its lanes apart
+    lane_concurrency: Annotated[int | None, whole(1, _MANY)] = None
+    lane_order: Annotated[LaneOrder, choice("priority", "strict")] = "priority"
+    lane_rate: Annotated[Rate | None, rate("1s", "30d")] = None
 
     @property
     def limit(self) -> int | None:
