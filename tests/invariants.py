@@ -7,7 +7,8 @@ from collections import Counter
 
 from lineshaft.engine import keys
 from lineshaft.engine.engine import Engine
-from lineshaft.engine.lanes import Lane, Lanes
+from lineshaft.engine.lane import Lane
+from lineshaft.engine.lanes import Lanes
 from lineshaft.engine.records import (
     NO_EXTRAS,
     Extras,

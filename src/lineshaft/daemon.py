@@ -26,10 +26,11 @@ from contextlib import contextmanager, suppress
 import uvicorn
 
 from lineshaft.clock import system_clock
-from lineshaft.config import Binding, Config, take_over
+from lineshaft.config import Binding, Config, Queue, take_over
 from lineshaft.config.places import server_context
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.hooks import Hooks
+from lineshaft.engine.records import LaneRules, Rate
 from lineshaft.engine.settings import QueueLimits, Settings
 from lineshaft.errors import ConfigError
 from lineshaft.plugin_host import PluginHost, load_plugins

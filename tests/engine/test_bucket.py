@@ -1,77 +1,84 @@
-"""A bucket gives out what its rate says, to the millisecond, and never more."""
+"""The token bucket: exact in whole milliseconds, never more than its rate at once, and never locked by a clock."""
+
+from fractions import Fraction
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lineshaft.engine.bucket import Bucket, Rate
+from lineshaft.engine.bucket import Bucket
 
-NOW = 1_764_000_000_000
-
-
-def test_a_new_bucket_is_full() -> None:
-    bucket = Bucket(Rate(3, 60_000), NOW)
-    assert [bucket.take(NOW) for _ in range(4)] == [True, True, True, False]
+START = 1_700_000_000_000
 
 
-def test_the_next_token_comes_when_it_says() -> None:
-    bucket = Bucket(Rate(3, 1000), NOW)
-    assert bucket.next_at(NOW) == NOW
-    for _ in range(3):
-        bucket.take(NOW)
-    at = bucket.next_at(NOW)
-    assert at == NOW + 334  # a third of a second, rounded up
-    assert not bucket.take(at - 1)
-    assert bucket.take(at)
-    assert bucket.next_at(at) == NOW + 667
+def drain(bucket: Bucket, now: int) -> int:
+    taken = 0
+    while bucket.has_token(now):
+        bucket.take(now)
+        taken += 1
+    return taken
 
 
-def test_when_it_is_full_again() -> None:
-    bucket = Bucket(Rate(10, 60_000), NOW)
-    assert bucket.full_at(NOW) == NOW
-    bucket.take(NOW)
-    assert bucket.full_at(NOW) == NOW + 6000
-    assert bucket.full_at(NOW + 5000) == NOW + 6000
-    assert bucket.full_at(NOW + 9000) == NOW + 9000
+def test_a_full_bucket_gives_its_rate_and_then_one_by_one() -> None:
+    bucket = Bucket(100, 60_000, at=START)
+    assert bucket.tokens(START) == 100
+    assert drain(bucket, START) == 100
+    assert bucket.next_at(START) == START + 600
+    assert drain(bucket, START + 599) == 0
+    assert drain(bucket, START + 600) == 1
+    assert drain(bucket, START + 3600) == 5
+    assert drain(bucket, START + 10**9) == 100, "more than its rate is never there"
 
 
-def test_a_clock_that_steps_back_brings_and_takes_nothing() -> None:
-    bucket = Bucket(Rate(1, 1000), NOW)
-    assert bucket.take(NOW)
-    assert bucket.next_at(NOW - 3_600_000) == NOW - 3_600_000 + 1000
-    assert bucket.take(NOW - 3_600_000 + 1000)
+def test_what_does_not_divide_is_not_lost() -> None:
+    bucket = Bucket(7, 1000, at=START)
+    assert drain(bucket, START) == 7
+    times = []
+    now = START
+    for _ in range(14):
+        now = bucket.next_at(now)
+        bucket.take(now)
+        times.append(now - START)
+    assert times[:3] == [143, 286, 429]
+    assert times[6] == 1000
+    assert times[13] == 2000, "exact after a whole round, whatever was rounded up on the way"
 
 
-def test_it_comes_back_as_it_was_written() -> None:
-    bucket = Bucket(Rate(4, 1000), NOW)
-    bucket.take(NOW)
-    again = Bucket.restore(Rate(4, 1000), bucket.record())
-    assert [again.take(NOW) for _ in range(4)] == [True, True, True, False]
+def test_a_clock_that_is_set_back_neither_gives_nor_locks() -> None:
+    bucket = Bucket(1, 1000, at=START)
+    bucket.take(START)
+    hour = 3_600_000
+    assert not bucket.has_token(START - hour)
+    assert bucket.next_at(START - hour) == START - hour + 1000
+    assert bucket.has_token(START - hour + 1000)
 
 
-def test_another_rate_keeps_the_tokens_that_fit() -> None:
-    bucket = Bucket(Rate(4, 1000), NOW)
-    bucket.take(NOW)
-    slower = Bucket.restore(Rate(2, 60_000), bucket.record())
-    assert [slower.take(NOW) for _ in range(3)] == [True, True, False]
-    faster = Bucket.restore(Rate(100, 60_000), bucket.record())
-    assert [faster.take(NOW) for _ in range(4)] == [True, True, True, False]
+def test_another_rate_goes_on_with_the_debt() -> None:
+    bucket = Bucket(10, 1000)
+    bucket.owe(4 * 60_000, 60_000, START, START)
+    assert bucket.tokens(START) == 6
+    bucket.owe(400 * 60_000, 60_000, START, START)
+    assert bucket.tokens(START) == 0
+    bucket.owe(10 * 1000, 1000, START + 9_000_000, START)
+    assert bucket.next_at(START) == START + 100, "an instant to come is now"
 
 
 @given(
-    tokens=st.integers(1, 50),
-    per_ms=st.integers(1, 10_000),
-    steps=st.lists(st.integers(0, 3000), min_size=1, max_size=60),
+    rate=st.integers(1, 50),
+    per=st.integers(1, 5000),
+    steps=st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 5)), max_size=50),
 )
-def test_never_more_than_the_rate_and_never_less(tokens: int, per_ms: int, steps: list[int]) -> None:
-    """Whoever always takes what is there gets a full bucket and then exactly what flowed in."""
-    bucket, now, taken = Bucket(Rate(tokens, per_ms), NOW), NOW, 0
-    level, at = tokens * per_ms, NOW
-    for step in steps:
-        now += step
-        level, at = min(level + (now - at) * tokens, tokens * per_ms), now
-        while bucket.take(now):
-            taken += 1
-            level -= per_ms
-        assert 0 <= level < per_ms
-        assert bucket.next_at(now) == now + -(-(per_ms - level) // tokens)
-    assert taken <= tokens + (now - NOW) * tokens // per_ms
+def test_against_fractions(rate: int, per: int, steps: list[tuple[int, int]]) -> None:
+    bucket, level, now = Bucket(rate, per, at=START), Fraction(rate), START
+    for passed, wanted in steps:
+        now += passed
+        level = min(level + Fraction(passed * rate, per), Fraction(rate))
+        for _ in range(wanted):
+            assert bucket.has_token(now) == (level >= 1)
+            assert bucket.tokens(now) == level.__floor__()
+            if level >= 1:
+                bucket.take(now)
+                level -= 1
+            else:
+                later = bucket.next_at(now)
+                assert level + Fraction((later - now) * rate, per) >= 1
+                assert level + Fraction((later - 1 - now) * rate, per) < 1

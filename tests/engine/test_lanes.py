@@ -6,9 +6,8 @@ import pytest
 
 from invariants import check_memory, check_store, rows_of
 from lineshaft.engine import keys, lanes, ready
-from lineshaft.engine.bucket import Rate
 from lineshaft.engine.engine import Engine
-from lineshaft.engine.records import LaneRules, decode_lane
+from lineshaft.engine.records import LaneRules, Rate, decode_lane
 from lineshaft.engine.retry import Report
 from lineshaft.engine.settings import QueueLimits, Settings
 from lineshaft.job import decode_pushed, decode_stored

@@ -21,11 +21,10 @@ from msgspec import structs
 from invariants import check_memory, check_store
 from lineshaft.clock import format_instant
 from lineshaft.engine import index, keys, lanes, ready, turns
-from lineshaft.engine.bucket import Rate
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.lanes import RELANE
 from lineshaft.engine.mutate import mutate_slice
-from lineshaft.engine.records import LaneRules, decode_lock, decode_track, split_value
+from lineshaft.engine.records import LaneRules, Rate, decode_lock, decode_track, split_value
 from lineshaft.engine.relane import relane
 from lineshaft.engine.retry import Report
 from lineshaft.engine.settings import QueueLimits, Settings
@@ -833,6 +832,9 @@ class EngineWithoutIndexMachine(EngineMachine):
     has_index = False
 
 
+ENDS = ["keep", "ack", "fail", "fail soon", "requeue", "snooze"]
+
+
 class EngineWithLanesMachine(EngineMachine):
     """Each queue has lanes, and workers do more with what they fetch, so that lanes are often held and let go."""
 
@@ -849,7 +851,9 @@ class EngineWithLanesMachine(EngineMachine):
 
     @rule(
         queue=st.sampled_from(QUEUES),
-        ends=st.lists(st.sampled_from(["keep", "ack", "fail", "fail soon", "requeue", "snooze"]), min_size=1, max_size=4),
+        ends=st.lists(
+            st.sampled_from(["keep", "ack", "fail", "fail soon", "requeue", "snooze"]), min_size=1, max_size=4
+        ),
     )
     def work(self, queue: str, ends: list[str]) -> None:
         for end in ends:

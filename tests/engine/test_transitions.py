@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 from invariants import check_memory, check_store, rows_of
 from lineshaft.engine import keys
 from lineshaft.engine.engine import Engine
-from lineshaft.engine.ready import Window
+from lineshaft.engine.line import Window
 from lineshaft.engine.retry import Report
 from lineshaft.engine.settings import QueueLimits, Settings
 from lineshaft.errors import Refusal, StoreError

@@ -1,78 +1,58 @@
-"""Bucket: a limit of so many per time, as a bucket of tokens that fills by itself.
+"""A token bucket: so many things in so much time, with a burst of as many at most.
 
-A bucket of `Rate(10, 60_000)` holds ten tokens at most and gets ten a minute, evenly; whoever takes one goes on, and
-who finds none waits until `next_at`. So ten may come at once after a quiet minute, and never more than twenty in one.
+Whoever wants to do one takes a token; `rate` tokens come back evenly in `per` milliseconds, and there are never more
+than `rate`. Counted in whole numbers, so that it is exact for ever: a token has `per` parts, and `rate` parts come back
+each millisecond. What is kept is the debt, the parts that are missing from a full bucket, and as of when:
 
-Everything is counted in whole numbers: a token is `per_ms` drops, and each millisecond brings `tokens` drops. So no
-rounding ever adds or loses a token, whatever the rate. A clock that steps back is followed: nothing flows in meanwhile.
+    debt 0 ............ (rate - 1) * per ............ rate * per
+         full             one token is left             empty
+
+Instants are handed in. When the clock was set back, the time until then gives nothing, and the count goes on from the
+new instant: a bucket never waits for an hour that comes twice.
 """
 
-from typing import Self
-
-from msgspec import Struct
-
-__all__ = ["Bucket", "BucketRecord", "Rate"]
-
-
-class Rate(Struct, frozen=True, array_like=True):
-    """So many in so many milliseconds; both at least 1."""
-
-    tokens: int
-    per_ms: int
-
-
-class BucketRecord(Struct, frozen=True, array_like=True):
-    """A bucket as it is written down."""
-
-    level: int  #: drops
-    at: int  #: the instant of that level
-    per_ms: int  #: drops in a token
+__all__ = ["Bucket"]
 
 
 class Bucket:
-    """The tokens that are left, at an instant that is handed in; full when it is new."""
+    """The tokens of one limit."""
 
-    __slots__ = ("at", "level", "rate")
+    __slots__ = ("at", "debt", "per", "rate")
 
-    def __init__(self, rate: Rate, now: int) -> None:
+    def __init__(self, rate: int, per: int, *, debt: int = 0, at: int = 0) -> None:
         self.rate = rate
-        self.level = rate.tokens * rate.per_ms
+        self.per = per
+        self.debt = debt
+        self.at = at
+
+    def refill(self, now: int) -> None:
+        """Let what has come back since the last look be there."""
+        if now > self.at:
+            self.debt = max(self.debt - (now - self.at) * self.rate, 0)
         self.at = now
 
-    @classmethod
-    def restore(cls, rate: Rate, record: BucketRecord) -> Self:
-        """The bucket that was written down; under another rate it keeps its tokens, as far as they fit."""
-        bucket = cls(rate, record.at)
-        bucket.level = min(record.level * rate.per_ms // record.per_ms, bucket.level)
-        return bucket
+    def has_token(self, now: int) -> bool:
+        """Whether one can be taken."""
+        self.refill(now)
+        return self.debt <= (self.rate - 1) * self.per
 
-    def record(self) -> BucketRecord:
-        """What `restore` needs."""
-        return BucketRecord(self.level, self.at, self.rate.per_ms)
-
-    def take(self, now: int) -> bool:
-        """Take a token; False when there is none."""
-        self._fill(now)
-        if self.level < self.rate.per_ms:
-            return False
-        self.level -= self.rate.per_ms
-        return True
+    def take(self, now: int) -> None:
+        """Take a token; `has_token` has said that there is one."""
+        self.refill(now)
+        self.debt += self.per
 
     def next_at(self, now: int) -> int:
-        """When there is a token: `now`, or the first later instant."""
-        self._fill(now)
-        return now + self._until(self.rate.per_ms)
+        """When a token can be taken, if nobody takes one before; now itself when there is one."""
+        self.refill(now)
+        missing = self.debt - (self.rate - 1) * self.per
+        return now + max(-(-missing // self.rate), 0)
 
-    def full_at(self, now: int) -> int:
-        """When it is full if nobody takes any: from then on it is as good as a new one."""
-        self._fill(now)
-        return now + self._until(self.rate.tokens * self.rate.per_ms)
+    def tokens(self, now: int) -> int:
+        """How many can be taken."""
+        self.refill(now)
+        return self.rate - -(-self.debt // self.per)
 
-    def _until(self, level: int) -> int:
-        return max(-((self.level - level) // self.rate.tokens), 0)
-
-    def _fill(self, now: int) -> None:
-        rate = self.rate
-        if now > self.at:
-            self.level = min(self.level + (now - self.at) * rate.tokens, rate.tokens * rate.per_ms)
-        self.at = now
+    def owe(self, debt: int, per: int, at: int, now: int) -> None:
+        """Go on with what another bucket, whose tokens had `per` parts, was owed at an instant."""
+        self.debt = min(max(debt, 0) * self.per // per, self.rate * self.per)
+        self.at = min(at, now)

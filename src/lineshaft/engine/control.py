@@ -8,8 +8,9 @@ from itertools import islice
 
 from lineshaft.clock import parse_instant
 from lineshaft.engine import keys
+from lineshaft.engine.line import Entry
 from lineshaft.engine.naming import check_queue_name, open_queue
-from lineshaft.engine.ready import MAX_QUEUES, Entry, Queue
+from lineshaft.engine.ready import MAX_QUEUES, Queue
 from lineshaft.engine.records import ChoreRecord
 from lineshaft.engine.state import State
 from lineshaft.engine.sweep import SWEEP

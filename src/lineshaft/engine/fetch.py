@@ -9,8 +9,9 @@ from typing import Final
 from lineshaft.engine import feature
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.feature import Subject
+from lineshaft.engine.line import Window
 from lineshaft.engine.moves import leave
-from lineshaft.engine.ready import Queue, Window
+from lineshaft.engine.ready import Queue
 from lineshaft.engine.records import Extras, Lease
 from lineshaft.engine.state import State
 from lineshaft.job import DEFAULT_RESERVE_SECONDS, reserve_seconds

@@ -39,27 +39,27 @@ from typing import TYPE_CHECKING, Final
 from msgspec import DecodeError
 
 from lineshaft.engine import keys
-from lineshaft.engine.bucket import Bucket, BucketRecord
+from lineshaft.engine.bucket import Bucket
+from lineshaft.engine.lane import WINDOW, Lane
 from lineshaft.engine.lane_names import lane_namer
-from lineshaft.engine.ready import Entry, Line, Queue, Window
+from lineshaft.engine.line import Entry, Line, Window
 from lineshaft.engine.records import (
+    BucketRecord,
     ChoreRecord,
-    Extras,
-    LaneRecord,
     LaneRules,
     LanesRecord,
     Lease,
     decode_lane,
-    encode_record,
 )
 from lineshaft.engine.turns import Turns
 from lineshaft.errors import StoreCorrupt
-from lineshaft.job import DEFAULT_PRIORITY, Job
+from lineshaft.job import Job
 
 if TYPE_CHECKING:
+    from lineshaft.engine.ready import Queue
     from lineshaft.engine.state import State
 
-__all__ = ["RELANE", "WAIT", "Lane", "Lanes"]
+__all__ = ["RELANE", "WAIT", "Lanes"]
 
 #: The chore that judges all lanes of a queue anew.
 RELANE: Final = "lanes"
@@ -67,8 +67,7 @@ RELANE: Final = "lanes"
 #: The kind of the expiry entries.
 WAIT: Final = b"l"
 
-#: Jobs of a lane that are in memory, and idle lanes of a queue.
-WINDOW: Final = 8
+#: So many idle lanes of a queue stay in memory.
 MOST_IDLE: Final = 2000
 
 #: Lanes that one FETCH passes by, since something changed behind their backs; then others have their turn first.
@@ -80,57 +79,10 @@ MOST_LOOKED: Final = 20
 UNLIMITED: Final = 1 << 62
 
 
-class Lane(Line):
-    """The jobs of one value."""
-
-    __slots__ = ("bucket", "dirty", "held", "lanes", "name", "oldest", "running", "stored", "turn", "wakes")
-
-    def __init__(self, lanes: "Lanes", name: bytes, stem: bytes) -> None:
-        super().__init__(stem)
-        self.lanes = lanes
-        self.name = name
-        self.running = 0
-        #: As in its LaneRecord.
-        self.turn = self.oldest = self.wakes = 0
-        self.held = b""
-        self.bucket: Bucket | None = None
-        #: Whether there is a record of it, and whether that must be written at the end of the turn.
-        self.stored = self.dirty = False
-
-    def rank(self, priority: int) -> int:
-        """The priority under which a job stands in line."""
-        return DEFAULT_PRIORITY if self.lanes.rules.strict else priority
-
-    def room(self, bound: int) -> int:
-        """How many jobs a window may hold."""
-        return min(bound, WINDOW)
-
-    def count(self, by: int) -> None:
-        """Jobs came or went; an effect."""
-        self.size += by
-        self.lanes.size += by
-        self.lanes.queue.size += by
-        self.lanes.judge(self)
-
-    def keeps(self, extras: Extras) -> bool:
-        """Whether a job that comes back from a set has its place here."""
-        return self.lanes.rules.strict and extras.lane.encode() == self.name
-
-    def is_empty(self) -> bool:
-        """Whether nothing has to be remembered of it."""
-        return not (self.size or self.running or self.held or self.wakes)
-
-    def record(self, next_order: int) -> bytes:
-        """What is written of it."""
-        cursors = [(window.priority, window.cursor(next_order)) for window in self.windows]
-        bucket = self.bucket.record() if self.bucket is not None else None
-        return encode_record(LaneRecord(self.size, self.turn, self.oldest, self.held, self.wakes, cursors, bucket))
-
-
 class Lanes:
     """All lanes of one queue. It watches the queue's leases, to know how many jobs of each lane run."""
 
-    def __init__(self, state: "State", queue: Queue, record: LanesRecord) -> None:
+    def __init__(self, state: "State", queue: "Queue", record: LanesRecord) -> None:
         self.state = state
         self.queue = queue
         name, generation = queue.name, queue.generation
@@ -167,7 +119,7 @@ class Lanes:
         self.rules = rules
         self.name_of = lane_namer(rules.by)
         for lane in [*self.running.values(), *self.idle.values()]:
-            lane.bucket = self._bucket(lane.bucket.record() if lane.bucket is not None else None)
+            lane.bucket = self._bucket(lane.bucket_record())
             self.judge(lane)
         self.judge_all()
 
@@ -283,7 +235,8 @@ class Lanes:
             if waits:
                 wakes = lane.bucket.next_at(now)
             elif not (lane.size or lane.running or lane.held):
-                wakes = lane.bucket.full_at(now)
+                lane.bucket.refill(now)
+                wakes = now - (-lane.bucket.debt // lane.bucket.rate)
             wakes = wakes if wakes > now else 0
         if wakes != lane.wakes:
             self._wake_at(lane, wakes)
@@ -413,4 +366,8 @@ class Lanes:
     def _bucket(self, record: BucketRecord | None) -> Bucket | None:
         if self.rules.rate is None:
             return None
-        return Bucket(self.rules.rate, self.state.now) if record is None else Bucket.restore(self.rules.rate, record)
+        now = self.state.now
+        bucket = Bucket(self.rules.rate.tokens, self.rules.rate.per_ms, at=now)
+        if record is not None:
+            bucket.owe(record.debt, record.per, record.at, now)
+        return bucket

@@ -9,9 +9,10 @@ from msgspec import DecodeError, Struct, structs
 from lineshaft.engine import feature, keys
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.feature import Subject
-from lineshaft.engine.lanes import Lane
+from lineshaft.engine.lane import Lane
+from lineshaft.engine.line import Line, make_entry
 from lineshaft.engine.naming import open_queue
-from lineshaft.engine.ready import Line, Queue, make_entry
+from lineshaft.engine.ready import Queue
 from lineshaft.engine.records import Extras, Lease, join_value, split_value
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import TimedSet

@@ -10,9 +10,10 @@ from typing import Final
 from lineshaft.engine import feature
 from lineshaft.engine.custom import NO_WISHES, Wishes, read_custom
 from lineshaft.engine.feature import Subject
+from lineshaft.engine.line import LARGE_PAYLOAD_BYTES, Entry
 from lineshaft.engine.moves import Spot, stand
 from lineshaft.engine.naming import open_queue
-from lineshaft.engine.ready import LARGE_PAYLOAD_BYTES, MAX_QUEUES, Entry, Queue
+from lineshaft.engine.ready import MAX_QUEUES, Queue
 from lineshaft.engine.records import Extras
 from lineshaft.engine.state import State
 from lineshaft.errors import Refusal

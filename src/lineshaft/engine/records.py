@@ -14,11 +14,11 @@ from typing import Final
 
 from msgspec import Struct, json, msgpack, structs
 
-from lineshaft.engine.bucket import BucketRecord, Rate
 from lineshaft.job import DEFAULT_PRIORITY
 
 __all__ = [
     "NO_EXTRAS",
+    "BucketRecord",
     "ChoreRecord",
     "DayRecord",
     "Extras",
@@ -31,6 +31,7 @@ __all__ = [
     "Lease",
     "LockRecord",
     "QueueRecord",
+    "Rate",
     "SetRecord",
     "TotalsRecord",
     "TrackRecord",
@@ -127,6 +128,21 @@ class Lease(Struct, array_like=True, gc=False):
     queue: str
     group: int  #: the record that it stands in
     uses: str = ""  #: the features that the job uses
+
+
+class Rate(Struct, frozen=True, array_like=True):
+    """So many in so many milliseconds."""
+
+    tokens: int
+    per_ms: int
+
+
+class BucketRecord(Struct, frozen=True, array_like=True):
+    """A token bucket, as `bucket` has it."""
+
+    debt: int
+    at: int
+    per: int
 
 
 class LaneRules(Struct, frozen=True, array_like=True):
