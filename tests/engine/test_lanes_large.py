@@ -1,6 +1,6 @@
 """Lanes in large numbers, on a real disk: what a FETCH costs does not follow from how many there are.
 
-Everyday sizes are small; `LINESHAFT_LARGE` (or `make nightly`) brings the large ones, which print what they measured.
+Everyday sizes are small; `make nightly` brings the large ones. They print what they measured (`pytest -s`).
 """
 
 import gc
@@ -65,9 +65,7 @@ def test_a_job_behind_those_of_another_tenant_starts_next(tmp_path: Path, size: 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 @pytest.mark.parametrize("blocked_by", ["a job that waits for its retry", "the rate"])
-def test_blocked_lanes_cost_a_fetch_nothing(
-    tmp_path: Path, size: int, blocked_by: str, record_property: pytest.RecordProperty
-) -> None:
+def test_blocked_lanes_cost_a_fetch_nothing(tmp_path: Path, size: int, blocked_by: str) -> None:
     """All lanes but one are blocked; a FETCH takes the job of that one, and the engine remembers few lanes."""
     is_strict = blocked_by != "the rate"
     rules = LaneRules("tenant", strict=True) if is_strict else LaneRules("tenant", rate=Rate(1, 30 * 86_400_000))
@@ -113,12 +111,10 @@ def test_blocked_lanes_cost_a_fetch_nothing(
     lanes_known = state.queues.by_name["q"].lanes
     assert lanes_known is not None
     assert len(lanes_known.idle) <= lanes.MOST_IDLE
-    figures = (
+    print(
         f"{size} lanes blocked by {blocked_by}: FETCH with its commit {costs[25] * 1e6:.0f} us median, "
         f"{costs[-1] * 1e6:.0f} us worst of 50; start {started * 1e3:.0f} ms; memory +{resident() - before:.0f} MB"
     )
-    record_property("figures", figures)
-    print(figures)
     # The median, since other processes share the machine.
     assert costs[25] < 0.001
     state.turn.store.close()
