@@ -841,21 +841,16 @@ class EngineWithLanesMachine(EngineMachine):
     laned: ClassVar[dict[str, LaneRules]] = {"a": RULES[0], "b": RULES[1], "c": RULES[2]}
 
     @rule(
-        tenants=st.lists(st.sampled_from([None, "x", "y"]), min_size=1, max_size=4),
-        queue=st.sampled_from(QUEUES),
+        queue=st.sampled_from(["a", "a", "b", "c"]),
+        tenants=st.lists(st.sampled_from([None, "x", "y"]), max_size=4),
         priority=st.sampled_from([5, 9]),
+        ends=st.lists(st.sampled_from(ENDS), max_size=5),
+        seconds=st.sampled_from([0, 2, 20, 61]),
     )
-    def push_some(self, tenants: list[str | None], queue: str, priority: int) -> None:
+    def work(self, queue: str, tenants: list[str | None], priority: int, ends: list[str], seconds: int) -> None:
+        """Some jobs come, some are worked on, and then it is later."""
         for number, tenant in enumerate(tenants):
             self.push(JIDS[(len(self.model.jobs) + number) % len(JIDS)], queue, priority, 2, None, {}, tenant)
-
-    @rule(
-        queue=st.sampled_from(QUEUES),
-        ends=st.lists(
-            st.sampled_from(["keep", "ack", "fail", "fail soon", "requeue", "snooze"]), min_size=1, max_size=4
-        ),
-    )
-    def work(self, queue: str, ends: list[str]) -> None:
         for end in ends:
             job = self.model.next(queue) if queue not in self.model.paused else None
             self.fetch([queue], WORKERS[0])
@@ -867,6 +862,9 @@ class EngineWithLanesMachine(EngineMachine):
                     self.fail(jid, WORKERS[0], 1.5 if end == "fail soon" else None)
                 case "requeue" | "snooze":
                     self.requeue(jid, WORKERS[0], 20 if end == "snooze" else None)
+            self.same_places()
+        if seconds:
+            self.time_passes(seconds)
 
 
 @pytest.fixture(autouse=True)
