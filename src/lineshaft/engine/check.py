@@ -33,7 +33,7 @@ from msgspec import DecodeError, Struct, json
 
 from lineshaft.engine import keys
 from lineshaft.engine.cancel import CANCELLED
-from lineshaft.engine.check_lanes import LaneLaws
+from lineshaft.engine.check_lanes import LaneLaws, MalformedKey
 from lineshaft.engine.engine import KINDS
 from lineshaft.engine.expiring import END as EXPIRES
 from lineshaft.engine.findings import SETS, Finding, Law, Severity, Tally, instant_shown, shown
@@ -140,7 +140,7 @@ class _Walk:
         self.past = HistorySizeRecord(0, 0, 0)
         self.past_said = HistorySizeRecord(0, 0, 0)
         self.entries = 0
-        self.lanes = LaneLaws(self.reader, self._report, self.leases)
+        self.lanes = LaneLaws(self.reader, self._report)
         self.kinds: dict[bytes, Callable[[bytes, bytes], None]] = {
             b"C": self._chore,
             b"D": self._day,
@@ -321,7 +321,7 @@ class _Walk:
     def _about_lanes(self, key: bytes, value: bytes) -> None:
         try:
             self.lanes.row(key, value)
-        except IndexError:
+        except (IndexError, MalformedKey):
             self._malformed(key)
 
     def _set(self, key: bytes, value: bytes) -> None:
@@ -341,6 +341,8 @@ class _Walk:
         lease = self.leases.get(key)
         line = self.queues.get(name)
         is_current = line is not None and line.generation == generation
+        if key[:1] == b"V" and is_current and not self.reader.unreadable:
+            self.lanes.job(key, priority, order, is_leased=lease is not None)
         if lease is not None:
             self.groups[keys.lease_key(lease.group)] += 1
             self.tally.places[Place.LEASED] += 1
@@ -375,8 +377,7 @@ class _Walk:
         if self.reader.unreadable:
             return  # its lease may be among what could not be read
         if key[:1] == b"V":
-            self.lanes.job(key, priority, order)
-            return
+            return  # as `lanes` holds it
         cursor = line.cursors.get(priority)
         if cursor is None:
             self._report(Law.CURSOR, key, f"the queue knows no jobs of priority {priority}: it is never handed out")
@@ -411,6 +412,8 @@ class _Walk:
         extras, job = read
         seq = extras.seq or order
         self._hold_cancel(key, job, extras, is_held=False)
+        if extras.place and (line := self.queues.get(job.queue or "")) is not None:
+            self.lanes.held(key, job.queue or "", line.generation, extras.lane)
         if not 1 <= extras.priority <= 9:
             self._report(Law.MISPLACED, key, f"job {job.jid} has the priority {extras.priority}: there is no such line")
         elif job.queue not in self.queues:
