@@ -42,6 +42,7 @@ class Law(StrEnum):
     CANCELLED = "cancelled job that nobody holds"
     HISTORY = "history entry astray"
     ENDED = "leases that have all ended"
+    PERIODIC = "periodic job that contradicts itself"
     CHORE = "unknown chore"
     NOT_INDEXED = "job not in the index"
     ASTRAY = "index entry of another job"
@@ -119,6 +120,7 @@ _SHOWN: Final[dict[bytes, Callable[[bytes], str]]] = {
     b"F": _shown_text("format"),
     b"G": _shown_text("totals"),
     b"I": _shown_text("watermark of the index"),
+    b"J": _shown_text("periodic job"),
     b"K": _shown_text("worker"),
     b"L": _shown_number("leases of turn"),
     b"N": _shown_text("sequence"),
