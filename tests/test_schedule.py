@@ -1,5 +1,7 @@
 """When a periodic job is due: expressions, names, zones, and the days on which the clock is changed."""
 
+import subprocess
+import sys
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -187,6 +189,62 @@ def test_jobs_of_every_hour_against_a_look_at_every_minute(
     while (due := schedule.next(due) or 0) < start + 3 * 86_400_000:
         found.append(due)
     assert found == expected
+
+
+@pytest.mark.parametrize(("zone", "day"), CHANGES)
+@pytest.mark.parametrize(
+    ("expression", "hours", "minutes"),
+    [
+        ("30 2 * * *", [2], [30]),
+        ("0 30 2 * * *", [2], [30]),
+        ("15 2 * * *", [2], [15]),
+        ("45 1 * * *", [1], [45]),
+        ("0 0 * * *", [0], [0]),
+        ("30 0 * * *", [0], [30]),
+        ("*/10 0-3 * * *", range(4), range(0, 60, 10)),
+        ("5,35 1-2,23 * * *", [1, 2, 23], [5, 35]),
+    ],
+)
+def test_jobs_of_some_hours_against_a_look_at_every_minute(
+    zone: str, day: str, expression: str, hours: "list[int]", minutes: "list[int]"
+) -> None:
+    """Each local time once, when it is first shown; one that is not shown at the next one that is."""
+    start, days = at(day, zone), 3
+    shown: dict[datetime, int] = {}
+    for instant in range(start - 86_400_000, start + (days + 2) * 86_400_000, 60_000):
+        shown.setdefault(datetime.fromtimestamp(instant / 1000, ZoneInfo(zone)).replace(tzinfo=None), instant)
+    wanted = {
+        datetime.fromisoformat(day) + timedelta(days=n, hours=hour, minutes=minute)
+        for n in range(days + 1)
+        for hour in hours
+        for minute in minutes
+    }
+    expected = sorted({shown[min(local for local in shown if local >= each)] for each in wanted})
+    schedule, found, due = Schedule(expression, zone), [], start - 1
+    while (due := schedule.next(due) or 0) < start + days * 86_400_000:
+        found.append(due)
+    assert found == [instant for instant in expected if start <= instant < start + days * 86_400_000]
+
+
+def test_half_an_hour_that_comes_twice_or_never() -> None:
+    """Lord Howe Island changes its clock by 30 minutes, at 02:00."""
+    assert due_times("45 1 * * *", "Australia/Lord_Howe", "2026-04-04 00:00", 3) == [
+        "2026-04-04 01:45:00 +1100",
+        "2026-04-05 01:45:00 +1100",
+        "2026-04-06 01:45:00 +1030",
+    ]
+    assert due_times("15 2 * * *", "Australia/Lord_Howe", "2026-10-03 00:00", 3) == [
+        "2026-10-03 02:15:00 +1030",
+        "2026-10-04 02:30:00 +1100",
+        "2026-10-05 02:15:00 +1100",
+    ]
+
+
+def test_zones_are_known_without_the_zone_files_of_the_system() -> None:
+    """As in a container that has none."""
+    program = "from lineshaft.schedule import Schedule; print(Schedule('@daily', 'Australia/Lord_Howe').next(0))"
+    ran = subprocess.run([sys.executable, "-c", program], env={"PYTHONTZPATH": ""}, capture_output=True, check=True)
+    assert int(ran.stdout) == Schedule("@daily", "Australia/Lord_Howe").next(0)
 
 
 EXPRESSIONS = [

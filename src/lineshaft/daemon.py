@@ -21,6 +21,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 import uvicorn
@@ -84,6 +85,8 @@ class Daemon:
         self.reload = reload
         self.hooks = hooks
         self.stopping = asyncio.Event()
+        #: One thread, so that of two reloads the later one is taken over last.
+        self.readers = ThreadPoolExecutor(max_workers=1)
 
     async def serve(self, on_started: Callable[[], None]) -> int:
         """Start, run until told to stop, stop."""
@@ -109,6 +112,7 @@ class Daemon:
             if web is not None:
                 await _stop_web(*web)
         finally:
+            self.readers.shutdown(wait=False)
             shell.close()
             (self.server.store if hasattr(self, "server") else store).close()
         return 0
@@ -119,10 +123,18 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._reload)
 
     def _reload(self) -> None:
-        """Take a new configuration into effect, as far as that needs no restart."""
+        """Read the configuration again, in a thread: ten thousand periodic jobs take seconds."""
+        asyncio.get_running_loop().run_in_executor(self.readers, self._read).add_done_callback(self._take_over)
+
+    def _read(self) -> tuple[Config, list[str], Settings]:
+        """A new configuration as far as it needs no restart, what does, and the rules. Raises ConfigError."""
+        config, waiting = take_over(self.config, self.reload())
+        return config, waiting, engine_settings(config)
+
+    def _take_over(self, read: "asyncio.Future[tuple[Config, list[str], Settings]]") -> None:
+        """Take what was read into effect."""
         try:
-            config, waiting = take_over(self.config, self.reload())
-            rules = engine_settings(config)
+            config, waiting, rules = read.result()
         except ConfigError as error:
             log.error("the configuration was not reloaded: %s", error)
             return

@@ -1,6 +1,7 @@
 """Periodic jobs in the engine: when they are pushed, and that no due time ever is twice."""
 
 from datetime import datetime
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -22,6 +23,7 @@ from lineshaft.errors import Refusal, StoreError
 from lineshaft.job import Job, decode_pushed, decode_stored
 from lineshaft.schedule import Schedule
 from lineshaft.store.faulty import FaultyStore
+from lineshaft.store.memory import MemoryStore
 
 HOUR = 3_600_000
 MINUTE = 60_000
@@ -148,16 +150,25 @@ def test_the_engine_asks_to_be_woken_for_the_next_run() -> None:
     assert box.engine.deadline() == NOON + 2 * MINUTE
 
 
-def test_many_that_are_due_at_once_are_pushed_in_slices() -> None:
-    box = Box(*(periodic("@hourly", name=f"job-{number:03}") for number in range(95)))
-    box.engine.advance(NOON + HOUR)
-    while "q" not in box.engine.state.queues.by_name:
-        # Until then their due times are searched for, which takes about as long.
-        assert box.engine.tick() <= NOON + HOUR
-    assert box.engine.state.queues.by_name["q"].size == 5
-    assert box.engine.tick() == NOON + HOUR
-    assert box.engine.state.queues.by_name["q"].size == 10
-    assert len(box.at(NOON + HOUR)) == 95
+def test_ten_thousand_that_are_due_at_once_come_a_few_at_a_time() -> None:
+    hourly = Schedule("@hourly")
+    many = tuple(Periodic(f"job-{number:04}", hourly, "Report", "q", JOB) for number in range(10_000))
+    engine = Engine(MemoryStore(), Settings(periodic=many), lambda: 0.5, NOON)
+    looks = 0
+    while engine.deadline() <= NOON:
+        # Their due times are searched for, which takes as long as the runs.
+        assert engine.tick() <= NOON + HOUR
+        looks += 1
+    assert looks == 2000
+    engine.advance(NOON + HOUR)
+    sizes = [0]
+    while engine.deadline() <= NOON + HOUR:
+        engine.tick()
+        engine.commit()
+        sizes.append(engine.state.queues.by_name["q"].size)
+    assert {after - before for before, after in pairwise(sizes)} == {5}
+    assert sizes[-1] == 10_000
+    assert len({shown["last_jid"] for shown in engine.cron_list()}) == 10_000
 
 
 @pytest.mark.parametrize("zone", ["Europe/Madrid", "America/New_York"])

@@ -47,6 +47,12 @@ def keys_of(shape: type[Struct]) -> dict[str, Key]:
     return keys
 
 
+@cache
+def _required(shape: type[Struct]) -> dict[str, str]:
+    """The keys that must be there, and their fields."""
+    return {column.encode_name: column.name for column in fields(shape) if column.required}
+
+
 def read_tables(document: Document) -> dict[str, Struct]:
     """All tables that the document has, by name. Raises ConfigError for the first thing that cannot be."""
     known = ", ".join([f"[{name}]" for name in TABLES] + [f"[[{name}]]" for name in ARRAYS])
@@ -76,7 +82,7 @@ def read_table(shape: type[T], value: object, path: KeyPath, document: Document,
             inside = "".join(f", and a table [{dotted(keys_only((*path, table)))}]" for table in tables)
             raise document.error(here, f"{dotted(here)} is not a key; {_keys_in_words(path, keys)}{inside}")
         read[keys[name].attribute] = _read_value(keys[name].kind, item, here, document)
-    for name in (column.encode_name for column in fields(shape) if column.required and column.name not in read):
+    for name in (name for name, attribute in _required(shape).items() if attribute not in read):
         raise document.error(path, f"{dotted(path)} needs {name}: {keys[name].kind.allowed}")
     return shape(**read)
 
