@@ -71,7 +71,7 @@ def break_chance() -> list[str]:
 
 def refuse_a_run() -> None:
     """A periodic job comes due, and its queue is full."""
-    job = Periodic("report", Schedule("@hourly"), b'{"jobtype":"T","args":[]}')
+    job = Periodic("report", Schedule("@hourly"), "T", "default", b'{"jobtype":"T","args":[]}')
     box = Harness(rules=Settings(periodic=(job,), every_queue=QueueLimits(max_jobs=1)))
     assert box.connect().ask(PUSH) == b"+OK\r\n"
     box.advance(3600)

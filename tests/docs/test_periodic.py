@@ -7,7 +7,9 @@ import pytest
 
 from acceptance.clients.programs import wait_until
 from docs.pages import blocks, read, section, table
+from harness import Harness
 from lineshaft.config import Config, Flags, load_config
+from lineshaft.daemon import engine_settings
 from lineshaft.engine.run import run_jid
 from lineshaft.schedule import Schedule
 from processes import ServerProcess
@@ -37,6 +39,23 @@ def test_the_jid_and_the_night_that_is_longer(config: Config) -> None:
     due = Schedule(nightly.schedule, nightly.tz).next(1_792_843_200_000)
     assert due is not None
     assert f"`{run_jid(nightly.identity, due)}`" in PAGE
+
+
+def test_no_two_at_the_same_time(tmp_path: Path) -> None:
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d" / "cron.toml").write_text(blocks(PAGE, "toml")[1].text)
+    rules = engine_settings(load_config(Flags(config=str(tmp_path)), {"HOME": str(tmp_path)}))
+    box = Harness(rules=rules)
+    box.advance(600)
+    (shown,) = box.connect().ask_json("CRON LIST")
+    assert (shown["runs"], shown["skipped"]) == (1, 1)
+
+
+def test_a_pause_as_the_page_has_it(config: Config) -> None:
+    peer = Harness(rules=engine_settings(config)).connect()
+    command, reply = blocks(PAGE, "")[0].text.splitlines()
+    assert peer.ask(command) == reply.encode() + b"\r\n"
+    assert {each["name"]: each["paused"] for each in peer.ask_json("CRON LIST")}["nightly-report"]
 
 
 def test_what_each_field_may_be() -> None:
