@@ -229,6 +229,15 @@ def test_or_made_up_for_once() -> None:
     assert box.until(NOON + HOUR + 5 * MINUTE, MINUTE) == ["20261123T130500Z"]
 
 
+def test_a_reload_is_no_reason_to_make_up_for_what_was_left_out() -> None:
+    box = Box(periodic("@hourly"))
+    box.restart(NOON + 3 * HOUR + MINUTE)
+    assert box.at(NOON + 3 * HOUR + MINUTE) == []
+    box.engine.apply(Settings(periodic=(periodic("@hourly", catch_up=True),)))
+    assert box.at(NOON + 3 * HOUR + 2 * MINUTE) == []
+    assert box.at(NOON + 4 * HOUR) == ["20261123T160000Z"]
+
+
 def test_also_the_first_run_of_all_can_be_missed() -> None:
     box = Box(periodic("@hourly", catch_up=True))
     box.restart(NOON + HOUR + MINUTE)
@@ -606,7 +615,8 @@ def test_what_is_due_in_a_pause_passes_and_is_never_made_up_for(catch_up: bool) 
     assert box.engine.cron_list()[0]["paused"]
     assert box.at(NOON + 3 * HOUR) == []
     # A reload, also with another schedule, leaves it paused.
-    box.engine.apply(Settings(periodic=(periodic("0,30 * * * *", catch_up=catch_up),)))
+    box.settings = Settings(periodic=(periodic("0,30 * * * *", catch_up=catch_up),))
+    box.engine.apply(box.settings)
     assert box.at(NOON + 4 * HOUR) == []
     box.engine.cron_pause("report")
     box.engine.cron_resume("report")
