@@ -112,7 +112,7 @@ class ModelBatches:
     def shown(self, bid: str) -> dict[str, object]:
         """What BATCH STATUS says, as far as the model knows."""
         batch = self.by_bid[bid]
-        words = {"none": "", "waiting": "", "enqueued": "1", "dead": "1", "done": "2", "lost": "2"}
+        words = {"none": "", "waiting": "", "enqueued": "1", "dead": "1", "done": "2", "lost": "1"}
         states = list(batch.states.values())
         return {
             "total": len(states),

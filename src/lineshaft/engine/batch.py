@@ -65,8 +65,8 @@ class Slot(IntEnum):
 
     @property
     def word(self) -> str:
-        """As BATCH STATUS shows it: nothing, enqueued or finished."""
-        return {Slot.ENQUEUED: "1", Slot.DEAD: "1", Slot.DONE: "2", Slot.LOST: "2"}.get(self, "")
+        """As BATCH STATUS shows it: nothing, enqueued, or finished with success."""
+        return {Slot.NONE: "", Slot.WAITING: "", Slot.DONE: "2"}.get(self, "1")
 
 
 class Standing(IntEnum):
