@@ -8,6 +8,7 @@ model is then what it was at that commit.
 import copy
 import json
 import os
+from collections import defaultdict
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import ClassVar
@@ -18,18 +19,23 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec import structs
 
+from engine.batch_model import ROLES, ModelBatch, ModelBatches
 from invariants import check_memory, check_store
 from lineshaft.clock import format_instant
 from lineshaft.engine import index, keys, lanes, ready, turns
+from lineshaft.engine.batching import Wanted
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.lanes import RELANE
 from lineshaft.engine.mutate import mutate_slice
-from lineshaft.engine.records import LaneRules, Rate, decode_lock, decode_track, split_value
+from lineshaft.engine.periodic import UNKNOWN, following
+from lineshaft.engine.records import LaneRules, Rate, decode_lock, decode_periodic, decode_track, split_value
 from lineshaft.engine.relane import relane
 from lineshaft.engine.retry import Report
-from lineshaft.engine.settings import QueueLimits, Settings
+from lineshaft.engine.run import run_jid
+from lineshaft.engine.settings import Periodic, QueueLimits, Settings
 from lineshaft.errors import Refusal, StoreBusy, StoreError
 from lineshaft.job import Job, decode_pushed, decode_stored
+from lineshaft.schedule import Schedule
 from lineshaft.store.faulty import FaultyStore
 
 START = 1_700_000_000_000
@@ -56,6 +62,9 @@ WISHES: list[dict[str, object]] = [
     {"expires_at": format_instant(START - 1)},
     {"expires_at": format_instant(START + 100_000), "expires_in": 80},
 ]
+
+#: Of what `Engine.batches` gives of a batch.
+SHOWN = ["total", "pending", "failed", "complete_st", "success_st", "committed", "finished"]
 
 
 #: Strict; at most so many at once; so many in a minute; no limit at all.
@@ -106,6 +115,9 @@ class ModelJob:
     keeps: tuple[str, int] | None = None
     #: Its queue was removed while a worker had it.
     stale: bool = False
+    #: The batch that it belongs to, or, with a role, is called back about.
+    bid: str = ""
+    role: str = ""
 
     @property
     def alike(self) -> tuple[str, str]:
@@ -125,6 +137,42 @@ class ModelTrack:
 
 
 @dataclass
+class ModelCron:
+    """A periodic job that is due at every multiple of its period."""
+
+    name: str
+    period: int
+    queue: str
+    unique: bool = False
+    catch_up: bool = False
+    #: What is on disk.
+    since: int = START
+    last: int = 0
+    paused: bool = False
+    runs: int = 0
+    skipped: int = 0
+    #: What is in memory.
+    floor: int = START
+
+    @property
+    def next_due(self) -> int | None:
+        return None if self.paused else (self.floor // self.period + 1) * self.period
+
+    def periodic(self) -> Periodic:
+        schedule = Schedule(f"*/{self.period // 60_000} * * * *")
+        custom: dict[str, object] = {"unique_for": 150} if self.unique else {}
+        sent = job_bytes("", self.queue, 5, 0, None, custom)
+        return Periodic(self.name, schedule, "T5", self.queue, sent, self.catch_up)
+
+
+CRONS = [
+    ModelCron("often", 60_000, "b", unique=True),
+    ModelCron("full", 120_000, "c", catch_up=True),
+    ModelCron("rare", 600_000, "a", catch_up=True),
+]
+
+
+@dataclass
 class Model:
     jobs: dict[int, ModelJob] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
@@ -138,11 +186,12 @@ class Model:
     expired: int = 0
     tracks: dict[str, ModelTrack] = field(default_factory=dict)
     now: int = START
+    crons: dict[str, ModelCron] = field(default_factory=lambda: {cron.name: copy.copy(cron) for cron in CRONS})
     #: Instant, seq, jid, outcome and attempts of what is over, the oldest first.
     past: list[tuple[int, int, str, str, int]] = field(default_factory=list)
     #: Of queues with lanes: the rules; whose turn it is; who holds a lane; tokens and since when they are so many.
     rules: dict[str, LaneRules] = field(default_factory=dict)
-    turns: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in QUEUES})
+    turns: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     held: dict[tuple[str, str], int] = field(default_factory=dict)
     tokens: dict[tuple[str, str], tuple[Fraction, int]] = field(default_factory=dict)
 
@@ -221,6 +270,36 @@ class Model:
                 del self.held[job.queue, lane]
                 self.judge(job.queue, lane)
 
+    batches: ModelBatches = field(default_factory=ModelBatches)
+    #: The jobs of batches that are being swept with their queue: they end with the sweep.
+    swept: list[ModelJob] = field(default_factory=list)
+    #: Callbacks by bid and role: jid, retry, custom.
+    wanted: dict[tuple[str, str], tuple[str, int, dict[str, object]]] = field(default_factory=dict)
+
+    def turn(self, job: ModelJob, state: str) -> None:
+        """A job of a batch has come into another state, or a callback into that slot."""
+        batch = self.batches.by_bid.get(job.bid)
+        if batch is None:
+            return
+        if job.role:
+            batch.slots[job.role] = {"failing": "enqueued"}.get(state, state)
+        else:
+            batch.states[job.seq] = state
+            batch.died |= state == "dead"
+        self.batches.follow(job.bid, self.now, self.call)
+
+    def call(self, bid: str, role: str) -> None:
+        jid, retry, custom = self.wanted.pop((bid, role))
+        job = ModelJob(self.take(), jid, "calls", 5, retry, bid=bid, role=role)
+        job.track = custom.get("track") == 1
+        if "expires_in" in custom:
+            job.expires = self.now + int(str(custom["expires_in"])) * 1000
+        if job.track:
+            self.tracks[jid] = ModelTrack(job.seq)
+        self.jobs[job.seq] = job
+        self.stand(job, None, job.seq)
+        self.known.add("calls")
+
     def keep(self, job: ModelJob, outcome: str) -> None:
         self.past = sorted([*self.past, (self.now, job.seq, job.jid, outcome, job.failures + 1)])
 
@@ -244,6 +323,8 @@ class Model:
         return sorted((job for job in self.jobs.values() if job.place == place), key=lambda job: (job.due, job.order))
 
     def enter(self, job: ModelJob) -> None:
+        if job.place == "dead":
+            self.turn(job, "failing")
         self.let_go(job)
         lane, slot = self.lane_of(job), self.take()
         if job.keeps is not None and job.keeps[0] == lane and self.rules[job.queue].strict:
@@ -268,7 +349,11 @@ class Model:
         if self.locks.get(job.alike, (0, 0))[0] == job.seq:
             del self.locks[job.alike]
 
-    def drop(self, job: ModelJob, state: str = "failed") -> None:
+    def drop(self, job: ModelJob, state: str = "failed", *, swept: bool = False) -> None:
+        if swept:
+            self.swept.append(job)
+        else:
+            self.turn(job, "done" if state == "success" else "lost")
         self.release(job)
         self.note(job, state, ended=True)
         del self.jobs[job.seq]
@@ -285,6 +370,7 @@ class Model:
         self.let_go(job)
         job.place, job.due, job.order, job.keeps = "dead", now, self.take(), None
         self.judge(job.queue, job.lane)
+        self.turn(job, "dead")
 
     def fail(self, job: ModelJob, now: int, retry_in: float | None = None) -> None:
         self.processed += 1
@@ -305,6 +391,8 @@ class Model:
                 "": count**4 + 15 + 15 * (count + 1),
             }
             self.note(job, "failed")
+            if not job.role:
+                self.turn(job, "failing")
             delay = delays[job.backoff] if retry_in is None else retry_in
             job.place, job.due, job.order = "retries", now + round(delay * 1000), self.take()
             self.keep_place(job)
@@ -335,6 +423,9 @@ class EngineMachine(RuleBasedStateMachine):
             dead_max=4,
             history_keep=0 if not self.has_index else 10**9,
             history_max=3,
+            periodic=tuple(cron.periodic() for cron in CRONS),
+            batches_keep=500_000,
+            batches_open=100_000,
         )
         self.model = Model(rules=dict(self.laned))
         self.beaten: dict[str, int] = {}
@@ -345,7 +436,13 @@ class EngineMachine(RuleBasedStateMachine):
         self.history = [self.snapshot()]
 
     def boot(self) -> Engine:
-        return Engine(self.store, self.settings, lambda: 0.5, self.now)
+        engine = Engine(self.store, self.settings, lambda: 0.5, self.now)
+        jobs = engine.state.periodic
+        for entry in jobs.entries.values():
+            # Else the first runs are spread over more than one tick.
+            if entry.next_due == UNKNOWN:
+                jobs.place(entry, following(entry.what, entry.floor))
+        return engine
 
     def snapshot(self) -> tuple[Model, dict[str, int]]:
         return copy.deepcopy(self.model), dict(self.beaten)
@@ -360,6 +457,7 @@ class EngineMachine(RuleBasedStateMachine):
         delay=st.sampled_from([None, None, None, 10, 100]),
         custom=st.sampled_from(WISHES),
         tenant=st.sampled_from([None, "x", "y", "z"]),
+        batch=st.sampled_from([None, None, 0, 1, 2]),
     )
     def push(
         self,
@@ -370,10 +468,14 @@ class EngineMachine(RuleBasedStateMachine):
         delay: int | None,
         custom: dict[str, object],
         tenant: str | None,
+        batch: int | None,
     ) -> None:
         if tenant is not None:
             custom = {**custom, "tenant": tenant}
         at = None
+        bid = self.model.batches.pick(batch)
+        if bid:
+            custom = custom | {"bid": bid}
         if delay:
             moment = self.now + delay * 1000
             at = format_instant(moment)
@@ -401,6 +503,9 @@ class EngineMachine(RuleBasedStateMachine):
         self.model.known.add(queue)
         seq = new.seq = new.order = self.model.take()
         self.model.jobs[seq] = new
+        if bid in self.model.batches.by_bid:
+            new.bid = bid
+            self.model.turn(new, "pending")
         new.track = custom.get("track") == 1
         if new.track:
             self.model.tracks[jid] = ModelTrack(seq)
@@ -438,6 +543,67 @@ class EngineMachine(RuleBasedStateMachine):
         self.model.note(expected, "working")
         if expected.unique == "start":
             self.model.release(expected)
+
+    @rule(holder=st.sampled_from(HOLDERS))
+    def fetch_callback(self, holder: str) -> None:
+        """Callbacks that follow from one event stand in no order that anybody may count on."""
+        if holder in WORKERS and holder not in self.connected:
+            self.connect(holder)
+        line = self.model.line("calls")
+        if any(job.expires <= self.now for job in line):
+            # A tick that was lost had dropped them: which of them a FETCH meets on its way cannot be said.
+            return
+        payload = self.engine.fetch(["calls"], holder)
+        if payload is None:
+            assert not line
+            return
+        called = json.loads(payload)
+        bid = called["custom"]["_bid"]
+        job = next(job for job in line if (job.jid, job.bid, job.role) == (called["jid"], bid, called["jobtype"]))
+        job.place, job.holder, job.until = "leased", holder, self.now + 1800_000
+        job.granted = self.model.take()
+        self.model.note(job, "working")
+
+    @rule(
+        roles=st.lists(st.sampled_from(list(ROLES)), min_size=1, max_size=3, unique=True),
+        parent=st.sampled_from([None, None, 0, 1]),
+        jid=st.sampled_from(JIDS),
+        retry=st.sampled_from([-1, 0, 1]),
+        custom=st.sampled_from([{}, {"track": 1}, {"expires_in": 100}]),
+    )
+    def batch_new(self, roles: list[str], parent: int | None, jid: str, retry: int, custom: dict[str, object]) -> None:
+        above = self.model.batches.pick(parent)
+        calls = {
+            role: decode_pushed(
+                json.dumps(
+                    {"jid": jid, "jobtype": role, "args": [], "queue": "calls", "retry": retry, "custom": custom}
+                ).encode()
+            )
+            for role in roles
+        }
+        wanted = Wanted(above, "", calls.get("complete"), calls.get("success"), calls.get("death"))
+        if above == "b-unknown":
+            with pytest.raises(Refusal, match="no such batch"):
+                self.engine.batch_new(wanted)
+            return
+        bid = self.engine.batch_new(wanted)
+        assert bid not in self.model.batches.by_bid
+        slots = {role: "waiting" if role in roles else "none" for role in ROLES}
+        self.model.batches.by_bid[bid] = ModelBatch(bid, above, slots, self.now, self.now + 100_000)
+        self.model.wanted |= {(bid, role): (jid, retry, custom) for role in roles}
+        self.model.batches.follow(above, self.now, self.model.call)
+
+    @rule(batch=st.integers(0, 3), commit=st.booleans())
+    def batch_commit(self, batch: int, commit: bool) -> None:
+        bid = self.model.batches.pick(batch)
+        verb = self.engine.batch_commit if commit else self.engine.batch_open
+        if bid == "b-unknown":
+            with pytest.raises(Refusal, match="no such batch"):
+                verb(bid)
+            return
+        verb(bid)
+        self.model.batches.by_bid[bid].committed |= commit
+        self.model.batches.follow(bid, self.now, self.model.call)
 
     @rule(
         jid=st.sampled_from(JIDS), holder=st.sampled_from(HOLDERS), result=st.sampled_from([None, None, b"[1]", b"7"])
@@ -569,7 +735,7 @@ class EngineMachine(RuleBasedStateMachine):
             if job.track and track is not None and track.seq == job.seq:
                 track.leaving = True
                 job.track = False
-            self.model.drop(job)
+            self.model.drop(job, swept=True)
         for job in self.model.jobs.values():
             job.stale = job.stale or (job.place == "leased" and job.queue == name)
         self.model.turns[name] = []
@@ -582,7 +748,7 @@ class EngineMachine(RuleBasedStateMachine):
     @rule()
     def flush(self) -> None:
         self.engine.flush()
-        self.model = Model(counter=self.model.counter, now=self.now, rules=self.model.rules)
+        self.model = Model(counter=self.model.counter, now=self.now, crons=self.model.crons, rules=self.model.rules)
 
     @rule(
         command=st.sampled_from(["clear", "kill", "discard", "requeue"]),
@@ -605,7 +771,7 @@ class EngineMachine(RuleBasedStateMachine):
             found.sort(key=lambda job: (jids.index(job.jid), job.seq)) if self.has_index else None
         else:
             found = [job for job in found if jobtype in (None, f"T{job.priority}")]
-            found = [job for job in found if regexp is None or job.jid < "job-0005"]
+            found = [job for job in found if regexp is None or "job-" < job.jid < "job-0005"]
         for job in found:
             if command == "kill":
                 if where != "dead":
@@ -657,9 +823,6 @@ class EngineMachine(RuleBasedStateMachine):
                 else:
                     job.recoveries, job.former = job.recoveries + 1, job.holder
                     model.put_back(job)
-        for job in list(model.jobs.values()):
-            if job.expires <= now and job.place in {"ready", "scheduled", "retries"}:
-                model.expire(job)
         for wid in gone:
             self.beaten.pop(wid)
             self.connected.pop(wid, None)
@@ -667,10 +830,23 @@ class EngineMachine(RuleBasedStateMachine):
         dead = model.timed("dead")
         for job in dead[: max(len(dead) - 4, 0)]:
             model.drop(job, "dead")
+        self.ends_by_time(model, now)
+        for job in model.swept:
+            model.turn(job, "lost")
+        model.swept.clear()
         for track in (track for track in model.tracks.values() if track.leaving):
             track.state, track.until, track.leaving = "failed", now + 1800_000, False
         model.tracks = {jid: track for jid, track in model.tracks.items() if not 0 < track.until <= now}
         model.locks = {alike: lock for alike, lock in model.locks.items() if lock[1] > now}
+        due = [cron for cron in model.crons.values() if cron.next_due is not None and cron.next_due <= now]
+        skipped = {run.name: run.reason for run in self.engine.take_skipped_runs()}
+        for cron in sorted(due, key=lambda cron: cron.next_due or 0):
+            cron.last = cron.floor = now // cron.period * cron.period
+            if self.may_run(cron, refusal=skipped.pop(cron.name, None)):
+                self.run_cron(cron, run_jid(cron.name, cron.last))
+            else:
+                cron.skipped += 1
+        assert not skipped
         # A tick did the rest of every sweep.
         model.leaving.clear()
         self.adopt_turns()
@@ -712,6 +888,68 @@ class EngineMachine(RuleBasedStateMachine):
         for key in [key for key in self.model.tokens if key[0] not in rules or rules[key[0]].rate is None]:
             del self.model.tokens[key]
         self.adopt_turns()
+
+    def may_run(self, cron: ModelCron, refusal: str | None) -> bool:
+        """Whether the model lets a run come in; `refusal` is what the engine said."""
+        alike = ("T5", cron.queue)
+        if cron.queue == "c" and len(self.model.line("c")) >= 3:
+            assert refusal is not None
+            assert "is full" in refusal
+        elif cron.unique and alike in self.model.leaving and alike not in self.model.locks:
+            assert refusal in (None, "NOTUNIQUE Job not unique")
+        elif cron.unique and self.model.locks.get(alike, (0, 0))[1] > self.now:
+            assert refusal == "NOTUNIQUE Job not unique"
+        else:
+            assert refusal is None
+        return refusal is None
+
+    def run_cron(self, cron: ModelCron, jid: str) -> None:
+        model = self.model
+        cron.runs += 1
+        model.known.add(cron.queue)
+        seq = model.take()
+        job = model.jobs[seq] = ModelJob(seq, jid, cron.queue, 5, 0, order=seq)
+        model.stand(job, model.lane_of(job), seq)
+        job.backoff = "fixed:30" if cron.queue == "b" else ""
+        if cron.unique:
+            job.unique = "success"
+            model.locks[job.alike] = (seq, self.now + 150_000)
+            model.leaving.discard(job.alike)
+
+    @rule(name=st.sampled_from(list(Model().crons)))
+    def cron_run(self, name: str) -> None:
+        cron, jid, refusal = self.model.crons[name], "", None
+        try:
+            jid = self.engine.cron_run(name)
+        except Refusal as refused:
+            refusal = refused.text
+        if self.may_run(cron, refusal):
+            assert all(job.jid != jid for job in self.model.jobs.values())
+            self.run_cron(cron, jid)
+
+    @rule(name=st.sampled_from(list(Model().crons)), paused=st.booleans())
+    def cron_pause_and_resume(self, name: str, paused: bool) -> None:
+        cron = self.model.crons[name]
+        if paused:
+            self.engine.cron_pause(name)
+        else:
+            self.engine.cron_resume(name)
+            if cron.paused:
+                cron.since = self.now
+                cron.floor = max(cron.last, self.now)
+        cron.paused = paused
+
+    def ends_by_time(self, model: Model, now: int) -> None:
+        """Jobs expire and batches are looked at, in the order of their times."""
+        ends: list[tuple[int, str]] = list(model.batches.due(now))
+        ends += [(job.expires, f"job {job.seq}") for job in model.jobs.values() if job.expires <= now]
+        for _, name in sorted(ends):
+            if name.startswith("b-"):
+                model.batches.look(name, now, model.call)
+            else:
+                job = model.jobs.get(int(name.removeprefix("job ")))
+                if job is not None and job.place in {"ready", "scheduled", "retries"}:
+                    model.expire(job)
 
     # What the disk does
 
@@ -765,6 +1003,8 @@ class EngineMachine(RuleBasedStateMachine):
         # Each worker that was ever heard of has a fresh time to come back.
         self.beaten = dict.fromkeys(beaten, self.now)
         self.model.counter = max(counter_before, 0)
+        for cron in self.model.crons.values():
+            cron.floor = max(cron.last, cron.since if cron.catch_up else self.now)
         self.model.now = self.now
         self.take_rules()
         self.engine.commit()
@@ -807,6 +1047,9 @@ class EngineMachine(RuleBasedStateMachine):
         assert state.processed() == self.model.processed
         assert state.failed() == self.model.failed
         assert state.totals.expired == self.model.expired
+        batches, _ = self.engine.batches(limit=100)
+        shown = {batch["bid"]: {name: batch[name] for name in SHOWN} for batch in batches}
+        assert shown == {bid: self.model.batches.shown(bid) for bid in self.model.batches.by_bid}
         tracks = {}
         for key, value in state.turn.scan(*keys.prefix_range(b"P"), limit=1 << 30):
             track = decode_track(value)
@@ -815,11 +1058,24 @@ class EngineMachine(RuleBasedStateMachine):
             jid: (track.state, track.percent, track.until, track.result, track.cancelled)
             for jid, track in self.model.tracks.items()
         }
-        shown, _ = self.engine.history()
+        crons = {
+            cron.name: (cron.last, cron.since, cron.paused, cron.runs, cron.skipped)
+            for cron in self.model.crons.values()
+        }
+        kept = state.turn.scan(*keys.prefix_range(b"J"), limit=1 << 30)
+        records = {key[1:].decode(): decode_periodic(value) for key, value in kept}
+        assert crons == {
+            name: (record.last, record.since, record.paused, record.runs, record.skipped)
+            for name, record in records.items()
+        }
+        for shown_cron in self.engine.cron_list():
+            due = self.model.crons[shown_cron["name"]].next_due
+            assert shown_cron["next_run"] == (None if due is None else format_instant(due))
+        finished, _ = self.engine.history()
         past = [job[2:] for job in self.model.past[::-1]] if self.has_index else []
-        assert [(job["jid"], job["outcome"], job["attempts"]) for job in shown] == past[:50]
+        assert [(job["jid"], job["outcome"], job["attempts"]) for job in finished] == past[:50]
         for jid, _, _ in past:
-            assert [job for job in shown if job["jid"] == jid] == self.engine.finished(jid)
+            assert [job for job in finished if job["jid"] == jid] == self.engine.finished(jid)
         locks = [decode_lock(value) for _, value in state.turn.scan(*keys.prefix_range(b"U"), limit=1 << 30)]
         held = {(jobs[lock.seq].jobtype, jobs[lock.seq].queue): lock.until for lock in locks}
         assert len(held) == len(locks)
@@ -850,7 +1106,7 @@ class EngineWithLanesMachine(EngineMachine):
     def work(self, queue: str, tenants: list[str | None], priority: int, ends: list[str], seconds: int) -> None:
         """Some jobs come, some are worked on, and then it is later."""
         for number, tenant in enumerate(tenants):
-            self.push(JIDS[(len(self.model.jobs) + number) % len(JIDS)], queue, priority, 2, None, {}, tenant)
+            self.push(JIDS[(len(self.model.jobs) + number) % len(JIDS)], queue, priority, 2, None, {}, tenant, None)
         for end in ends:
             job = self.model.next(queue) if queue not in self.model.paused else None
             self.fetch([queue], WORKERS[0])

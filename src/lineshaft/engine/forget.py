@@ -10,6 +10,7 @@ from typing import Final
 from msgspec import DecodeError
 
 from lineshaft.engine import keys
+from lineshaft.engine.batches import BATCH, forget_batch
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.expiries import Expiry
 from lineshaft.engine.expiring import END
@@ -72,10 +73,16 @@ def _wake_lane(state: State, change: Change, expiry: Expiry) -> None:
         change.then(queue.lanes.wake, queue.lanes.get(keys.lane_name(expiry.id)), expiry.at)
 
 
+def _look_at_batch(state: State, change: Change, expiry: Expiry) -> None:
+    """A batch is finished for long enough, or was not committed for too long."""
+    forget_batch(state, change, expiry.id.decode())
+
+
 KINDS: Final[dict[bytes, Callable[[State, Change, Expiry], None]]] = {
     LOCK: _forget_lock,
     END: _drop_expired,
     FORGET: _forget_track,
     WAIT: _wake_lane,
+    BATCH: _look_at_batch,
 }
 """Every kind of expiry entry, and what is done at its time."""

@@ -16,6 +16,7 @@ from lineshaft.engine.naming import open_queue
 from lineshaft.engine.ready import MAX_QUEUES, Queue
 from lineshaft.engine.records import Extras
 from lineshaft.engine.state import State
+from lineshaft.engine.turn import Change
 from lineshaft.errors import Refusal
 from lineshaft.job import (
     ABSENT,
@@ -30,7 +31,7 @@ from lineshaft.job import (
 )
 from lineshaft.lifecycle import Place
 
-__all__ = ["accept", "push", "push_bulk"]
+__all__ = ["accept", "enter", "push", "push_bulk"]
 
 #: All jobs of a PUSHB are one commit, so everybody waits for the last of them: this many take about 0.1 s.
 MOST_JOBS: Final = 10_000
@@ -78,14 +79,15 @@ def accept(state: State, job: Job) -> None:
     queue = state.queues.by_name.get(name) or open_queue(state, name, most=MAX_QUEUES)
     if queue.max_jobs is not None and queue.size >= queue.max_jobs:
         raise Refusal(f"queue {name} is full: it holds {queue.size} jobs, and max_jobs is {queue.max_jobs}")
-    if job.custom is not ABSENT and (wishes := read_custom(job, state.now, at)) is not None:
-        _accept_using(state, job, payload, priority, at, queue, wishes)
+    wishes = None if job.custom is ABSENT else read_custom(job, state.now, at)
+    if wishes is None and queue.lanes is not None:
+        wishes = NO_WISHES
+    if wishes is not None:
+        with state.change() as change:
+            enter(state, change, job, payload, priority, at, queue, wishes)
         return
     if at is not None:
         _schedule(state, job, payload, priority, at)
-        return
-    if queue.lanes is not None:
-        _accept_using(state, job, payload, priority, at, queue, NO_WISHES)
         return
     # From here on nothing can fail.
     order = state.order + 1
@@ -117,28 +119,27 @@ def accept(state: State, job: Job) -> None:
         state.arrivals.append(name)
 
 
-def _accept_using(
-    state: State, job: Job, payload: bytes, priority: int, at: int | None, queue: Queue, wishes: Wishes
+def enter(
+    state: State, change: Change, job: Job, payload: bytes, priority: int, at: int | None, queue: Queue, wishes: Wishes
 ) -> None:
-    """Store a job that uses a feature, or stands in a lane. Raises Refusal, StoreError."""
-    with state.change() as change:
-        order = state.take_order()
-        subject = Subject(job.jid, order, wishes.extras)
-        feature.pushed(state, change, subject, wishes.lock_until)
-        extras = wishes.extras.at_home(seq=0, priority=priority)
-        if at is not None:
-            key = state.scheduled.add(change, at, order, order, extras, payload)
-            change.then(state.index.move, job.jid, order, key)
-            feature.moved(state, change, subject, Place.SCHEDULED, key)
-            return
-        line = queue.line(job)
-        key = stand(state, change, Spot(queue, line, order), order, extras, payload, at_tail=True)
-        # A start finds the young jobs in the queues themselves, and does not go through their lanes.
-        if line is not queue:
-            change.then(state.index.move, job.jid, order, key)
-        elif state.index.enabled:
-            change.then(state.index.add, job.jid, key)
-        change.then(_one_more, queue)
+    """Put a job that uses a feature into its queue, or its lane, or the scheduled set. Raises Refusal, StoreError."""
+    order = state.take_order()
+    subject = Subject(job.jid, order, wishes.extras)
+    feature.pushed(state, change, subject, wishes.lock_until)
+    extras = wishes.extras.at_home(seq=0, priority=priority)
+    if at is not None:
+        key = state.scheduled.add(change, at, order, order, extras, payload)
+        change.then(state.index.move, job.jid, order, key)
+        feature.moved(state, change, subject, Place.SCHEDULED, key)
+        return
+    line = queue.line(job)
+    key = stand(state, change, Spot(queue, line, order), order, extras, payload, at_tail=True)
+    # A start finds the young jobs in the queues themselves, and does not go through their lanes.
+    if line is not queue:
+        change.then(state.index.move, job.jid, order, key)
+    elif state.index.enabled:
+        change.then(state.index.add, job.jid, key)
+    change.then(_one_more, queue)
 
 
 def _one_more(queue: Queue) -> None:
