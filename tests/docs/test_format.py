@@ -20,6 +20,11 @@ NOW = 1_764_000_000_000
 KINDS = [
     records.Extras,
     records.QueueRecord,
+    records.LanesRecord,
+    records.LaneRules,
+    records.Rate,
+    records.LaneRecord,
+    records.BucketRecord,
     records.Lease,
     records.LockRecord,
     records.TrackRecord,

@@ -32,6 +32,8 @@ def set_aside(state: State) -> None:
         else:
             jid = _uncount_ready(state, key)
         _tell_features(state, key, value, jid)
+    if any(key[:1] == b"T" for key in damaged):
+        _judge_lanes(state)
 
 
 def _tell_features(state: State, key: bytes, value: bytes, jid: str) -> None:
@@ -49,8 +51,11 @@ def _tell_features(state: State, key: bytes, value: bytes, jid: str) -> None:
 def _uncount_timed(state: State, key: bytes) -> None:
     timed = next(each for each in state.sets.values() if each.code == key[1:2])
     timed.size, timed.dirty = timed.size - 1, True
+
+
+def _judge_lanes(state: State) -> None:
+    """Perhaps a job in a set held its lane; which one stands in what cannot be read."""
     for queue in state.queues:
-        # Perhaps it held a lane; which one stands in what cannot be read.
         if queue.lanes is not None and queue.lanes.rules.strict:
             queue.lanes.judge_all()
 
