@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from invariants import check_memory, check_store, rows_of
-from lineshaft.engine import keys, lanes, ready
+from lineshaft.engine import keys, lanes, ready, turns
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.records import LaneRules, Rate, decode_lane
 from lineshaft.engine.retry import Report
@@ -99,6 +99,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ready, "WINDOW_LEAST", 3)
     monkeypatch.setattr(ready, "WINDOW_MOST", 3)
     monkeypatch.setattr(lanes, "MOST_IDLE", 2)
+    monkeypatch.setattr(turns, "MOST", 2)
 
 
 # Turns

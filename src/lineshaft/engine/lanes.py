@@ -221,9 +221,9 @@ class Lanes:
                     self.state.queues.refill(window, WINDOW)
             found = [window.entries[0] for window in lane.windows if window.entries]
             entry = min(found, key=lambda entry: entry.order, default=entry)
-            self.judge(lane)
-            if lane.oldest == order:
+            if self._oldest(lane) == order:
                 break
+            self.judge(lane)
         return entry
 
     # Judging: effects, all of it
@@ -277,10 +277,7 @@ class Lanes:
             lane.turn = 0
 
     def _note_age(self, lane: Lane) -> None:
-        oldest = 0
-        if lane.turn:
-            orders = [window.cursor(0) for window in lane.windows if window.entries or window.more]
-            oldest = min(orders, default=self.state.order)
+        oldest = self._oldest(lane) if lane.turn else 0
         if oldest == lane.oldest:
             return
         changes = self.state.turn.changes
@@ -291,6 +288,11 @@ class Lanes:
             changes[key] = b""
             self._youngest = min(self._youngest, key)
         lane.oldest = oldest
+
+    def _oldest(self, lane: Lane) -> int:
+        """No job of a lane is older than this order; exact as soon as its windows have been read."""
+        orders = [window.cursor(0) for window in lane.windows if window.entries or window.more]
+        return min(orders, default=self.state.order)
 
     def granted(self, lease: Lease) -> None:
         """A FETCH took a job: if it is one of a lane, that goes to the end of the line."""
