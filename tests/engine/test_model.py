@@ -19,6 +19,7 @@ from invariants import check_memory, check_store
 from lineshaft.clock import format_instant
 from lineshaft.engine import index, keys, ready
 from lineshaft.engine.engine import Engine
+from lineshaft.engine.hooks import Hooks, Verdict
 from lineshaft.engine.mutate import mutate_slice
 from lineshaft.engine.records import decode_lock, decode_track, split_value
 from lineshaft.engine.retry import Report
@@ -51,6 +52,30 @@ WISHES: list[dict[str, object]] = [
     {"expires_at": format_instant(START - 1)},
     {"expires_at": format_instant(START + 100_000), "expires_in": 80},
 ]
+
+
+#: The hook lets no job with this jid in.
+UNWANTED = JIDS[7]
+
+
+def told(kind: str, job: Job) -> tuple[Job, ...]:
+    """What the hooks of this test push when something happens to a job; nothing ever takes it out again."""
+    if job.queue == "told":
+        return ()
+    return (decode_pushed(f'{{"jid":"{kind}-{job.jid}","jobtype":"{kind}","args":[],"queue":"told"}}'.encode()),)
+
+
+def judged(job: Job) -> Verdict:
+    return Verdict(refusal="unwanted") if job.jid == UNWANTED else Verdict(follow=told("push", job))
+
+
+HOOKS = Hooks(
+    push=judged,
+    fetch=lambda job, _: told("fetch", job),
+    ack=lambda job, _: told("ack", job),
+    fail=lambda job, _: told("fail", job),
+    dead=lambda job: told("dead", job),
+)
 
 
 @dataclass
@@ -108,9 +133,18 @@ class Model:
     now: int = START
     #: Instant, seq, jid, outcome and attempts of what is over, the oldest first.
     past: list[tuple[int, int, str, str, int]] = field(default_factory=list)
+    has_history: bool = False
+    #: What the hooks have pushed: the follow-ups of every move that is on disk, and no other.
+    has_hooks: bool = False
+    told: list[str] = field(default_factory=list)
 
     def keep(self, job: ModelJob, outcome: str) -> None:
-        self.past = sorted([*self.past, (self.now, job.seq, job.jid, outcome, job.failures + 1)])
+        if self.has_history:
+            self.past = sorted([*self.past, (self.now, job.seq, job.jid, outcome, job.failures + 1)])
+
+    def tell(self, kind: str, jid: str) -> None:
+        if self.has_hooks:
+            self.told.append(f"{kind}-{jid}")
 
     def note(self, job: ModelJob, state: str, *, ended: bool = False) -> None:
         track = self.tracks.get(job.jid)
@@ -145,6 +179,11 @@ class Model:
         by_grant = sorted(own or held, key=lambda job: job.granted)
         return by_grant[0] if by_grant else None
 
+    def taken_back(self, jid: str, holder: str) -> ModelJob | None:
+        """The job that was taken back from this worker and waits."""
+        waiting = [j for j in self.jobs.values() if j.place == "ready" and j.jid == jid and j.former == holder]
+        return min(waiting, key=lambda job: job.seq, default=None)
+
     def release(self, job: ModelJob) -> None:
         if self.locks.get(job.alike, (0, 0))[0] == job.seq:
             del self.locks[job.alike]
@@ -161,6 +200,7 @@ class Model:
     def die(self, job: ModelJob, now: int) -> None:
         self.release(job)
         self.note(job, "dead")
+        self.tell("dead", job.jid)
         job.place, job.due, job.order = "dead", now, self.take()
 
     def fail(self, job: ModelJob, now: int, retry_in: float | None = None) -> None:
@@ -168,6 +208,8 @@ class Model:
         self.failed += 1
         if job.cancelled or job.retry == 0:
             self.keep(job, "cancelled" if job.cancelled else "discarded")
+        if not job.cancelled:
+            self.tell("fail", job.jid)
         count, job.failures = job.failures, job.failures + 1
         job.recoveries, job.former = 0, ""
         if job.cancelled or job.retry == 0:
@@ -199,8 +241,8 @@ def job_bytes(jid: str, queue: str, priority: int, retry: int, at: str | None, c
 class EngineMachine(RuleBasedStateMachine):
     has_index = True
 
-    @initialize()
-    def start(self) -> None:
+    @initialize(has_history=st.booleans(), has_hooks=st.booleans())
+    def start(self, has_history: bool, has_hooks: bool) -> None:
         self.now = START
         self.store = FaultyStore()
         self.settings = Settings(
@@ -208,10 +250,10 @@ class EngineMachine(RuleBasedStateMachine):
             recover_limit=3,
             queues={"b": QueueLimits(backoff="fixed:30"), "c": QueueLimits(max_jobs=3)},
             dead_max=4,
-            history_keep=0 if not self.has_index else 10**9,
+            history_keep=10**9 if has_history else 0,
             history_max=3,
         )
-        self.model = Model()
+        self.model = Model(has_history=has_history, has_hooks=has_hooks)
         self.beaten: dict[str, int] = {}
         self.connected: dict[str, object] = {}
         self.engine = self.boot()
@@ -220,7 +262,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.history = [self.snapshot()]
 
     def boot(self) -> Engine:
-        return Engine(self.store, self.settings, lambda: 0.5, self.now)
+        return Engine(self.store, self.settings, lambda: 0.5, self.now, HOOKS if self.model.has_hooks else None)
 
     def snapshot(self) -> tuple[Model, dict[str, int]]:
         return copy.deepcopy(self.model), dict(self.beaten)
@@ -244,6 +286,9 @@ class EngineMachine(RuleBasedStateMachine):
             at = format_instant(moment)
         full = queue == "c" and len(self.model.line("c")) >= 3
         job = decode_pushed(job_bytes(jid, queue, priority, retry, at, custom))
+        if self.model.has_hooks and jid == UNWANTED:
+            assert self.engine.push_bulk([job]) == {jid: "unwanted"}
+            return
         if full:
             with pytest.raises(Refusal, match="full"):
                 self.engine.push(job)
@@ -264,6 +309,7 @@ class EngineMachine(RuleBasedStateMachine):
             assert new.alike in self.model.leaving if held is None else held[1] > self.now
             return
         self.model.known.add(queue)
+        self.model.tell("push", jid)
         seq = new.seq = new.order = self.model.take()
         self.model.jobs[seq] = new
         new.track = custom.get("track") == 1
@@ -297,6 +343,7 @@ class EngineMachine(RuleBasedStateMachine):
         expected.place, expected.holder, expected.until = "leased", holder, self.now + 1800_000
         expected.granted = self.model.take()
         self.model.note(expected, "working")
+        self.model.tell("fetch", expected.jid)
         if expected.unique == "start":
             self.model.release(expected)
 
@@ -309,14 +356,11 @@ class EngineMachine(RuleBasedStateMachine):
         else:
             done = self.engine.ack_with_result(jid, holder, result)
         job = self.model.leased(jid, holder)
-        if job is None and self.has_index:
-            waiting = sorted(
-                (j for j in self.model.jobs.values() if j.place == "ready" and j.jid == jid and j.former == holder),
-                key=lambda j: j.seq,
-            )
-            job = waiting[0] if waiting else None
+        if (job is None or job.holder != holder) and self.has_index:
+            job = self.model.taken_back(jid, holder) or job
         assert done == (job is not None)
         if job is not None:
+            self.model.tell("ack", jid)
             self.model.keep(job, "success")
             self.model.drop(job, "success")
             self.model.processed += 1
@@ -437,7 +481,10 @@ class EngineMachine(RuleBasedStateMachine):
     @rule()
     def flush(self) -> None:
         self.engine.flush()
-        self.model = Model(counter=self.model.counter, now=self.now)
+        model = self.model
+        self.model = Model(
+            counter=model.counter, now=self.now, has_history=model.has_history, has_hooks=model.has_hooks
+        )
 
     @rule(
         command=st.sampled_from(["clear", "kill", "discard", "requeue"]),
@@ -589,11 +636,15 @@ class EngineMachine(RuleBasedStateMachine):
             return
         state = self.engine.state
         found: list[tuple[str, str, str, int]] = []
+        follow_ups: list[str] = []
         jobs: dict[int, Job] = {}
         ready, timed = (state.turn.scan(*keys.prefix_range(kind), limit=1 << 30) for kind in (b"R", b"T"))
         for key, value in [*ready, *timed]:
             extras, payload = split_value(value)
             job = decode_stored(payload)
+            if job.queue == "told":
+                follow_ups.append(job.jid)
+                continue
             failures = job.failure.retry_count + 1 if job.failure else 0
             jobs[extras.seq or (keys.ready_order(key) if key[:1] == b"R" else keys.timed_order(key))] = job
             if key[:1] == b"R":
@@ -611,6 +662,7 @@ class EngineMachine(RuleBasedStateMachine):
             (j.jid, j.place, j.queue, j.failures if j.retry or j.failures == 0 else 0) for j in self.model.jobs.values()
         ]
         assert sorted(found) == sorted(expected)
+        assert sorted(follow_ups) == sorted(self.model.told)
         assert set(state.queues.by_name) >= self.model.known - {"c"}
         for name in QUEUES:
             size = state.queues.by_name[name].size if name in state.queues.by_name else 0
@@ -627,7 +679,7 @@ class EngineMachine(RuleBasedStateMachine):
             for jid, track in self.model.tracks.items()
         }
         shown, _ = self.engine.history()
-        past = [job[2:] for job in self.model.past[::-1]] if self.has_index else []
+        past = [job[2:] for job in self.model.past[::-1]]
         assert [(job["jid"], job["outcome"], job["attempts"]) for job in shown] == past[:50]
         for jid, _, _ in past:
             assert [job for job in shown if job["jid"] == jid] == self.engine.finished(jid)

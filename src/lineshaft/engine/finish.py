@@ -11,7 +11,7 @@ from lineshaft.engine import keys
 from lineshaft.engine.cancel import CANCELLED
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.history import Over, keep_finished
-from lineshaft.engine.hooks import failed
+from lineshaft.engine.hooks import acked, failed
 from lineshaft.engine.moves import Damaged, count, join_set, leave, put_back, read_leased
 from lineshaft.engine.records import Extras, Lease, split_value
 from lineshaft.engine.retry import LOST, RESERVATION_EXPIRED, Dead, Report, Retry, judge
@@ -19,8 +19,9 @@ from lineshaft.engine.state import State
 from lineshaft.engine.tracks import keep_result
 from lineshaft.engine.turn import Change
 from lineshaft.errors import Refusal
+from lineshaft.job import decode_stored
 
-__all__ = ["ack", "ack_and_keep", "ack_with_result", "expire", "fail", "give_back", "recover", "requeue"]
+__all__ = ["ack", "ack_in_full", "expire", "fail", "give_back", "recover", "requeue"]
 
 
 def ack(state: State, jid: str, holder: str) -> bool:
@@ -30,11 +31,9 @@ def ack(state: State, jid: str, holder: str) -> bool:
     """
     leases = state.leases
     lease = leases.by_jid.get(jid)
-    if type(lease) is not Lease:
-        # Nobody has such a job, or several have.
-        lease = leases.find(jid, holder)
-        if lease is None:
-            return _late_ack(state, jid, holder)
+    if type(lease) is not Lease or lease.holder != holder:
+        # Nobody has such a job, or several have, or another has.
+        return ack_in_full(state, jid, holder)
     if lease.uses:
         return _ack_using(state, lease)
     state.turn.changes[lease.key] = None
@@ -55,22 +54,23 @@ def ack(state: State, jid: str, holder: str) -> bool:
     return True
 
 
-def ack_and_keep(state: State, jid: str, holder: str) -> bool:
-    """The same where finished jobs are kept: it reads the job once more, and writes it down."""
-    lease = state.leases.find(jid, holder)
-    return _late_ack(state, jid, holder) if lease is None else _ack_using(state, lease)
+def ack_in_full(state: State, jid: str, holder: str, result: bytes | None = None) -> bool:
+    """The same where somebody wants to know the job: the history, a hook, or whoever asks for what it returned (JSON).
 
-
-def ack_with_result(state: State, jid: str, holder: str, result: bytes) -> bool:
-    """The job is done and returned this JSON, which is kept for a time."""
+    A job that was taken back from this worker comes before one with the same jid that another worker holds.
+    """
     lease = state.leases.find(jid, holder)
-    return _late_ack(state, jid, holder, result) if lease is None else _ack_using(state, lease, result)
+    if lease is not None and lease.holder == holder:
+        return _ack_using(state, lease, result)
+    if _late_ack(state, jid, holder, result):
+        return True
+    return lease is not None and _ack_using(state, lease, result)
 
 
 def _ack_using(state: State, lease: Lease, result: bytes | None = None) -> bool:
     """The same for a job that uses a feature."""
     with state.change() as change:
-        extras, _, payload = read_leased(change, lease)
+        extras, job, payload = read_leased(change, lease)
         change.delete(lease.key)
         leave(state, change, lease.jid, lease.seq, extras, Ending.DONE)
         _keep(state, change, lease, payload, "success", result)
@@ -78,6 +78,8 @@ def _ack_using(state: State, lease: Lease, result: bytes | None = None) -> bool:
             keep_result(state, change, lease.jid, lease.seq, result)
         change.then(state.leases.end, lease)
         change.then(count, state, lease.queue, 1, 0)
+    if state.hooks is not None:
+        acked(state, state.hooks, job, lease.holder)
     return True
 
 
@@ -88,6 +90,7 @@ def _late_ack(state: State, jid: str, holder: str, result: bytes | None = None) 
             continue
         try:
             extras, payload = split_value(value)
+            job = decode_stored(payload)
         except DecodeError:
             state.turn.damaged[key] = value
             continue
@@ -103,6 +106,8 @@ def _late_ack(state: State, jid: str, holder: str, result: bytes | None = None) 
                 keep_result(state, change, jid, seq, result)
             change.then(state.queues.lose, queue, priority, keys.ready_order(key))
             change.then(count, state, name, 1, 0)
+        if state.hooks is not None:
+            acked(state, state.hooks, job, holder)
         return True
     return False
 
