@@ -210,8 +210,8 @@ def test_a_job_that_is_killed_is_told(install: Installer, more: str) -> None:
     peer = box.connect()
     peer.ask(push("job-00001", more=',"at":"2099-01-01T00:00:00Z"'))
     for _ in range(2):
-        peer.ask('MUTATE {"cmd":"kill","target":"scheduled",%s}' % more)
-        peer.ask('MUTATE {"cmd":"kill","target":"dead",%s}' % more)
+        peer.ask(f'MUTATE {{"cmd":"kill","target":"scheduled",{more}}}')
+        peer.ask(f'MUTATE {{"cmd":"kill","target":"dead",{more}}}')
     assert told_in(box) == [["dead", "job-00001", None]]
     check_store(box.store)
 

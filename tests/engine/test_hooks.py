@@ -64,7 +64,8 @@ SCRIPT: list[str | float] = [
     "FETCH default",
     61.0,
     'ACK {"jid":"late-0001"}',
-    'PUSHB [{"jid":"dies-0001","jobtype":"T","args":[],"retry":-1},{"jid":"gone-0001","jobtype":"T","args":[],"retry":0}]',
+    'PUSHB [{"jid":"dies-0001","jobtype":"T","args":[],"retry":-1},'
+    '{"jid":"gone-0001","jobtype":"T","args":[],"retry":0}]',
     "FETCH default",
     'FAIL {"jid":"dies-0001"}',
     "FETCH default",

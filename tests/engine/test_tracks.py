@@ -70,7 +70,7 @@ def test_an_ack_with_a_result_promises_it() -> None:
     box = Harness()
     peer = box.connect()
     for jid in ("result-001", "result-002"):
-        peer.ask('PUSH {"jid":"%s","jobtype":"T","args":[]}' % jid)
+        peer.ask(f'PUSH {{"jid":"{jid}","jobtype":"T","args":[]}}')
         peer.ask("FETCH default")
     box.hold_syncs = True
     assert peer.ask('ACK {"jid":"result-001"}') == b"+OK\r\n"
