@@ -17,6 +17,7 @@ URL = os.environ["FAKTORY_URL"]
 def say(**fields: Any) -> None:
     os.write(1, json.dumps(fields).encode() + b"\n")
 
+
 #: What the server reads in a job's `custom`; the library has no methods for it.
 WISHES = ("unique_for", "unique_until", "expires_in", "track")
 

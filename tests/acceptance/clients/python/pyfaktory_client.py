@@ -15,6 +15,7 @@ def say(**fields: Any) -> None:
     # One write per line: the handlers run in processes of their own and share this stdout.
     os.write(1, json.dumps(fields).encode() + b"\n")
 
+
 #: What the server reads in a job's `custom`; the library has no methods for it.
 WISHES = ("unique_for", "unique_until", "expires_in", "track")
 
