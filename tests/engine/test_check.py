@@ -465,7 +465,7 @@ def history_entry_lost(rows: Rows) -> None:
     del rows[next(key for key in rows if key[:2] == b"Hj")]
 
 
-def cancelled_and_waiting(rows: Rows) -> None:
+def feature_of_nobody(rows: Rows) -> None:
     key = where(rows, "failed-04")
     extras, payload = split_value(rows[key])
     rows[key] = join_value(structs.replace(extras, uses="c"), payload)
@@ -552,7 +552,7 @@ BREAKS: list[tuple[Callable[[Rows], None], Law, str]] = [
     (lease_of_other_features, Law.LEASE, "and its lease says ''"),
     (history_size, Law.SIZE, "are kept"),
     (history_entry_lost, Law.HISTORY, "nothing leads from the jid over-0001"),
-    (cancelled_and_waiting, Law.CANCELLED, "runs once more"),
+    (feature_of_nobody, Law.FEATURE, "it can never move"),
     (lease_in_wrong_group, Law.LEASE, "cannot be one of this group"),
     (leased_twice, Law.LEASED_TWICE, "queue default"),
     (ended_group, Law.ENDED, "leases of turn 900"),

@@ -35,6 +35,7 @@ from lineshaft.engine import keys
 from lineshaft.engine.cancel import CANCELLED
 from lineshaft.engine.engine import KINDS
 from lineshaft.engine.expiring import END as EXPIRES
+from lineshaft.engine.features import FEATURES
 from lineshaft.engine.findings import SETS, Finding, Law, Severity, Tally, instant_shown, shown
 from lineshaft.engine.naming import check_queue_name
 from lineshaft.engine.reader import Reader
@@ -346,16 +347,20 @@ class _Walk:
         if lease is not None and (lease.seq, lease.jid, lease.queue) != (seq, job.jid, name):
             what = f"the lease here is of job {lease.jid} (seq {lease.seq}), and here lies {job.jid} (seq {seq})"
             self._report(Law.LEASE, key, what)
-        if lease is not None and lease.uses != extras.uses:
+        if lease is not None and lease.uses.replace(CANCELLED, "") != extras.uses:
             what = f"job {job.jid} uses the features {extras.uses!r}, and its lease says {lease.uses!r}"
             self._report(Law.LEASE, key, what)
-        self._hold_cancel(key, job, extras, is_held=lease is not None)
+        self._hold_features(key, job, extras)
         if self._take_numbers(key, job.jid, seq, order):
             self._find_entry(key, job.jid, seq, order, is_required=is_current)
 
-    def _hold_cancel(self, key: bytes, job: Job, extras: Extras, *, is_held: bool) -> None:
-        if CANCELLED in extras.uses and not is_held and not self.reader.unreadable:
-            self._report(Law.CANCELLED, key, f"job {job.jid} is cancelled, and no worker has it: it runs once more")
+    def _hold_features(self, key: bytes, job: Job, extras: Extras) -> None:
+        unknown = set(extras.uses) - FEATURES.keys()
+        if unknown:
+            what = (
+                f"job {job.jid} uses the features {''.join(sorted(unknown))!r}, and there are none: it can never move"
+            )
+            self._report(Law.FEATURE, key, what)
 
     def _in_line(self, key: bytes, line: _Line, priority: int, order: int) -> None:
         self.tally.places[Place.READY] += 1
@@ -395,7 +400,7 @@ class _Walk:
             return
         extras, job = read
         seq = extras.seq or order
-        self._hold_cancel(key, job, extras, is_held=False)
+        self._hold_features(key, job, extras)
         if not 1 <= extras.priority <= 9:
             self._report(Law.MISPLACED, key, f"job {job.jid} has the priority {extras.priority}: there is no such line")
         elif job.queue not in self.queues:

@@ -5,7 +5,6 @@ The engine gives it to the state when it is built, so that a feature may itself 
 
 from typing import Final
 
-from lineshaft.engine.cancel import CANCELLED, Cancelled
 from lineshaft.engine.expiring import EXPIRING, Expiring
 from lineshaft.engine.feature import Feature
 from lineshaft.engine.tracks import TRACKED, Tracked
@@ -18,6 +17,5 @@ FEATURES: Final[dict[str, Feature]] = {
     UNIQUE: Unique(),
     UNIQUE_UNTIL_START: UniqueUntilStart(),
     TRACKED: Tracked(),
-    CANCELLED: Cancelled(),
 }
 """Every feature by its letter in `Extras.uses`."""

@@ -39,7 +39,7 @@ class Law(StrEnum):
     SEQUENCE = "sequence too low"
     LEASE = "lease of another job"
     LEASED_TWICE = "job leased twice"
-    CANCELLED = "cancelled job that nobody holds"
+    FEATURE = "job with a feature that there is none"
     HISTORY = "history entry astray"
     ENDED = "leases that have all ended"
     CHORE = "unknown chore"

@@ -61,14 +61,32 @@ def ack_in_full(state: State, jid: str, holder: str, result: bytes | None = None
     """
     lease = state.leases.find(jid, holder)
     if lease is not None and lease.holder == holder:
-        return _ack_using(state, lease, result)
+        return _complete(state, lease, result)
     if _late_ack(state, jid, holder, result):
         return True
-    return lease is not None and _ack_using(state, lease, result)
+    return lease is not None and _complete(state, lease, result)
 
 
-def _ack_using(state: State, lease: Lease, result: bytes | None = None) -> bool:
-    """The same for a job that uses a feature."""
+def _ack_using(state: State, lease: Lease) -> bool:
+    """The same for a job that uses a feature; what that keeps is known since the FETCH, so it is not read again."""
+    extras = state.leases.extras.get(lease.seq)
+    if extras is None:
+        return _complete(state, lease)
+    with state.change() as change:
+        change.delete(lease.key)
+        leave(state, change, lease.jid, lease.seq, extras, Ending.DONE)
+        change.then(_end, state, lease)
+        change.then(count, state, lease.queue, 1, 0)
+    return True
+
+
+def _end(state: State, lease: Lease) -> None:
+    state.cancels.forget(lease.seq)
+    state.leases.end(lease)
+
+
+def _complete(state: State, lease: Lease, result: bytes | None = None) -> bool:
+    """The same with all that there is to know of the job."""
     with state.change() as change:
         extras, job, payload = read_leased(change, lease)
         change.delete(lease.key)
@@ -76,7 +94,7 @@ def _ack_using(state: State, lease: Lease, result: bytes | None = None) -> bool:
         _keep(state, change, lease, payload, "success", result)
         if result is not None:
             keep_result(state, change, lease.jid, lease.seq, result)
-        change.then(state.leases.end, lease)
+        change.then(_end, state, lease)
         change.then(count, state, lease.queue, 1, 0)
     if state.hooks is not None:
         acked(state, state.hooks, job, lease.holder)
@@ -133,7 +151,7 @@ def recover(state: State, lease: Lease) -> None:
     """
     with state.change() as change:
         extras, _, payload = read_leased(change, lease)
-        if CANCELLED in extras.uses:
+        if CANCELLED in lease.uses:
             _stop(state, change, lease, extras, payload)
             return
         recoveries = extras.recoveries + 1
@@ -151,7 +169,7 @@ def give_back(state: State, jid: str, holder: str) -> None:
         return
     with suppress(Damaged), state.change() as change:
         extras, _, payload = read_leased(change, lease)
-        if CANCELLED in extras.uses:
+        if CANCELLED in lease.uses:
             _stop(state, change, lease, extras, payload)
         else:
             put_back(state, change, lease, extras, payload)
@@ -166,7 +184,7 @@ def requeue(state: State, jid: str, holder: str, wait: int | None) -> None:
         raise Refusal(f"Job not found {jid[:200]}")
     with state.change() as change:
         extras, job, payload = read_leased(change, lease)
-        if CANCELLED in extras.uses:
+        if CANCELLED in lease.uses:
             _stop(state, change, lease, extras, payload)
         elif wait is None:
             put_back(state, change, lease, extras.afresh(), payload)
@@ -190,13 +208,13 @@ def _stop(state: State, change: Change, lease: Lease, extras: Extras, payload: b
     change.delete(lease.key)
     leave(state, change, lease.jid, lease.seq, extras, Ending.CANCELLED)
     _keep(state, change, lease, payload, "cancelled")
-    change.then(state.leases.end, lease)
+    change.then(_end, state, lease)
 
 
 def _fail(state: State, lease: Lease, report: Report) -> None:
     with state.change() as change:
         extras, job, payload = read_leased(change, lease)
-        if CANCELLED in extras.uses:
+        if CANCELLED in lease.uses:
             _stop(state, change, lease, extras, payload)
             change.then(count, state, lease.queue, 1, 1)
             return
