@@ -110,6 +110,19 @@ def test_a_job_that_dies_is_tracked(client: Client, target: Target, wire: WireCl
     assert track(client, target, "track-0002")["state"] == "dead"
 
 
+def test_what_a_library_has_no_method_for_is_a_line(client: Client, target: Target, wire: WireClient) -> None:
+    client.need("line")
+    environment = target.environment()
+    wire.push("lines-00001", custom={"track": 1})
+    asked = client.run(environment, "line", {"verb": "TRACK", "argument": "GET lines-00001"})["reply"]
+    assert json.loads(asked)["state"] == "enqueued"
+    wire.fetch()
+    client.run(environment, "line", {"verb": "REQUEUE", "argument": '{"jid":"lines-00001"}'})
+    assert state(wire, "lines-00001") == "enqueued"
+    client.run(environment, "line", {"verb": "CANCEL", "argument": '{"jid":"lines-00001"}'})
+    assert wire.info()["faktory"]["queues"] == {"default": 0}
+
+
 def test_a_worker_says_how_far_it_is(client: Client, target: Target, wire: WireClient, tmp_path: Path) -> None:
     client.need("track")
     marker = tmp_path / "go-on"

@@ -5,6 +5,8 @@ The engine gives it to the state when it is built, so that a feature may itself 
 
 from typing import Final
 
+from lineshaft.engine.batch import BATCHED, CALLBACK
+from lineshaft.engine.batches import Callback, Member
 from lineshaft.engine.expiring import EXPIRING, Expiring
 from lineshaft.engine.feature import Feature
 from lineshaft.engine.tracks import TRACKED, Tracked
@@ -17,5 +19,7 @@ FEATURES: Final[dict[str, Feature]] = {
     UNIQUE: Unique(),
     UNIQUE_UNTIL_START: UniqueUntilStart(),
     TRACKED: Tracked(),
+    BATCHED: Member(),
+    CALLBACK: Callback(),
 }
 """Every feature by its letter in `Extras.uses`."""

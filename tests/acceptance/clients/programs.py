@@ -23,6 +23,7 @@ RUN_SECONDS = 30.0
 NO_ADMINISTRATION = "the library has no administration"
 
 NO_TRACKING = "the library knows no TRACK"
+NO_LINES = "the library has no public way to send a line"
 
 #: npm's lock file names no registry, so neither must the command; scripts of dependencies are not run.
 NPM = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
@@ -169,7 +170,7 @@ CLIENTS = (
         "pyfaktory",
         "python",
         (sys.executable, "-W", "ignore", "pyfaktory_client.py"),
-        lacks={"track": NO_TRACKING},
+        lacks={"track": NO_TRACKING, "line": NO_LINES},
     ),
     Client(
         "faktory.py",
@@ -182,6 +183,7 @@ CLIENTS = (
             "pause": NO_ADMINISTRATION,
             "mutate": NO_ADMINISTRATION,
             "track": NO_TRACKING,
+            "line": NO_LINES,
             # It calls ssl.wrap_socket, which Python 3.12 removed.
             **({"tls": "the library cannot do TLS on Python 3.12 or later"} if sys.version_info >= (3, 12) else {}),
         },
@@ -196,5 +198,12 @@ CLIENTS = (
         beat_seconds=1.0,
     ),
     Client("faktory.go", "go", ("target/client",), build=tuple(GO), tools=("go",), beat_seconds=15.0),
-    Client("faktory.rs", "rust", ("target/debug/client",), build=tuple(CARGO), tools=("cargo",)),
+    Client(
+        "faktory.rs",
+        "rust",
+        ("target/debug/client",),
+        build=tuple(CARGO),
+        tools=("cargo",),
+        lacks={"line": NO_LINES},
+    ),
 )

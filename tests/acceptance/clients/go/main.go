@@ -43,6 +43,8 @@ type message struct {
 		Jobtype string   `json:"jobtype"`
 		Regexp  string   `json:"regexp"`
 	} `json:"filter"`
+	Verb         string     `json:"verb"`
+	Argument     string     `json:"argument"`
 	Jid          string     `json:"jid"`
 	Percent      int        `json:"percent"`
 	Desc         string     `json:"desc"`
@@ -210,6 +212,11 @@ func main() {
 		found, err := cl.TrackGet(m.Jid)
 		check(err)
 		say(map[string]any{"track": found})
+		return
+	case "line":
+		reply, err := cl.Generic(m.Verb + " " + m.Argument)
+		check(err)
+		say(map[string]any{"reply": reply})
 		return
 	case "progress":
 		check(cl.TrackSet(m.Jid, m.Percent, m.Desc, m.ReserveUntil))

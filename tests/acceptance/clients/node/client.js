@@ -50,6 +50,9 @@ const commands = {
   async info(client) {
     say({ info: await client.info() });
   },
+  async line(client, { verb, argument }) {
+    say({ reply: await client.send([verb, argument]) });
+  },
   mutate,
 };
 
