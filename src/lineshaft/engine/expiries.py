@@ -4,6 +4,7 @@
 E <at> u <digest>          a unique job's lock ends
 E <at> e <seq> -> key      a job expires that lies under this key
 E <at> t <jid>             what is known of a job that has ended is forgotten
+E <at> l <key>             the lane whose record lies under this key is looked at again
 ```
 
 One range of keys, ordered by time, so that one deadline and one bounded sweep serve every feature: a million entries
@@ -54,16 +55,25 @@ class Expiries:
         self.next_at, self.cursor = NEVER, b"E"
 
     def put(self, change: Change, at: int, kind: bytes, name: bytes, value: bytes = b"") -> None:
-        """Note that something ends at an instant."""
+        """Note that something ends at an instant.
+
+        Both bounds are lowered at once, whatever becomes of the change: they may be low, never high.
+        """
         key = keys.expiry_key(at, kind, name)
-        change.put(key, value)
-        change.then(self._entered, key)
+        change.changes[key] = value
+        self._lower(at, key)
 
     def note(self, at: int, kind: bytes, name: bytes) -> None:
         """The same as an effect, for those who have no change at hand."""
         key = keys.expiry_key(at, kind, name)
         self.turn.changes[key] = b""
-        self._entered(key)
+        self._lower(at, key)
+
+    def _lower(self, at: int, key: bytes) -> None:
+        if at < self.next_at:
+            self.next_at = max(at, 0)
+        if key < self.cursor:
+            self.cursor, self._lowered = key, True
 
     def delete(self, change: Change, at: int, kind: bytes, name: bytes) -> None:
         """It ended otherwise."""
@@ -87,8 +97,3 @@ class Expiries:
         """What `due` gave, up to this key, is dealt with and gone; an effect."""
         if not self._lowered:
             self.cursor = keys.after(key)
-
-    def _entered(self, key: bytes) -> None:
-        self.next_at = min(self.next_at, keys.expiry_at(key))
-        if key < self.cursor:
-            self.cursor, self._lowered = key, True

@@ -16,6 +16,7 @@ from msgspec import DecodeError, Struct, json
 from lineshaft.engine import keys
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.glob import Glob
+from lineshaft.engine.hooks import killed
 from lineshaft.engine.moves import join_queue, join_set, leave, take_out
 from lineshaft.engine.records import ChoreRecord, Extras, split_value
 from lineshaft.engine.state import State
@@ -126,12 +127,14 @@ def mutate_slice(state: State, number: int, record: ChoreRecord) -> None:
     matches = _matcher(state, order)
     wanted = [row for row in rows if row.order <= record.bound and matches(row)]
     with state.change() as change:
-        for row in wanted:
-            _apply(state, change, order, row)
+        moved = [row.job for row in wanted if _apply(state, change, order, row)]
         if cursor is None:
             state.chores.end(change, number)
         else:
             state.chores.advance(change, number, cursor, len(wanted))
+    if state.hooks is not None and order.command == "kill":
+        for job in moved:
+            killed(state, state.hooks, job)
 
 
 def _by_index(state: State, order: Order) -> bool:
@@ -209,14 +212,16 @@ def _matcher(state: State, order: Order) -> Callable[[Row], bool]:
     )
 
 
-def _apply(state: State, change: Change, order: Order, row: Row) -> None:
+def _apply(state: State, change: Change, order: Order, row: Row) -> bool:
+    """Do it to one job; False when it is not to be touched."""
     if state.leases.holds(row.seq) or (order.command == "kill" and order.target == SetName.DEAD):
-        return
+        return False
     if not take_out(state, change, row.key, row.extras, row.payload):
-        return
+        return False
     if order.command == "kill":
         join_set(state, change, state.dead, state.now, row.job, row.seq, row.extras.afresh())
     elif order.command == "requeue":
         join_queue(state, change, row.job, row.seq, row.extras)
     else:
         leave(state, change, row.job.jid, row.seq, row.extras, Ending.DISCARDED)
+    return True

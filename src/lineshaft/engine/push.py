@@ -75,16 +75,15 @@ def accept(state: State, job: Job) -> None:
     payload = encode_job(job)
     if not payload.startswith(ARGS_FIRST):
         raise refuse_args(job)
+    # Before the queue is opened: a job that cannot come in brings none into being.
+    wishes = None if job.custom is ABSENT else read_custom(job, state.now, at)
     name = job.queue or ""
     queue = state.queues.by_name.get(name) or open_queue(state, name, most=MAX_QUEUES)
     if queue.max_jobs is not None and queue.size >= queue.max_jobs:
         raise Refusal(f"queue {name} is full: it holds {queue.size} jobs, and max_jobs is {queue.max_jobs}")
-    wishes = None if job.custom is ABSENT else read_custom(job, state.now, at)
-    if wishes is None and queue.lanes is not None:
-        wishes = NO_WISHES
-    if wishes is not None:
+    if wishes is not None or queue.lanes is not None:
         with state.change() as change:
-            enter(state, change, job, payload, priority, at, queue, wishes)
+            enter(state, change, job, payload, priority, at, queue, wishes or NO_WISHES)
         return
     if at is not None:
         _schedule(state, job, payload, priority, at)
@@ -123,6 +122,7 @@ def enter(
     state: State, change: Change, job: Job, payload: bytes, priority: int, at: int | None, queue: Queue, wishes: Wishes
 ) -> None:
     """Put a job that uses a feature into its queue, or its lane, or the scheduled set. Raises Refusal, StoreError."""
+    line = queue.line(job) if at is None else queue
     order = state.take_order()
     subject = Subject(job.jid, order, wishes.extras)
     feature.pushed(state, change, subject, wishes.lock_until)
@@ -132,7 +132,6 @@ def enter(
         change.then(state.index.move, job.jid, order, key)
         feature.moved(state, change, subject, Place.SCHEDULED, key)
         return
-    line = queue.line(job)
     key = stand(state, change, Spot(queue, line, order), order, extras, payload, at_tail=True)
     # A start finds the young jobs in the queues themselves, and does not go through their lanes.
     if line is not queue:
