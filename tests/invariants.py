@@ -294,8 +294,8 @@ def check_lane_memory(lanes: Lanes) -> list[Lane]:
     stored = {int.from_bytes(key[-8:]): lane for key, lane in turn.scan(start, end, limit=1 << 30)}
     assert dict(turns.entries) == {n: lane for n, lane in stored.items() if not turns.more or n < turns.tail}
     assert list(turns.entries) == sorted(turns.entries)
-    start, end = keys.prefix_range(lanes.age_prefix)
-    assert all(key >= lanes._youngest for key, _ in turn.scan(start, end, limit=1 << 30))
+    start, end = keys.prefix_range(lanes.ages.prefix)
+    assert all(key >= lanes.ages.cursor for key, _ in turn.scan(start, end, limit=1 << 30))
     return [*lanes.running.values(), *lanes.idle.values()]
 
 

@@ -10,6 +10,7 @@ from msgspec import Raw, Struct
 
 from invariants import check_memory, check_store, rows_of
 from lineshaft.engine import keys
+from lineshaft.engine.ages import Ages
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.line import Window
 from lineshaft.engine.records import LaneRules
@@ -23,7 +24,7 @@ from lineshaft.store.faulty import FaultyStore
 NOW = 1_764_000_000_000
 REPORT = Report("E", "m", ["line"])
 #: Numbers may be used up, queues that were named come into being, and lanes into memory: none of it does any harm.
-HARMLESS = {"order", "orders_reserved", "now", "stamp", "stamp_second", "bound", "idle", "_youngest"}
+HARMLESS = {"order", "orders_reserved", "now", "stamp", "stamp_second", "bound", "idle"}
 
 
 def job(jid: str, *, args: str = "[1]", **fields: str) -> Job:
@@ -114,7 +115,7 @@ def snapshot(value: Any, seen: set[int]) -> Any:
         return {key: snapshot(each, seen) for key, each in value.items() if key != keys.SEQUENCE_KEY}
     if isinstance(value, (set, frozenset)):
         return sorted(map(repr, value))
-    if isinstance(value, (Window, Turns, FaultyStore)) or callable(value) or id(value) in seen:
+    if isinstance(value, (Window, Turns, Ages, FaultyStore)) or callable(value) or id(value) in seen:
         return None
     seen.add(id(value))
     if isinstance(value, Struct):

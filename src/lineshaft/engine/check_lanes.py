@@ -8,20 +8,17 @@ While a chore judges the lanes of a queue anew (`relane`), some of them are stil
 """
 
 from collections.abc import Callable
-from typing import Final
 
 from msgspec import DecodeError, Struct
 
 from lineshaft.engine import keys
 from lineshaft.engine.findings import Law, Severity
+from lineshaft.engine.lane import UNLIMITED
 from lineshaft.engine.lanes import WAIT
 from lineshaft.engine.reader import Reader
 from lineshaft.engine.records import LaneRecord, LanesRecord, decode_lane, decode_queue
 
 __all__ = ["LaneLaws", "MalformedKey"]
-
-#: Under how many running jobs a lane without a limit may start another.
-UNLIMITED: Final = 1 << 62
 
 
 class MalformedKey(Exception):

@@ -10,10 +10,13 @@ from lineshaft.job import DEFAULT_PRIORITY
 if TYPE_CHECKING:
     from lineshaft.engine.lanes import Lanes
 
-__all__ = ["WINDOW", "Lane"]
+__all__ = ["UNLIMITED", "WINDOW", "Lane"]
 
 #: Jobs of a lane that are in memory.
 WINDOW: Final = 8
+
+#: So many may run where no number is set.
+UNLIMITED: Final = 1 << 62
 
 
 class Lane(Line):
@@ -51,6 +54,28 @@ class Lane(Line):
     def keeps(self, extras: Extras) -> bool:
         """Whether a job that comes back from a set has its place here."""
         return self.lanes.rules.strict and extras.lane.encode() == self.name
+
+    def waits(self) -> bool:
+        """Whether nothing but a token can keep it from starting a job."""
+        rules = self.lanes.rules
+        most = 1 if rules.strict else rules.concurrency or UNLIMITED
+        return self.size > 0 and self.running < most and not (rules.strict and self.held)
+
+    def may_start(self, now: int) -> bool:
+        """Whether it may start a job."""
+        return self.waits() and (self.bucket is None or self.bucket.next_at(now) <= now)
+
+    def oldest_order(self, otherwise: int) -> int:
+        """No job of it is older than this order; exact as soon as its windows have been read."""
+        orders = [window.cursor(0) for window in self.windows if window.entries or window.more]
+        return min(orders, default=otherwise)
+
+    def take_rate(self, record: BucketRecord | None, now: int) -> None:
+        """Have a bucket as the rules want it, with what was in it before."""
+        rate = self.lanes.rules.rate
+        self.bucket = None if rate is None else Bucket(rate.tokens, rate.per_ms, at=now)
+        if self.bucket is not None and record is not None:
+            self.bucket.owe(record.debt, record.per, record.at, now)
 
     def is_empty(self) -> bool:
         """Whether nothing has to be remembered of it."""

@@ -39,12 +39,11 @@ from typing import TYPE_CHECKING, Final
 from msgspec import DecodeError
 
 from lineshaft.engine import keys
-from lineshaft.engine.bucket import Bucket
+from lineshaft.engine.ages import Ages
 from lineshaft.engine.lane import WINDOW, Lane
 from lineshaft.engine.lane_names import lane_namer
 from lineshaft.engine.line import Entry, Line, Window
 from lineshaft.engine.records import (
-    BucketRecord,
     ChoreRecord,
     LaneRules,
     LanesRecord,
@@ -76,8 +75,6 @@ MOST_PASSED: Final = 20
 #: Entries that QUEUE LATENCY looks at: the first is right but where a window had to be read.
 MOST_LOOKED: Final = 20
 
-UNLIMITED: Final = 1 << 62
-
 
 class Lanes:
     """All lanes of one queue. It watches the queue's leases, to know how many jobs of each lane run."""
@@ -88,7 +85,7 @@ class Lanes:
         name, generation = queue.name, queue.generation
         self.prefix, _ = keys.laned_range(name, generation)
         self.lane_prefix = keys.lane_prefix(name, generation, b"l")
-        self.age_prefix = keys.lane_prefix(name, generation, b"a")
+        self.ages = Ages(state.turn, keys.lane_prefix(name, generation, b"a"))
         turns = keys.lane_prefix(name, generation, b"t")
         self.turns = Turns(state.turn, turns, first=record.first, next_number=record.next)
         self.size, self.count = record.size, record.count
@@ -97,8 +94,6 @@ class Lanes:
         self.running: dict[bytes, Lane] = {}
         self.idle: OrderedDict[bytes, Lane] = OrderedDict()
         self.dirty: list[Lane] = []
-        #: No entry by age stands before this key.
-        self._youngest = self.age_prefix
         state.leases.watchers.setdefault(name, []).append(self)
 
     def load(self, leases: list[Lease]) -> None:
@@ -119,7 +114,7 @@ class Lanes:
         self.rules = rules
         self.name_of = lane_namer(rules.by)
         for lane in [*self.running.values(), *self.idle.values()]:
-            lane.bucket = self._bucket(lane.bucket_record())
+            lane.take_rate(lane.bucket_record(), self.state.now)
             self.judge(lane)
         self.judge_all()
 
@@ -156,14 +151,15 @@ class Lanes:
         lane = Lane(self, name, keys.lane_stem(self.queue.name, self.queue.generation, name))
         value = self.state.turn.get(keys.lane_key(self.lane_prefix, name))
         if value is None:
-            lane.bucket = self._bucket(None)
+            lane.take_rate(None, self.state.now)
             return lane
         try:
             record = decode_lane(value)
         except DecodeError as error:
             raise StoreCorrupt(f"a lane of queue {self.queue.name} cannot be read: {error}") from error
         lane.stored, lane.size, lane.turn, lane.oldest = True, record.size, record.turn, record.oldest
-        lane.held, lane.wakes, lane.bucket = record.held, record.wakes, self._bucket(record.bucket)
+        lane.held, lane.wakes = record.held, record.wakes
+        lane.take_rate(record.bucket, self.state.now)
         for priority, cursor in record.cursors:
             window = lane.window(priority)
             window.tail, window.more = cursor, record.size > 0
@@ -187,7 +183,7 @@ class Lanes:
                 return ()
             number, name = turn
             lane = self.get(name)
-            if lane.turn == number and self._may_start(lane) and self._refill(lane):
+            if lane.turn == number and lane.may_start(self.state.now) and self._refill(lane):
                 return lane.windows
             # Its rules have changed, or its jobs cannot be read.
             self.turns.remove(number)
@@ -207,21 +203,18 @@ class Lanes:
 
     def first(self) -> Entry | None:
         """The oldest job of all lanes that have a turn. Raises StoreError."""
-        _, end = keys.prefix_range(self.age_prefix)
         entry = None
         for _ in range(MOST_LOOKED):
-            rows = self.state.turn.scan(self._youngest, end, limit=1)
-            if not rows:
+            first = self.ages.first()
+            if first is None:
                 break
-            self._youngest = rows[0][0]
-            at = len(self.age_prefix)
-            order, lane = int.from_bytes(self._youngest[at : at + 8]), self.get(self._youngest[at + 8 :])
+            order, lane = first[0], self.get(first[1])
             for window in lane.windows:
                 if not window.entries and window.more:
                     self.state.queues.refill(window, WINDOW)
             found = [window.entries[0] for window in lane.windows if window.entries]
             entry = min(found, key=lambda entry: entry.order, default=entry)
-            if self._oldest(lane) == order:
+            if lane.oldest_order(self.state.order) == order:
                 break
             self.judge(lane)
         return entry
@@ -230,7 +223,7 @@ class Lanes:
 
     def judge(self, lane: Lane) -> None:
         """Something about a lane has changed: has it a turn now, and when is it looked at again?"""
-        now, wakes, waits = self.state.now, 0, self._waits(lane)
+        now, wakes, waits = self.state.now, 0, lane.waits()
         if lane.bucket is not None:
             if waits:
                 wakes = lane.bucket.next_at(now)
@@ -248,16 +241,6 @@ class Lanes:
             lane.dirty = True
             self.dirty.append(lane)
             self.state.queues.touch(self.queue)
-
-    def _waits(self, lane: Lane) -> bool:
-        """Whether nothing but a token can keep a lane from starting a job."""
-        rules = self.rules
-        most = 1 if rules.strict else rules.concurrency or UNLIMITED
-        return lane.size > 0 and lane.running < most and not (rules.strict and lane.held)
-
-    def _may_start(self, lane: Lane) -> bool:
-        now = self.state.now
-        return self._waits(lane) and (lane.bucket is None or lane.bucket.next_at(now) <= now)
 
     def _wake_at(self, lane: Lane, wakes: int) -> None:
         expiries, name = self.state.expiries, keys.lane_key(self.lane_prefix, lane.name)
@@ -277,22 +260,14 @@ class Lanes:
             lane.turn = 0
 
     def _note_age(self, lane: Lane) -> None:
-        oldest = self._oldest(lane) if lane.turn else 0
+        oldest = lane.oldest_order(self.state.order) if lane.turn else 0
         if oldest == lane.oldest:
             return
-        changes = self.state.turn.changes
         if lane.oldest:
-            changes[keys.lane_age_key(self.age_prefix, lane.oldest, lane.name)] = None
+            self.ages.delete(lane.oldest, lane.name)
         if oldest:
-            key = keys.lane_age_key(self.age_prefix, oldest, lane.name)
-            changes[key] = b""
-            self._youngest = min(self._youngest, key)
+            self.ages.put(oldest, lane.name)
         lane.oldest = oldest
-
-    def _oldest(self, lane: Lane) -> int:
-        """No job of a lane is older than this order; exact as soon as its windows have been read."""
-        orders = [window.cursor(0) for window in lane.windows if window.entries or window.more]
-        return min(orders, default=self.state.order)
 
     def granted(self, lease: Lease) -> None:
         """A FETCH took a job: if it is one of a lane, that goes to the end of the line."""
@@ -364,12 +339,3 @@ class Lanes:
     def _pin(self, lane: Lane) -> None:
         self.idle.pop(lane.name, None)
         self.running[lane.name] = lane
-
-    def _bucket(self, record: BucketRecord | None) -> Bucket | None:
-        if self.rules.rate is None:
-            return None
-        now = self.state.now
-        bucket = Bucket(self.rules.rate.tokens, self.rules.rate.per_ms, at=now)
-        if record is not None:
-            bucket.owe(record.debt, record.per, record.at, now)
-        return bucket
