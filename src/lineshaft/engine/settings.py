@@ -4,7 +4,7 @@ from msgspec import Struct, field
 
 from lineshaft.engine.workers import SILENT_AFTER
 
-__all__ = ["QueueLimits", "Settings"]
+__all__ = ["QueueLimits", "Settings", "Throttle"]
 
 
 class QueueLimits(Struct, frozen=True):
@@ -13,6 +13,16 @@ class QueueLimits(Struct, frozen=True):
     max_jobs: int | None = None  #: a push beyond it is refused
     reserve_seconds: int | None = None  #: for jobs that do not say themselves
     backoff: str | None = None  #: for jobs that do not say themselves; see `lineshaft.backoff`
+
+
+class Throttle(Struct, frozen=True):
+    """How many jobs of a queue may run, or begin; None means no limit of that kind."""
+
+    concurrency: int | None = None  #: run at once
+    worker: int | None = None  #: run at once for one holder
+    timeout: int | None = None  #: milliseconds after which a job that still runs counts no more
+    rate: int | None = None  #: begin in `per` milliseconds
+    per: int = 1000
 
 
 class Settings(Struct, frozen=True):
@@ -38,6 +48,8 @@ class Settings(Struct, frozen=True):
     #: Limits for every queue, and by name.
     every_queue: QueueLimits = QueueLimits()
     queues: dict[str, QueueLimits] = field(default_factory=dict)
+    #: Throttles by the name of their queue.
+    throttles: dict[str, Throttle] = field(default_factory=dict)
 
     def limits(self, name: str) -> QueueLimits:
         """The limits of a queue: its own, and for what it does not say, those of every queue."""
