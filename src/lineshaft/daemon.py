@@ -30,7 +30,7 @@ from lineshaft.config import Binding, Config, take_over
 from lineshaft.config.places import server_context
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.hooks import Hooks
-from lineshaft.engine.settings import QueueLimits, Settings
+from lineshaft.engine.settings import QueueLimits, Settings, Throttle
 from lineshaft.errors import ConfigError
 from lineshaft.plugin_host import PluginHost, load_plugins
 from lineshaft.server.listener import AsyncShell, listen, raise_file_limit
@@ -253,6 +253,10 @@ def engine_settings(config: Config) -> Settings:
         queues={
             name: QueueLimits(queue.limit, queue.reserve_for_seconds, queue.backoff)
             for name, queue in config.queues.named.items()
+        },
+        throttles={
+            name: Throttle(each.concurrency, each.worker, each.timeout_ms, each.rate, each.per_ms or 1000)
+            for name, each in config.throttles.named.items()
         },
     )
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from lineshaft.config import Queue
-from lineshaft.config.model import TABLES
+from lineshaft.config.model import TABLES, Throttle
 from lineshaft.config.tables import keys_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
-SHAPES = {**TABLES, "queues.NAME": Queue}
+#: `[throttles]` has no keys of its own: its section has those of each queue in it.
+SHAPES = {**TABLES, "throttles": Throttle, "queues.NAME": Queue}
 
 
 def documented(table):

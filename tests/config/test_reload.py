@@ -30,6 +30,8 @@ dead_max = 1
 backpressure = 1
 [queues.mail]
 max_jobs = 1
+[throttles]
+mail = { concurrency = 1 }
 """
 
 
@@ -43,6 +45,7 @@ def test_what_needs_no_restart_is_taken_over(loaded):
     assert config.workers == fresh.workers
     assert config.retention == fresh.retention
     assert config.queues == fresh.queues
+    assert config.throttles == fresh.throttles
 
 
 def test_the_rest_stays_and_is_named(loaded):

@@ -10,7 +10,7 @@ waits, reads no clock, and knows nothing of connections but the name of who hold
 transition: it happens whole, or raises and has changed nothing.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -33,6 +33,7 @@ from lineshaft.engine.stop import cancel
 from lineshaft.engine.sweep import SWEEP, sweep
 from lineshaft.engine.tracks import track_get, track_set
 from lineshaft.engine.views import figures
+from lineshaft.engine.weights import Weighted
 from lineshaft.engine.workers import Worker
 from lineshaft.errors import Refusal
 from lineshaft.job import Job
@@ -158,6 +159,10 @@ class Engine:
     def cancelled(self, holder: str) -> list[str]:
         """Some jids of jobs that this worker holds and is to stop."""
         return self.state.cancels.of(holder)
+
+    def weigh(self, weights: Mapping[str, int]) -> Iterable[str]:
+        """What `fetch` can be given to try queues in a random order, the heavier ones sooner."""
+        return Weighted(weights, lambda: self.state)
 
     def give_back(self, jid: str, holder: str) -> None:
         """A fetched job never reached its worker: back to the head of its queue."""

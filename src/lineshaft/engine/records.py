@@ -193,7 +193,7 @@ class TrackRecord(Struct, array_like=True, gc=False):
 
 
 class BucketRecord(Struct, array_like=True, gc=False):
-    """What is missing from a token bucket (see `bucket`): parts of tokens, how many parts a token has, and as of when."""
+    """What is missing from a token bucket: parts of tokens, how many parts a token has, as of when (see `bucket`)."""
 
     debt: int
     per: int

@@ -163,7 +163,9 @@ class Throttles:
         self.written = set(records)
         self.apply(limits, now, records)
 
-    def apply(self, limits: Mapping[str, Throttle], now: int, records: Mapping[str, BucketRecord] | None = None) -> None:
+    def apply(
+        self, limits: Mapping[str, Throttle], now: int, records: Mapping[str, BucketRecord] | None = None
+    ) -> None:
         """Have gates for these limits. One whose limits stay goes on as it is; the slots of others are counted anew."""
         old, self.gates = self.gates, {}
         for name, wanted in limits.items():
