@@ -50,8 +50,14 @@ def test_every_documented_table_exists():
     assert re.findall(r"^## `\[(.+)\]`$", PAGE.read_text("utf-8"), re.MULTILINE) == list(SHAPES)
 
 
+def test_the_throttles_of_its_section_are_some(machine):
+    section = PAGE.read_text("utf-8").split("\n## `[throttles]`\n")[1]
+    machine.write(re.search(r"```toml\n(.*?)```", section, re.DOTALL)[1])
+    assert list(machine.load().throttles.named) == ["mail", "mail.out", "api"]
+
+
 def test_the_example_is_one(machine):
-    example = re.search(r"```toml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)[1]
+    example = re.search(r"## An example.*?```toml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)[1]
     secret = machine.root / "secret"
     secret.write_text("hunter2\n")
     machine.write(example.replace("/run/secrets/lineshaft", str(secret)))

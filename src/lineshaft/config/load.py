@@ -42,8 +42,8 @@ def load_config(flags: Flags, variables: Mapping[str, str], *, root: Path = Path
 
     A running server takes over on reload: `[faktory] password`, `[web] password`, `[queues]` and its tables,
     `[throttles]`, `[workers]`, `[retention]`, `[storage] min_free`, `[server] description` and
-    `refuse_duplicate_jids`. Both bindings, both directories, TLS, `[storage] sync`, `interval_ms`, `jid_index` and `memory`, `[server]
-    connections` and `line_limit` need a restart.
+    `refuse_duplicate_jids`. Both bindings, both directories, TLS, `[storage] sync`, `interval_ms`, `jid_index` and
+    `memory`, `[server] connections` and `line_limit` need a restart.
     """
     environment = _environment(flags, variables)
     places = find_places(environment, config=flags.config, data=flags.data, variables=variables, root=root)

@@ -105,8 +105,9 @@ class Gate:
 
     def opens_at(self, now: int, *, has_jobs: bool) -> int:
         """When time alone may let somebody in who cannot come in now."""
-        end = self.first_end()
-        if has_jobs and self.bucket is not None and not self.is_full() and not self.bucket.has_token(now):
+        is_full = self.is_full()
+        end = self.first_end() if is_full or self.limits.worker is not None else NEVER
+        if has_jobs and self.bucket is not None and not is_full and not self.bucket.has_token(now):
             return min(end, self.bucket.next_at(now))
         return end
 

@@ -95,6 +95,7 @@ class Session:
         "out",
         "parked",
         "parked_until",
+        "place",
         "reading",
         "salt",
         "server",
@@ -142,7 +143,7 @@ class Session:
         # Why it does nothing at the moment; `blocked` is any of these.
         self.blocked = False
         self.parked: list[str] | None = None
-        self.parked_until = 0
+        self.parked_until = self.place = 0
         self.chore: int | None = None
         self.choked = False
         self.unread = False
