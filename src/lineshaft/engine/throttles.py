@@ -255,9 +255,9 @@ class Throttles:
             del self.watched[name]
             gate, queue = self.gates.get(name), self.queues.by_name.get(name)
             if gate is not None and queue is not None and queue.wanted:
+                # Whoever then has to wait on has the gate watched again.
                 gate.release(now)
                 self.arrive(name)
-                self.watch(gate, queue, now)
         self.next_at = min(self.watched.values(), default=NEVER)
 
     def shift(self, milliseconds: int) -> None:
