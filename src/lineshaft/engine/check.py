@@ -43,6 +43,7 @@ from lineshaft.engine.records import (
     HistorySizeRecord,
     Lease,
     SetRecord,
+    decode_bucket,
     decode_chore,
     decode_day,
     decode_history,
@@ -146,6 +147,7 @@ class _Walk:
             b"I": self._watermark,
             b"K": self._worker,
             b"L": self._group,
+            b"M": self._bucket,
             b"N": self._sequence,
             b"P": self._track,
             b"Q": self._queue,
@@ -270,6 +272,13 @@ class _Walk:
                 self.past_entries -= 1
         else:
             self._malformed(key)
+
+    def _bucket(self, key: bytes, value: bytes) -> None:
+        _check_name(key[1:].decode())
+        record = decode_bucket(value)
+        if record.debt < 0 or record.per < 1:
+            what = f"it owes {record.debt} parts of tokens of {record.per} parts: a start would read it as another"
+            self._report(Law.BUCKET, key, what)
 
     def _lock(self, key: bytes, value: bytes) -> None:  # noqa: ARG002 - every kind is looked at in one way
         self.numbers.highest = max(self.numbers.highest, decode_lock(value).seq)

@@ -42,6 +42,7 @@ class Law(StrEnum):
     CANCELLED = "cancelled job that nobody holds"
     HISTORY = "history entry astray"
     ENDED = "leases that have all ended"
+    BUCKET = "impossible bucket"
     CHORE = "unknown chore"
     NOT_INDEXED = "job not in the index"
     ASTRAY = "index entry of another job"
@@ -121,6 +122,7 @@ _SHOWN: Final[dict[bytes, Callable[[bytes], str]]] = {
     b"I": _shown_text("watermark of the index"),
     b"K": _shown_text("worker"),
     b"L": _shown_number("leases of turn"),
+    b"M": _shown_text("throttle of the queue"),
     b"N": _shown_text("sequence"),
     b"Q": _shown_text("queue"),
     b"R": _shown_ready,

@@ -175,9 +175,13 @@ class Throttles:
                 self.gates[name] = old.pop(name)
                 continue
             gate = self.gates[name] = Gate(self, name, wanted, now)
+            if before is not None and before.bucket is not None:
+                before.bucket.refill(now)
             owed = before.bucket if before is not None else (records or {}).get(name)
             if gate.bucket is not None and owed is not None:
                 gate.bucket.owe(owed.debt, owed.per, owed.at, now)
+                if before is not None:
+                    self.write(name, gate.bucket)
         self._watch_leases(old, now)
         for name in [name for name in self.written if name not in limits or limits[name].rate is None]:
             self._unwrite(name)
