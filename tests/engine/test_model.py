@@ -709,7 +709,33 @@ class EngineWithoutIndexMachine(EngineMachine):
 
 
 class ThrottledMachine(EngineMachine):
+    """The same where queues are throttled; with rules of its own, since single steps seldom fill a gate."""
+
     throttles = THROTTLES[0]
+
+    @rule(
+        jids=st.lists(st.sampled_from(JIDS), min_size=1, max_size=4),
+        queue=st.sampled_from(QUEUES),
+        holders=st.lists(st.sampled_from(HOLDERS), min_size=1, max_size=3),
+    )
+    def work(self, jids: list[str], queue: str, holders: list[str]) -> None:
+        for jid in jids:
+            self.push(jid, queue, 5, 1, None, {})
+        for holder in holders * 2:
+            self.fetch([queue], None, holder)
+
+    @rule(weights=st.lists(st.integers(1, 3), min_size=3, max_size=3), holder=st.sampled_from(HOLDERS))
+    def work_everywhere(self, weights: list[int], holder: str) -> None:
+        for queue, jid in zip(QUEUES, JIDS, strict=False):
+            self.push(jid, queue, 5, 1, None, {})
+        for _ in QUEUES:
+            self.fetch(list(QUEUES), weights, holder)
+
+    @rule()
+    def restart(self) -> None:
+        self.commit(sync=True)
+        self.store = self.store.crash(0)
+        self._begin_again(self.history[-1])
 
     @rule(throttles=st.sampled_from(THROTTLES))
     def reload(self, throttles: dict[str, Throttle]) -> None:
