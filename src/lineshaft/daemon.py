@@ -246,6 +246,8 @@ def engine_settings(config: Config) -> Settings:
         dead_keep=config.retention.dead_ms,
         dead_max=config.retention.dead_max,
         results_keep=config.retention.results_ms,
+        batches_keep=config.retention.batches_ms,
+        batches_open=config.retention.batches_open_ms,
         history_keep=config.history.completed_ms,
         history_max=config.history.max_jobs,
         history_max_bytes=config.history.max_bytes,

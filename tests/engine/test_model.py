@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec.structs import replace
 
+from engine.batch_model import ROLES, ModelBatch, ModelBatches
 from invariants import check_memory, check_store
 from lineshaft.clock import format_instant
 from lineshaft.engine import index, keys, ready
+from lineshaft.engine.batching import Wanted
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.mutate import mutate_slice
 from lineshaft.engine.records import decode_lock, decode_track, split_value
@@ -64,6 +66,9 @@ THROTTLES: list[dict[str, Throttle]] = [
     {"b": Throttle(worker=1, rate=3, per=70_000)},
 ]
 
+#: Of what `Engine.batches` gives of a batch.
+SHOWN = ["total", "pending", "failed", "complete_st", "success_st", "committed", "finished"]
+
 
 @dataclass
 class ModelJob:
@@ -87,6 +92,9 @@ class ModelJob:
     expires: int = 1 << 60
     track: bool = False
     cancelled: bool = False
+    #: The batch that it belongs to, or, with a role, is called back about.
+    bid: str = ""
+    role: str = ""
 
     @property
     def alike(self) -> tuple[str, str]:
@@ -143,6 +151,35 @@ class Model:
             and (limits.rate is None or limits.rate - self.missing(name, limits) >= 1)
         )
 
+    batches: ModelBatches = field(default_factory=ModelBatches)
+    #: The jobs of batches that are being swept with their queue: they end with the sweep.
+    swept: list[ModelJob] = field(default_factory=list)
+    #: Callbacks by bid and role: jid, retry, custom.
+    wanted: dict[tuple[str, str], tuple[str, int, dict[str, object]]] = field(default_factory=dict)
+
+    def turn(self, job: ModelJob, state: str) -> None:
+        """A job of a batch has come into another state, or a callback into that slot."""
+        batch = self.batches.by_bid.get(job.bid)
+        if batch is None:
+            return
+        if job.role:
+            batch.slots[job.role] = {"failing": "enqueued"}.get(state, state)
+        else:
+            batch.states[job.seq] = state
+            batch.died |= state == "dead"
+        self.batches.follow(job.bid, self.now, self.call)
+
+    def call(self, bid: str, role: str) -> None:
+        jid, retry, custom = self.wanted.pop((bid, role))
+        job = ModelJob(self.take(), jid, "calls", 5, retry, bid=bid, role=role)
+        job.order, job.track = job.seq, custom.get("track") == 1
+        if "expires_in" in custom:
+            job.expires = self.now + int(str(custom["expires_in"])) * 1000
+        if job.track:
+            self.tracks[jid] = ModelTrack(job.seq)
+        self.jobs[job.seq] = job
+        self.known.add("calls")
+
     def keep(self, job: ModelJob, outcome: str) -> None:
         self.past = sorted([*self.past, (self.now, job.seq, job.jid, outcome, job.failures + 1)])
 
@@ -164,6 +201,8 @@ class Model:
         return sorted((job for job in self.jobs.values() if job.place == place), key=lambda job: (job.due, job.order))
 
     def enter(self, job: ModelJob) -> None:
+        if job.place == "dead":
+            self.turn(job, "failing")
         job.place, job.order = "ready", self.take()
         self.known.add(job.queue)
         self.note(job, "enqueued")
@@ -183,7 +222,11 @@ class Model:
         if self.locks.get(job.alike, (0, 0))[0] == job.seq:
             del self.locks[job.alike]
 
-    def drop(self, job: ModelJob, state: str = "failed") -> None:
+    def drop(self, job: ModelJob, state: str = "failed", *, swept: bool = False) -> None:
+        if swept:
+            self.swept.append(job)
+        else:
+            self.turn(job, "done" if state == "success" else "lost")
         self.release(job)
         self.note(job, state, ended=True)
         del self.jobs[job.seq]
@@ -195,6 +238,7 @@ class Model:
     def die(self, job: ModelJob, now: int) -> None:
         self.release(job)
         self.note(job, "dead")
+        self.turn(job, "dead")
         job.place, job.due, job.order = "dead", now, self.take()
 
     def fail(self, job: ModelJob, now: int, retry_in: float | None = None) -> None:
@@ -216,6 +260,8 @@ class Model:
                 "": count**4 + 15 + 15 * (count + 1),
             }
             self.note(job, "failed")
+            if not job.role:
+                self.turn(job, "failing")
             delay = delays[job.backoff] if retry_in is None else retry_in
             job.place, job.due, job.order = "retries", now + round(delay * 1000), self.take()
 
@@ -246,6 +292,8 @@ class EngineMachine(RuleBasedStateMachine):
             history_keep=0 if not self.has_index else 10**9,
             history_max=3,
             throttles=self.throttles,
+            batches_keep=500_000,
+            batches_open=100_000,
         )
         self.model = Model()
         self.beaten: dict[str, int] = {}
@@ -270,11 +318,22 @@ class EngineMachine(RuleBasedStateMachine):
         retry=st.sampled_from([-1, 0, 1, 2]),
         delay=st.sampled_from([None, None, None, 10, 100]),
         custom=st.sampled_from(WISHES),
+        batch=st.sampled_from([None, None, 0, 1, 2]),
     )
     def push(
-        self, jid: str, queue: str, priority: int, retry: int, delay: int | None, custom: dict[str, object]
+        self,
+        jid: str,
+        queue: str,
+        priority: int,
+        retry: int,
+        delay: int | None,
+        custom: dict[str, object],
+        batch: int | None,
     ) -> None:
         at = None
+        bid = self.model.batches.pick(batch)
+        if bid:
+            custom = custom | {"bid": bid}
         if delay:
             moment = self.now + delay * 1000
             at = format_instant(moment)
@@ -302,6 +361,9 @@ class EngineMachine(RuleBasedStateMachine):
         self.model.known.add(queue)
         seq = new.seq = new.order = self.model.take()
         self.model.jobs[seq] = new
+        if bid in self.model.batches.by_bid:
+            new.bid = bid
+            self.model.turn(new, "pending")
         new.track = custom.get("track") == 1
         if new.track:
             self.model.tracks[jid] = ModelTrack(seq)
@@ -353,6 +415,67 @@ class EngineMachine(RuleBasedStateMachine):
         self.model.note(expected, "working")
         if expected.unique == "start":
             self.model.release(expected)
+
+    @rule(holder=st.sampled_from(HOLDERS))
+    def fetch_callback(self, holder: str) -> None:
+        """Callbacks that follow from one event stand in no order that anybody may count on."""
+        if holder in WORKERS and holder not in self.connected:
+            self.connect(holder)
+        line = self.model.line("calls")
+        if any(job.expires <= self.now for job in line):
+            # A tick that was lost had dropped them: which of them a FETCH meets on its way cannot be said.
+            return
+        payload = self.engine.fetch(["calls"], holder)
+        if payload is None:
+            assert not line
+            return
+        called = json.loads(payload)
+        bid = called["custom"]["_bid"]
+        job = next(job for job in line if (job.jid, job.bid, job.role) == (called["jid"], bid, called["jobtype"]))
+        job.place, job.holder, job.until = "leased", holder, self.now + 1800_000
+        job.granted = self.model.take()
+        self.model.note(job, "working")
+
+    @rule(
+        roles=st.lists(st.sampled_from(list(ROLES)), min_size=1, max_size=3, unique=True),
+        parent=st.sampled_from([None, None, 0, 1]),
+        jid=st.sampled_from(JIDS),
+        retry=st.sampled_from([-1, 0, 1]),
+        custom=st.sampled_from([{}, {"track": 1}, {"expires_in": 100}]),
+    )
+    def batch_new(self, roles: list[str], parent: int | None, jid: str, retry: int, custom: dict[str, object]) -> None:
+        above = self.model.batches.pick(parent)
+        calls = {
+            role: decode_pushed(
+                json.dumps(
+                    {"jid": jid, "jobtype": role, "args": [], "queue": "calls", "retry": retry, "custom": custom}
+                ).encode()
+            )
+            for role in roles
+        }
+        wanted = Wanted(above, "", calls.get("complete"), calls.get("success"), calls.get("death"))
+        if above == "b-unknown":
+            with pytest.raises(Refusal, match="no such batch"):
+                self.engine.batch_new(wanted)
+            return
+        bid = self.engine.batch_new(wanted)
+        assert bid not in self.model.batches.by_bid
+        slots = {role: "waiting" if role in roles else "none" for role in ROLES}
+        self.model.batches.by_bid[bid] = ModelBatch(bid, above, slots, self.now, self.now + 100_000)
+        self.model.wanted |= {(bid, role): (jid, retry, custom) for role in roles}
+        self.model.batches.follow(above, self.now, self.model.call)
+
+    @rule(batch=st.integers(0, 3), commit=st.booleans())
+    def batch_commit(self, batch: int, commit: bool) -> None:
+        bid = self.model.batches.pick(batch)
+        verb = self.engine.batch_commit if commit else self.engine.batch_open
+        if bid == "b-unknown":
+            with pytest.raises(Refusal, match="no such batch"):
+                verb(bid)
+            return
+        verb(bid)
+        self.model.batches.by_bid[bid].committed |= commit
+        self.model.batches.follow(bid, self.now, self.model.call)
 
     @rule(
         jid=st.sampled_from(JIDS), holder=st.sampled_from(HOLDERS), result=st.sampled_from([None, None, b"[1]", b"7"])
@@ -483,7 +606,7 @@ class EngineMachine(RuleBasedStateMachine):
             if job.track and track is not None and track.seq == job.seq:
                 track.leaving = True
                 job.track = False
-            self.model.drop(job)
+            self.model.drop(job, swept=True)
         self.model.paused.discard(name)
         self.model.known.discard(name)
 
@@ -566,9 +689,6 @@ class EngineMachine(RuleBasedStateMachine):
                 else:
                     job.recoveries, job.former = job.recoveries + 1, job.holder
                     model.put_back(job)
-        for job in list(model.jobs.values()):
-            if job.expires <= now and job.place in {"ready", "scheduled", "retries"}:
-                model.expire(job)
         for wid in gone:
             self.beaten.pop(wid)
             self.connected.pop(wid, None)
@@ -576,12 +696,28 @@ class EngineMachine(RuleBasedStateMachine):
         dead = model.timed("dead")
         for job in dead[: max(len(dead) - 4, 0)]:
             model.drop(job, "dead")
+        self.ends_by_time(model, now)
+        for job in model.swept:
+            model.turn(job, "lost")
+        model.swept.clear()
         for track in (track for track in model.tracks.values() if track.leaving):
             track.state, track.until, track.leaving = "failed", now + 1800_000, False
         model.tracks = {jid: track for jid, track in model.tracks.items() if not 0 < track.until <= now}
         model.locks = {alike: lock for alike, lock in model.locks.items() if lock[1] > now}
         # A tick did the rest of every sweep.
         model.leaving.clear()
+
+    def ends_by_time(self, model: Model, now: int) -> None:
+        """Jobs expire and batches are looked at, in the order of their times."""
+        ends: list[tuple[int, str]] = list(model.batches.due(now))
+        ends += [(job.expires, f"job {job.seq}") for job in model.jobs.values() if job.expires <= now]
+        for _, name in sorted(ends):
+            if name.startswith("b-"):
+                model.batches.look(name, now, model.call)
+            else:
+                job = model.jobs.get(int(name.removeprefix("job ")))
+                if job is not None and job.place in {"ready", "scheduled", "retries"}:
+                    model.expire(job)
 
     # What the disk does
 
@@ -677,6 +813,9 @@ class EngineMachine(RuleBasedStateMachine):
         assert state.processed() == self.model.processed
         assert state.failed() == self.model.failed
         assert state.totals.expired == self.model.expired
+        batches, _ = self.engine.batches(limit=100)
+        shown = {batch["bid"]: {name: batch[name] for name in SHOWN} for batch in batches}
+        assert shown == {bid: self.model.batches.shown(bid) for bid in self.model.batches.by_bid}
         tracks = {}
         for key, value in state.turn.scan(*keys.prefix_range(b"P"), limit=1 << 30):
             track = decode_track(value)
@@ -685,11 +824,11 @@ class EngineMachine(RuleBasedStateMachine):
             jid: (track.state, track.percent, track.until, track.result, track.cancelled)
             for jid, track in self.model.tracks.items()
         }
-        shown, _ = self.engine.history()
+        finished, _ = self.engine.history()
         past = [job[2:] for job in self.model.past[::-1]] if self.has_index else []
-        assert [(job["jid"], job["outcome"], job["attempts"]) for job in shown] == past[:50]
+        assert [(job["jid"], job["outcome"], job["attempts"]) for job in finished] == past[:50]
         for jid, _, _ in past:
-            assert [job for job in shown if job["jid"] == jid] == self.engine.finished(jid)
+            assert [job for job in finished if job["jid"] == jid] == self.engine.finished(jid)
         for shown in self.engine.throttles():
             name, limits = shown["name"], self.settings.throttles[shown["name"]]
             assert shown["held"] == len(self.model.held(name, limits))
@@ -720,14 +859,14 @@ class ThrottledMachine(EngineMachine):
     )
     def work(self, jids: list[str], queue: str, holders: list[str]) -> None:
         for jid in jids:
-            self.push(jid, queue, 5, 1, None, {})
+            self.push(jid, queue, 5, 1, None, {}, None)
         for holder in holders * 2:
             self.fetch([queue], None, holder)
 
     @rule(weights=st.lists(st.integers(1, 3), min_size=3, max_size=3), holder=st.sampled_from(HOLDERS))
     def work_everywhere(self, weights: list[int], holder: str) -> None:
         for queue, jid in zip(QUEUES, JIDS, strict=False):
-            self.push(jid, queue, 5, 1, None, {})
+            self.push(jid, queue, 5, 1, None, {}, None)
         for _ in QUEUES:
             self.fetch(list(QUEUES), weights, holder)
 

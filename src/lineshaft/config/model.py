@@ -125,6 +125,9 @@ class Retention(Struct, frozen=True):
     dead_ms: Annotated[int, duration("1s", "36500d")] = field(default=180 * 86_400_000, name="dead")
     dead_max: Annotated[int, whole(1, _MANY)] = 100_000
     results_ms: Annotated[int, duration("1s", "36500d")] = field(default=3_600_000, name="results")
+    batches_ms: Annotated[int, duration("1s", "36500d")] = field(default=30 * 86_400_000, name="batches")
+    #: A batch that is not committed, and to which nothing has happened.
+    batches_open_ms: Annotated[int, duration("1s", "36500d")] = field(default=30 * 60_000, name="batches_open")
 
 
 class History(Struct, frozen=True):

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Final
 
 from lineshaft.engine import control, finish
+from lineshaft.engine.batching import Wanted, batch_commit, batch_new, batch_open, batch_status, batches_page
 from lineshaft.engine.damage import set_aside
 from lineshaft.engine.due import expire_leases, promote, prune_dead, recover_vanished
 from lineshaft.engine.features import FEATURES
@@ -147,6 +148,22 @@ class Engine:
     ) -> None:
         """TRACK SET: how far a job is, and until when its worker wants to hold it. Raises StoreError."""
         track_set(self.state, jid, holder, percent=percent, desc=desc, reserve_until=reserve_until)
+
+    def batch_new(self, wanted: Wanted) -> str:
+        """BATCH NEW: returns the bid. Raises Refusal, StoreError."""
+        return batch_new(self.state, wanted)
+
+    def batch_open(self, bid: str) -> None:
+        """BATCH OPEN. Raises Refusal for a batch that is not known, StoreError."""
+        batch_open(self.state, bid)
+
+    def batch_commit(self, bid: str) -> None:
+        """BATCH COMMIT. Raises Refusal for a batch that is not known, StoreError."""
+        batch_commit(self.state, bid)
+
+    def batch_status(self, bid: str) -> dict[str, Any]:
+        """BATCH STATUS. Raises Refusal for a batch that is not known, StoreError."""
+        return batch_status(self.state, bid)
 
     def requeue(self, jid: str, holder: str, wait: int | None) -> None:
         """REQUEUE: a worker gives a job back; `wait` in milliseconds, None for at once. Raises Refusal."""
@@ -332,7 +349,16 @@ class Engine:
         finished, self.state.chores.finished = self.state.chores.finished, []
         return finished
 
+    def take_unknown_batches(self) -> list[tuple[str, str]]:
+        """The jobs that named a batch which is not known since the last call, and its bid."""
+        taken, self.state.unknown_batches = self.state.unknown_batches, []
+        return taken
+
     # Views
+
+    def batches(self, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str]:
+        """Batches, the newest first, and the cursor of the next page, empty at the end. Raises StoreError."""
+        return batches_page(self.state, cursor, limit)
 
     def history(self, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str]:
         """Finished jobs, the newest first, and the cursor of the next page, empty at the end. Raises Refusal."""

@@ -62,6 +62,8 @@ class Extras(Struct, frozen=True, omit_defaults=True):
     lock: str = ""  #: the digest of a unique job, in hexadecimal
     backoff: str = ""  #: how long the job waits after a failure, as it was sent
     expires: int = 0  #: from this instant on an expiring job is not to run any more
+    bid: str = ""  #: the batch that it belongs to, or whose callback it is
+    role: str = ""  #: of a callback: which one
 
     def at_home(self, *, seq: int, priority: int = DEFAULT_PRIORITY) -> "Extras":
         """The same with the seq and priority to be written where the key says them, or does not."""

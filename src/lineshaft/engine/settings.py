@@ -41,6 +41,9 @@ class Settings(Struct, frozen=True):
     dead_max: int = 100_000
     #: Milliseconds that the result of a job is kept.
     results_keep: int = 3_600_000
+    #: Milliseconds that a finished batch is kept, and one that nobody touches is waited for to be committed.
+    batches_keep: int = 30 * 86_400_000
+    batches_open: int = 30 * 60_000
     #: Milliseconds that a job that is over is kept, 0 for not at all; how many at most, and how many bytes.
     history_keep: int = 0
     history_max: int = 1_000_000

@@ -89,6 +89,8 @@ class State:
         self.push_refusal: str | None = None
         #: Queues in which a job became available while somebody waited for one.
         self.arrivals: list[str] = []
+        #: Jobs that named a batch which is not known, and its bid, for the shell to log.
+        self.unknown_batches: list[tuple[str, str]] = []
         #: The keys of damaged rows that were set aside, for the shell to log.
         self.set_aside: list[bytes] = []
 
