@@ -234,7 +234,7 @@ def check_gates(engine: Engine, rows: dict[bytes, bytes]) -> None:
     state = engine.state
     throttles, limits = state.throttles, state.settings.throttles
     assert {name: gate.limits for name, gate in throttles.gates.items()} == limits
-    assert state.leases.watchers == {name: [gate] for name, gate in throttles.gates.items()}
+    assert all(state.leases.watchers[name].count(gate) == 1 for name, gate in throttles.gates.items())
     assert {key[1:].decode() for key in rows if key[:1] == b"M"} == throttles.written
     for queue in state.queues:
         assert queue.gate is throttles.gates.get(queue.name)
