@@ -18,6 +18,7 @@ from lineshaft.engine.records import (
     decode_history_size,
     decode_leases,
     decode_lock,
+    decode_periodic,
     decode_queue,
     decode_set,
     decode_track,
@@ -120,6 +121,9 @@ def check_features(
     assert {key for key in rows if key[:2] == b"Hj"} == {keys.history_jid_key(past[key].jid, key) for key in past}
     assert all(keys.history_at(key) >= said.oldest for key in past)
     for key, value in rows.items():
+        if key[:1] == b"J":
+            run = decode_periodic(value)
+            assert (run.runs > 0) == bool(run.last_jid) == (run.ran_at > 0)
         if key[:1] == b"U":
             lock = decode_lock(value)
             assert kept[lock.seq].lock == key[1:].hex(), f"lock {key!r} is that of no live job"

@@ -177,14 +177,9 @@ CASES = [
         "queues.q.limit is not a key; the keys of [queues.q] are max_jobs, backpressure, reserve_for, backoff",
     ),
     (
-        "[[cron]]\nschedule = ''",
-        "there is no table [cron]; the tables are [faktory], [web], [storage], [server],"
-        " [workers], [retention], [history], [plugins], [queues], [throttles]",
-    ),
-    (
         "sync = 'always'",
         "there is no table [sync]; the tables are [faktory], [web], [storage], [server],"
-        " [workers], [retention], [history], [plugins], [queues], [throttles]",
+        " [workers], [retention], [history], [plugins], [queues], [throttles], [[cron]]",
     ),
     ("storage = 1", "storage must be a table, written [storage]"),
     ("[[storage]]", "storage must be a table, written [storage]"),

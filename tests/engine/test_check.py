@@ -25,6 +25,7 @@ from lineshaft.engine.records import (
     decode_bucket,
     decode_history_size,
     decode_leases,
+    decode_periodic,
     decode_queue,
     decode_set,
     encode_record,
@@ -32,15 +33,17 @@ from lineshaft.engine.records import (
     split_value,
 )
 from lineshaft.engine.retry import Report
-from lineshaft.engine.settings import Settings, Throttle
+from lineshaft.engine.settings import Periodic, Settings, Throttle
 from lineshaft.errors import StoreCorrupt
 from lineshaft.job import Job, decode_pushed, decode_stored, encode_job
 from lineshaft.lifecycle import Place
+from lineshaft.schedule import Schedule
 from lineshaft.store.faulty import FaultyStore
 from lineshaft.store.memory import MemoryStore
 
 NOW = 1_764_000_000_000
 REPORT = Report("E", "m")
+PERIODIC = Periodic("report", Schedule("0 3 * * *"), "T", "default", b'{"jobtype":"T","args":[]}')
 Rows = dict[bytes, bytes]
 
 
@@ -62,7 +65,7 @@ def work(engine: Engine, queue: str, wid: str, times: int = 1) -> None:
 def fill(store: FaultyStore, *, jid_index: bool) -> None:
     """Let the engine leave a bit of everything."""
     throttles = {"over": Throttle(concurrency=5, rate=10, per=60_000)}
-    rules = Settings(jid_index=jid_index, history_keep=10**9, throttles=throttles)
+    rules = Settings(jid_index=jid_index, history_keep=10**9, throttles=throttles, periodic=(PERIODIC,))
     engine = Engine(store, rules, lambda: 0.5, NOW)
     engine.commit()
     for wid in ("worker-1", "worker-2"):
@@ -103,6 +106,7 @@ def fill(store: FaultyStore, *, jid_index: bool) -> None:
     engine.ack("over-0001", "worker-1")
     if jid_index:
         engine.cancel("plain-000")
+    engine.cron_run("report")
     bid = engine.batch_new(Wanted("", "", _callback(), _callback(), None))
     for number, retry in enumerate([5, 5, 5, -1]):
         push(engine, f"member-{number:02}", queue='"batch"', retry=str(retry), custom=f'{{"bid":"{bid}"}}')
@@ -545,6 +549,18 @@ def entry_of_nothing(rows: Rows) -> None:
     rows[keys.where_key("nobody-01", 700)] = keys.timed_key(b"d", NOW, 700)
 
 
+def break_periodic(rows: Rows) -> None:
+    rows[keys.periodic_key("report")] = b"\x91\x01"
+
+
+def periodic_without_a_run(rows: Rows) -> None:
+    rewrite(rows, keys.periodic_key("report"), decode_periodic, runs=0)
+
+
+def periodic_before_the_epoch(rows: Rows) -> None:
+    rewrite(rows, keys.periodic_key("report"), decode_periodic, last=-1)
+
+
 def batch_in(rows: Rows) -> bytes:
     return next(key for key in rows if key[:2] == b"Bb")
 
@@ -602,6 +618,9 @@ BREAKS: list[tuple[Callable[[Rows], None], Law, str]] = [
     (break_day, Law.RECORD, "day 2025-11-24"),
     (break_day_key, Law.RECORD, "day 2025-13-24"),
     (break_totals, Law.RECORD, "totals"),
+    (break_periodic, Law.RECORD, "periodic job report"),
+    (periodic_without_a_run, Law.PERIODIC, "counts 0 runs, the last of them cron-report-run-"),
+    (periodic_before_the_epoch, Law.PERIODIC, "negative"),
     (break_sequence, Law.RECORD, "'1e6' is no number"),
     (break_chore, Law.RECORD, "chore 3"),
     (break_mutate, Law.RECORD, "chore 3"),
@@ -730,7 +749,7 @@ class Scratched(MemoryStore):
         return rows
 
 
-@pytest.mark.parametrize("kind", [b"B", b"C", b"D", b"F", b"I", b"L", b"N", b"Q", b"R", b"S", b"T", b"W", b"K"])
+@pytest.mark.parametrize("kind", [b"B", b"C", b"D", b"F", b"I", b"J", b"L", b"N", b"Q", b"R", b"S", b"T", b"W", b"K"])
 def test_a_bad_block_is_stepped_over_and_no_more(rows: Rows, kind: bytes) -> None:
     bad = {key for key in rows if key[:1] == kind}
     bad = set(sorted(bad)[len(bad) // 3 : 2 * len(bad) // 3 + 1])

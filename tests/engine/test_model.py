@@ -25,12 +25,15 @@ from lineshaft.engine import index, keys, ready
 from lineshaft.engine.batching import Wanted
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.mutate import mutate_slice
-from lineshaft.engine.records import decode_lock, decode_track, split_value
+from lineshaft.engine.periodic import UNKNOWN, following
+from lineshaft.engine.records import decode_lock, decode_periodic, decode_track, split_value
 from lineshaft.engine.retry import Report
-from lineshaft.engine.settings import QueueLimits, Settings, Throttle
+from lineshaft.engine.run import run_jid
+from lineshaft.engine.settings import Periodic, QueueLimits, Settings, Throttle
 from lineshaft.errors import Refusal, StoreBusy, StoreError
 from lineshaft.job import Job, decode_pushed, decode_stored
 from lineshaft.protocol.commands import parse_fetch
+from lineshaft.schedule import Schedule
 from lineshaft.store.faulty import FaultyStore
 
 START = 1_700_000_000_000
@@ -114,6 +117,42 @@ class ModelTrack:
 
 
 @dataclass
+class ModelCron:
+    """A periodic job that is due at every multiple of its period."""
+
+    name: str
+    period: int
+    queue: str
+    unique: bool = False
+    catch_up: bool = False
+    #: What is on disk.
+    since: int = START
+    last: int = 0
+    paused: bool = False
+    runs: int = 0
+    skipped: int = 0
+    #: What is in memory.
+    floor: int = START
+
+    @property
+    def next_due(self) -> int | None:
+        return None if self.paused else (self.floor // self.period + 1) * self.period
+
+    def periodic(self) -> Periodic:
+        schedule = Schedule(f"*/{self.period // 60_000} * * * *")
+        custom: dict[str, object] = {"unique_for": 150} if self.unique else {}
+        sent = job_bytes("", self.queue, 5, 0, None, custom)
+        return Periodic(self.name, schedule, "T5", self.queue, sent, self.catch_up)
+
+
+CRONS = [
+    ModelCron("often", 60_000, "b", unique=True),
+    ModelCron("full", 120_000, "c", catch_up=True),
+    ModelCron("rare", 600_000, "a", catch_up=True),
+]
+
+
+@dataclass
 class Model:
     jobs: dict[int, ModelJob] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
@@ -127,6 +166,7 @@ class Model:
     expired: int = 0
     tracks: dict[str, ModelTrack] = field(default_factory=dict)
     now: int = START
+    crons: dict[str, ModelCron] = field(default_factory=lambda: {cron.name: copy.copy(cron) for cron in CRONS})
     #: Instant, seq, jid, outcome and attempts of what is over, the oldest first.
     past: list[tuple[int, int, str, str, int]] = field(default_factory=list)
     #: Tokens that are missing from the bucket of a queue, and as of when.
@@ -292,6 +332,7 @@ class EngineMachine(RuleBasedStateMachine):
             history_keep=0 if not self.has_index else 10**9,
             history_max=3,
             throttles=self.throttles,
+            periodic=tuple(cron.periodic() for cron in CRONS),
             batches_keep=500_000,
             batches_open=100_000,
         )
@@ -304,7 +345,13 @@ class EngineMachine(RuleBasedStateMachine):
         self.history = [self.snapshot()]
 
     def boot(self) -> Engine:
-        return Engine(self.store, self.settings, lambda: 0.5, self.now)
+        engine = Engine(self.store, self.settings, lambda: 0.5, self.now)
+        jobs = engine.state.periodic
+        for entry in jobs.entries.values():
+            # Else the first runs are spread over more than one tick.
+            if entry.next_due == UNKNOWN:
+                jobs.place(entry, following(entry.what, entry.floor))
+        return engine
 
     def snapshot(self) -> tuple[Model, dict[str, int]]:
         return copy.deepcopy(self.model), dict(self.beaten)
@@ -614,7 +661,7 @@ class EngineMachine(RuleBasedStateMachine):
     @rule()
     def flush(self) -> None:
         self.engine.flush()
-        self.model = Model(counter=self.model.counter, now=self.now)
+        self.model = Model(counter=self.model.counter, now=self.now, crons=self.model.crons)
 
     @rule(
         command=st.sampled_from(["clear", "kill", "discard", "requeue"]),
@@ -637,7 +684,7 @@ class EngineMachine(RuleBasedStateMachine):
             found.sort(key=lambda job: (jids.index(job.jid), job.seq)) if self.has_index else None
         else:
             found = [job for job in found if jobtype in (None, f"T{job.priority}")]
-            found = [job for job in found if regexp is None or job.jid < "job-0005"]
+            found = [job for job in found if regexp is None or "job-" < job.jid < "job-0005"]
         for job in found:
             if command == "kill":
                 if where != "dead":
@@ -704,8 +751,66 @@ class EngineMachine(RuleBasedStateMachine):
             track.state, track.until, track.leaving = "failed", now + 1800_000, False
         model.tracks = {jid: track for jid, track in model.tracks.items() if not 0 < track.until <= now}
         model.locks = {alike: lock for alike, lock in model.locks.items() if lock[1] > now}
+        due = [cron for cron in model.crons.values() if cron.next_due is not None and cron.next_due <= now]
+        skipped = {run.name: run.reason for run in self.engine.take_skipped_runs()}
+        for cron in sorted(due, key=lambda cron: cron.next_due or 0):
+            cron.last = cron.floor = now // cron.period * cron.period
+            if self.may_run(cron, refusal=skipped.pop(cron.name, None)):
+                self.run_cron(cron, run_jid(cron.name, cron.last))
+            else:
+                cron.skipped += 1
+        assert not skipped
         # A tick did the rest of every sweep.
         model.leaving.clear()
+
+    def may_run(self, cron: ModelCron, refusal: str | None) -> bool:
+        """Whether the model lets a run come in; `refusal` is what the engine said."""
+        alike = ("T5", cron.queue)
+        if cron.queue == "c" and len(self.model.line("c")) >= 3:
+            assert refusal is not None
+            assert "is full" in refusal
+        elif cron.unique and alike in self.model.leaving and alike not in self.model.locks:
+            assert refusal in (None, "NOTUNIQUE Job not unique")
+        elif cron.unique and self.model.locks.get(alike, (0, 0))[1] > self.now:
+            assert refusal == "NOTUNIQUE Job not unique"
+        else:
+            assert refusal is None
+        return refusal is None
+
+    def run_cron(self, cron: ModelCron, jid: str) -> None:
+        model = self.model
+        cron.runs += 1
+        model.known.add(cron.queue)
+        seq = model.take()
+        job = model.jobs[seq] = ModelJob(seq, jid, cron.queue, 5, 0, order=seq)
+        job.backoff = "fixed:30" if cron.queue == "b" else ""
+        if cron.unique:
+            job.unique = "success"
+            model.locks[job.alike] = (seq, self.now + 150_000)
+            model.leaving.discard(job.alike)
+
+    @rule(name=st.sampled_from(list(Model().crons)))
+    def cron_run(self, name: str) -> None:
+        cron, jid, refusal = self.model.crons[name], "", None
+        try:
+            jid = self.engine.cron_run(name)
+        except Refusal as refused:
+            refusal = refused.text
+        if self.may_run(cron, refusal):
+            assert all(job.jid != jid for job in self.model.jobs.values())
+            self.run_cron(cron, jid)
+
+    @rule(name=st.sampled_from(list(Model().crons)), paused=st.booleans())
+    def cron_pause_and_resume(self, name: str, paused: bool) -> None:
+        cron = self.model.crons[name]
+        if paused:
+            self.engine.cron_pause(name)
+        else:
+            self.engine.cron_resume(name)
+            if cron.paused:
+                cron.since = self.now
+                cron.floor = max(cron.last, self.now)
+        cron.paused = paused
 
     def ends_by_time(self, model: Model, now: int) -> None:
         """Jobs expire and batches are looked at, in the order of their times."""
@@ -773,6 +878,8 @@ class EngineMachine(RuleBasedStateMachine):
         self.beaten = dict.fromkeys(beaten, self.now)
         self.forget_rates()
         self.model.counter = max(counter_before, 0)
+        for cron in self.model.crons.values():
+            cron.floor = max(cron.last, cron.since if cron.catch_up else self.now)
         self.model.now = self.now
         self.engine.commit()
         self.store.sync()
@@ -824,6 +931,19 @@ class EngineMachine(RuleBasedStateMachine):
             jid: (track.state, track.percent, track.until, track.result, track.cancelled)
             for jid, track in self.model.tracks.items()
         }
+        crons = {
+            cron.name: (cron.last, cron.since, cron.paused, cron.runs, cron.skipped)
+            for cron in self.model.crons.values()
+        }
+        kept = state.turn.scan(*keys.prefix_range(b"J"), limit=1 << 30)
+        records = {key[1:].decode(): decode_periodic(value) for key, value in kept}
+        assert crons == {
+            name: (record.last, record.since, record.paused, record.runs, record.skipped)
+            for name, record in records.items()
+        }
+        for shown_cron in self.engine.cron_list():
+            due = self.model.crons[shown_cron["name"]].next_due
+            assert shown_cron["next_run"] == (None if due is None else format_instant(due))
         finished, _ = self.engine.history()
         past = [job[2:] for job in self.model.past[::-1]] if self.has_index else []
         assert [(job["jid"], job["outcome"], job["attempts"]) for job in finished] == past[:50]

@@ -52,6 +52,7 @@ from lineshaft.engine.records import (
     decode_history_size,
     decode_leases,
     decode_lock,
+    decode_periodic,
     decode_queue,
     decode_set,
     decode_totals,
@@ -149,6 +150,7 @@ class _Walk:
             b"G": self._single(keys.TOTALS_KEY, decode_totals),
             b"H": self._history,
             b"I": self._watermark,
+            b"J": self._periodic,
             b"K": self._worker,
             b"L": self._group,
             b"M": self._bucket,
@@ -287,6 +289,15 @@ class _Walk:
         if record.debt < 0 or record.per < 1:
             what = f"it owes {record.debt} parts of tokens of {record.per} parts: a start would read it as another"
             self._report(Law.BUCKET, key, what)
+
+    def _periodic(self, key: bytes, value: bytes) -> None:
+        key[1:].decode()
+        record = decode_periodic(value)
+        if min(record.since, record.last, record.ran_at, record.runs, record.skipped) < 0:
+            self._report(Law.PERIODIC, key, "an instant or a count is negative")
+        elif bool(record.runs) != bool(record.last_jid) or bool(record.runs) != bool(record.ran_at):
+            what = f"the record counts {record.runs} runs, the last of them {record.last_jid or 'without a jid'}"
+            self._report(Law.PERIODIC, key, what)
 
     def _lock(self, key: bytes, value: bytes) -> None:  # noqa: ARG002 - every kind is looked at in one way
         self.numbers.highest = max(self.numbers.highest, decode_lock(value).seq)

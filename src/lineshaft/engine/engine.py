@@ -25,15 +25,17 @@ from lineshaft.engine.history import find_finished, page, sweep_history
 from lineshaft.engine.hooks import Hooks, ack_hooked, fetch_hooked, push_bulk_hooked, push_hooked
 from lineshaft.engine.leases import NEVER
 from lineshaft.engine.mutate import MUTATE, begin_mutate, mutate_slice
+from lineshaft.engine.periodic import SkippedRun
 from lineshaft.engine.push import accept, push, push_bulk
 from lineshaft.engine.records import ChoreRecord
 from lineshaft.engine.retry import Report
+from lineshaft.engine.run import run_due, run_now
 from lineshaft.engine.settings import Settings
 from lineshaft.engine.state import State
 from lineshaft.engine.stop import cancel
 from lineshaft.engine.sweep import SWEEP, sweep
 from lineshaft.engine.tracks import track_get, track_set
-from lineshaft.engine.views import figures
+from lineshaft.engine.views import cron_list, cron_upcoming, figures
 from lineshaft.engine.weights import Weighted
 from lineshaft.engine.workers import Worker
 from lineshaft.errors import Refusal
@@ -121,6 +123,7 @@ class Engine:
         state.workers.present = before.workers.present
         state.workers.expelled = before.workers.expelled
         state.push_refusal = before.push_refusal
+        state.periodic.up_since = before.periodic.up_since
         state.load()
         # Whoever waits for a chore that was begun in a turn that is lost is told that it ended.
         state.chores.finished = [n for n in before.chores.active if n not in state.chores.active]
@@ -247,6 +250,28 @@ class Engine:
         eased, self.state.throttles.eased = self.state.throttles.eased, []
         return eased
 
+    # Periodic jobs
+
+    def cron_list(self) -> list[dict[str, Any]]:
+        """CRON LIST: every periodic job: what it is, when it ran last and runs next."""
+        return cron_list(self.state)
+
+    def cron_upcoming(self, name: str, count: int = 5) -> list[str]:
+        """The next due times of a periodic job, as if it were not paused. Raises Refusal."""
+        return cron_upcoming(self.state, name, count)
+
+    def cron_run(self, name: str) -> str:
+        """CRON RUN: push its job now, whatever the schedule says; returns the jid. Raises Refusal."""
+        return run_now(self.state, self.push, name)
+
+    def cron_pause(self, name: str) -> None:
+        """CRON PAUSE: let its due times pass. Raises Refusal."""
+        self.state.periodic.pause(name)
+
+    def cron_resume(self, name: str) -> None:
+        """CRON RESUME: let it run again, from now on. Raises Refusal."""
+        self.state.periodic.resume(name, self.state.now)
+
     # Workers
 
     def connect(self, wid: str, hostname: str, pid: int, labels: tuple[str, ...]) -> Worker:
@@ -300,6 +325,7 @@ class Engine:
         sweep_history(state)
         forget(state)
         state.throttles.wake(state.now)
+        run_due(state, self.push)
         chore = state.chores.next()
         if chore is not None:
             number, record = chore
@@ -320,6 +346,7 @@ class Engine:
             state.expiries.next_at,
             state.history.next_due(state),
             state.throttles.next_at,
+            state.periodic.next_due,
             state.day_ends,
         )
 
@@ -335,6 +362,7 @@ class Engine:
             or state.expiries.next_at < instant
             or state.throttles.next_at < instant
             or (state.history.count > 0 and state.history.next_due(state) < instant)
+            or state.periodic.next_due < instant
             or bool(state.chores.active)
             or state.dead.size > state.settings.dead_max
         )
@@ -348,6 +376,11 @@ class Engine:
         """The chores that ended since the last call."""
         finished, self.state.chores.finished = self.state.chores.finished, []
         return finished
+
+    def take_skipped_runs(self) -> list[SkippedRun]:
+        """The runs of periodic jobs whose push was refused since the last call."""
+        skipped, self.state.periodic.skipped = self.state.periodic.skipped, []
+        return skipped
 
     def take_unknown_batches(self) -> list[tuple[str, str]]:
         """The jobs that named a batch which is not known since the last call, and its bid."""

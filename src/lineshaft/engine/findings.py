@@ -43,6 +43,7 @@ class Law(StrEnum):
     HISTORY = "history entry astray"
     ENDED = "leases that have all ended"
     BUCKET = "impossible bucket"
+    PERIODIC = "periodic job that contradicts itself"
     CHORE = "unknown chore"
     BATCH = "batch counted wrongly"
     NOT_INDEXED = "job not in the index"
@@ -128,6 +129,7 @@ _SHOWN: Final[dict[bytes, Callable[[bytes], str]]] = {
     b"F": _shown_text("format"),
     b"G": _shown_text("totals"),
     b"I": _shown_text("watermark of the index"),
+    b"J": _shown_text("periodic job"),
     b"K": _shown_text("worker"),
     b"L": _shown_number("leases of turn"),
     b"M": _shown_text("throttle of the queue"),

@@ -3,8 +3,9 @@
 from msgspec import Struct, field
 
 from lineshaft.engine.workers import SILENT_AFTER
+from lineshaft.schedule import Schedule
 
-__all__ = ["QueueLimits", "Settings", "Throttle"]
+__all__ = ["Periodic", "QueueLimits", "Settings", "Throttle"]
 
 
 class QueueLimits(Struct, frozen=True):
@@ -23,6 +24,17 @@ class Throttle(Struct, frozen=True):
     timeout: int | None = None  #: milliseconds after which a job that still runs counts no more
     rate: int | None = None  #: begin in `per` milliseconds
     per: int = 1000
+
+
+class Periodic(Struct, frozen=True):
+    """A job that the server pushes by itself, again and again."""
+
+    name: str  #: tells it from the others, and stays when something else about it changes
+    schedule: Schedule
+    jobtype: str
+    queue: str
+    job: bytes  #: JSON as in a PUSH, but for the jid
+    catch_up: bool = False  #: whether runs that were missed while the server was down are made up for, by one
 
 
 class Settings(Struct, frozen=True):
@@ -53,6 +65,8 @@ class Settings(Struct, frozen=True):
     queues: dict[str, QueueLimits] = field(default_factory=dict)
     #: Throttles by the name of their queue.
     throttles: dict[str, Throttle] = field(default_factory=dict)
+    #: Each has a name of its own.
+    periodic: tuple[Periodic, ...] = ()
 
     def limits(self, name: str) -> QueueLimits:
         """The limits of a queue: its own, and for what it does not say, those of every queue."""

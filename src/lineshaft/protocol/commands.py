@@ -27,6 +27,7 @@ __all__ = [
     "parse_batch",
     "parse_beat",
     "parse_cancel",
+    "parse_cron",
     "parse_fail",
     "parse_fetch",
     "parse_mutate",
@@ -49,6 +50,8 @@ MAX_NAME_LENGTH: Final = 1000
 
 #: A queue this much heavier than another leaves it as good as nothing already.
 MAX_WEIGHT: Final = 1_000_000
+
+CRON_SUBCOMMANDS: Final = ("LIST", "RUN", "PAUSE", "RESUME")
 
 #: What JSON's readers everywhere hold exactly; it is also repeated in INFO and in the pages.
 Count = Annotated[int, Meta(ge=-(2**53), le=2**53)]
@@ -327,6 +330,19 @@ def _weight(said: str, weight: str) -> int:
     if weight.isascii() and weight.isdigit() and len(weight) <= len(str(MAX_WEIGHT)) and 1 <= int(weight) <= MAX_WEIGHT:
         return int(weight)
     raise Refusal(f"invalid weight in '{said[:100]}': a weight is a whole number from 1 to {MAX_WEIGHT}")
+
+
+def parse_cron(argument: bytes) -> tuple[str, str]:
+    """CRON's subcommand, in upper case whatever it was, and the name after it. Raises Refusal."""
+    subcommand, _, rest = argument.strip().partition(b" ")
+    word, name = subcommand.decode(errors="replace").upper(), rest.strip().decode(errors="replace")
+    if word not in CRON_SUBCOMMANDS:
+        raise Refusal(f"no such CRON subcommand: {word[:50]}")
+    if word != "LIST" and not name:
+        raise Refusal(f"CRON {word} needs the name of a periodic job")
+    if word == "LIST" and name:
+        raise Refusal("CRON LIST takes no name")
+    return word, name
 
 
 def parse_queue(argument: bytes) -> tuple[str, list[str]]:

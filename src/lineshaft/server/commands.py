@@ -20,6 +20,7 @@ from lineshaft.protocol.commands import (
     parse_batch,
     parse_beat,
     parse_cancel,
+    parse_cron,
     parse_fail,
     parse_fetch,
     parse_mutate,
@@ -239,6 +240,20 @@ def _latencies(latencies: dict[str, float]) -> bytes:
     return b"{%s}" % b",".join(pairs)
 
 
+def cron(session: "Session", argument: bytes) -> bytes | None:
+    """CRON LIST, or CRON RUN|PAUSE|RESUME name: the periodic jobs."""
+    subcommand, name = parse_cron(argument)
+    engine = session.server.engine
+    session.durable = True
+    if subcommand == "LIST":
+        reply = bulk(msgspec.json.encode(engine.cron_list()))
+        session.count_unsent(len(reply))
+        return reply
+    {"RUN": engine.cron_run, "PAUSE": engine.cron_pause, "RESUME": engine.cron_resume}[subcommand](name)
+    session.server.deliver()
+    return OK
+
+
 def mutate(session: "Session", argument: bytes) -> bytes | None:
     """MUTATE {"cmd","target","filter"}: answered when the last slice of the work is done."""
     message = parse_mutate(argument)
@@ -287,6 +302,7 @@ COMMANDS: Final[dict[bytes, Verb]] = {
     b"FLUSH": flush,
     b"QUEUE": queue,
     b"MUTATE": mutate,
+    b"CRON": cron,
     b"END": end,
 }
 """Every verb after the handshake."""
