@@ -5,6 +5,7 @@ import pytest
 from invariants import check_memory, check_store
 from lineshaft.engine import keys
 from lineshaft.engine.engine import NEVER, Engine
+from lineshaft.engine.records import BucketRecord, encode_record
 from lineshaft.engine.retry import Report
 from lineshaft.engine.settings import Settings, Throttle
 from lineshaft.errors import StoreError
@@ -338,3 +339,12 @@ def test_the_timer_looks_only_while_somebody_waits() -> None:
     box.fetch()
     box.later(300)
     assert (box.engine.take_arrivals(), state.throttles.next_at) == ([], NEVER)
+
+
+def test_a_record_that_cannot_be_does_not_stop_a_start() -> None:
+    box = Box(q=Throttle(rate=2, per=1000))
+    box.push(3)
+    box.commit()
+    box.store.commit({keys.throttle_key("q"): encode_record(BucketRecord(-5, 0, START + 10**9))}, [])
+    box.restart()
+    assert [box.fetch() is None for _ in range(3)] == [False, False, True]

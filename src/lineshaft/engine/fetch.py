@@ -25,8 +25,9 @@ MOST_DROPPED: Final = 20
 def fetch(state: State, names: Iterable[str], holder: str, most_dropped: int = MOST_DROPPED) -> bytes | None:
     """The payload of the job that `holder` has now leased; None when no named queue has one.
 
-    Not synced: a power cut may take the lease back, and the job runs again. A job that is not to run any more is
-    dropped on the way; after `most_dropped` of them the queue is an arrival, and may be asked again. Raises StoreError.
+    A queue whose throttle lets this holder have no more looks empty. Not synced: a power cut may take the lease back,
+    and the job runs again. A job that is not to run any more is dropped on the way; after `most_dropped` of them the
+    queue is an arrival, and may be asked again. Raises StoreError.
     """
     by_name = state.queues.by_name
     for name in names:

@@ -78,7 +78,7 @@ class Gate:
             self.owner.write(self.name, bucket)
 
     def hold(self, lease: Lease, now: int) -> None:
-        """Take a slot for a lease, unless its time is over. It cannot have begun in the future: the clock was set."""
+        """Take a slot for a lease, unless its time is over. One that begins later than now does so by an old clock."""
         timeout = self.limits.timeout
         end = NEVER if timeout is None else min(lease.since, now) + timeout
         if timeout is not None and self.slots:
@@ -179,7 +179,8 @@ class Throttles:
                 before.bucket.refill(now)
             owed = before.bucket if before is not None else (records or {}).get(name)
             if gate.bucket is not None and owed is not None:
-                gate.bucket.owe(owed.debt, owed.per, owed.at, now)
+                # A record of no parts is damage, for `check` to name, and no reason not to start.
+                gate.bucket.owe(owed.debt, max(owed.per, 1), owed.at, now)
                 if before is not None:
                     self.write(name, gate.bucket)
         self._watch_leases(old, now)
