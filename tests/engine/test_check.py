@@ -106,6 +106,12 @@ def fill(store: FaultyStore, *, jid_index: bool) -> None:
     engine.ack("over-0001", "worker-1")
     if jid_index:
         engine.cancel("plain-000")
+    wishes = '{"unique_for":600,"track":1,"expires_in":600}'
+    push(engine, "wishes-01", queue='"wishes"', custom=wishes, args="[1]")
+    push(engine, "wishes-02", at='"2096-01-01T00:00:00Z"', custom=wishes, args="[2]")
+    push(engine, "wishes-03", queue='"asked"', custom=wishes, args="[3]")
+    work(engine, "asked", "worker-1")
+    engine.ack("wishes-03", "worker-1")
     engine.cron_run("report")
     bid = engine.batch_new(Wanted("", "", _callback(), _callback(), None))
     for number, retry in enumerate([5, 5, 5, -1]):
@@ -506,7 +512,27 @@ def history_entry_lost(rows: Rows) -> None:
     del rows[next(key for key in rows if key[:2] == b"Hj")]
 
 
-def cancelled_and_waiting(rows: Rows) -> None:
+def expiry_of(rows: Rows, kind: bytes) -> bytes:
+    return next(key for key in rows if key[:1] == b"E" and key[9:10] == kind)
+
+
+def endless_lock(rows: Rows) -> None:
+    del rows[expiry_of(rows, b"u")]
+
+
+def endless_track(rows: Rows) -> None:
+    del rows[expiry_of(rows, b"t")]
+
+
+def endless_job(rows: Rows) -> None:
+    del rows[expiry_of(rows, b"e")]
+
+
+def expiry_led_astray(rows: Rows) -> None:
+    rows[expiry_of(rows, b"e")] = b"Relsewhere"
+
+
+def feature_of_nobody(rows: Rows) -> None:
     key = where(rows, "failed-04")
     extras, payload = split_value(rows[key])
     rows[key] = join_value(structs.replace(extras, uses="c"), payload)
@@ -659,7 +685,11 @@ BREAKS: list[tuple[Callable[[Rows], None], Law, str]] = [
     (bucket_below_empty, Law.BUCKET, "owes -1 parts"),
     (bucket_of_nothing, Law.BUCKET, "tokens of 0 parts"),
     (history_entry_lost, Law.HISTORY, "nothing leads from the jid over-0001"),
-    (cancelled_and_waiting, Law.CANCELLED, "runs once more"),
+    (endless_lock, Law.EXPIRY, "the lock never ends by time"),
+    (endless_track, Law.EXPIRY, "this is never forgotten"),
+    (endless_job, Law.EXPIRY, "is not swept when it has expired"),
+    (expiry_led_astray, Law.EXPIRY, "is not swept when it has expired"),
+    (feature_of_nobody, Law.FEATURE, "it can never move"),
     (lease_in_wrong_group, Law.LEASE, "cannot be one of this group"),
     (leased_twice, Law.LEASED_TWICE, "queue default"),
     (ended_group, Law.ENDED, "leases of turn 900"),

@@ -24,6 +24,7 @@ from lineshaft.clock import format_instant
 from lineshaft.engine import index, keys, ready
 from lineshaft.engine.batching import Wanted
 from lineshaft.engine.engine import Engine
+from lineshaft.engine.hooks import Hooks, Verdict
 from lineshaft.engine.mutate import mutate_slice
 from lineshaft.engine.periodic import UNKNOWN, following
 from lineshaft.engine.records import decode_lock, decode_periodic, decode_track, split_value
@@ -71,6 +72,30 @@ THROTTLES: list[dict[str, Throttle]] = [
 
 #: Of what `Engine.batches` gives of a batch.
 SHOWN = ["total", "pending", "failed", "complete_st", "success_st", "committed", "finished"]
+
+
+#: The hook lets no job with this jid in.
+UNWANTED = JIDS[7]
+
+
+def told(kind: str, job: Job) -> tuple[Job, ...]:
+    """What the hooks of this test push when something happens to a job; nothing ever takes it out again."""
+    if job.queue == "told":
+        return ()
+    return (decode_pushed(f'{{"jid":"{kind}-{job.jid}","jobtype":"{kind}","args":[],"queue":"told"}}'.encode()),)
+
+
+def judged(job: Job) -> Verdict:
+    return Verdict(refusal="unwanted") if job.jid == UNWANTED else Verdict(follow=told("push", job))
+
+
+HOOKS = Hooks(
+    push=judged,
+    fetch=lambda job, _: told("fetch", job),
+    ack=lambda job, _: told("ack", job),
+    fail=lambda job, _: told("fail", job),
+    dead=lambda job: told("dead", job),
+)
 
 
 @dataclass
@@ -169,6 +194,10 @@ class Model:
     crons: dict[str, ModelCron] = field(default_factory=lambda: {cron.name: copy.copy(cron) for cron in CRONS})
     #: Instant, seq, jid, outcome and attempts of what is over, the oldest first.
     past: list[tuple[int, int, str, str, int]] = field(default_factory=list)
+    has_history: bool = False
+    #: What the hooks have pushed: the follow-ups of every move that is on disk, and no other.
+    has_hooks: bool = False
+    told: list[str] = field(default_factory=list)
     #: Tokens that are missing from the bucket of a queue, and as of when.
     owed: dict[str, tuple[Fraction, int]] = field(default_factory=dict)
 
@@ -221,7 +250,12 @@ class Model:
         self.known.add("calls")
 
     def keep(self, job: ModelJob, outcome: str) -> None:
-        self.past = sorted([*self.past, (self.now, job.seq, job.jid, outcome, job.failures + 1)])
+        if self.has_history:
+            self.past = sorted([*self.past, (self.now, job.seq, job.jid, outcome, job.failures + 1)])
+
+    def tell(self, kind: str, jid: str) -> None:
+        if self.has_hooks:
+            self.told.append(f"{kind}-{jid}")
 
     def note(self, job: ModelJob, state: str, *, ended: bool = False) -> None:
         track = self.tracks.get(job.jid)
@@ -258,6 +292,11 @@ class Model:
         by_grant = sorted(own or held, key=lambda job: job.granted)
         return by_grant[0] if by_grant else None
 
+    def taken_back(self, jid: str, holder: str) -> ModelJob | None:
+        """The job that was taken back from this worker and waits."""
+        waiting = [j for j in self.jobs.values() if j.place == "ready" and j.jid == jid and j.former == holder]
+        return min(waiting, key=lambda job: job.seq, default=None)
+
     def release(self, job: ModelJob) -> None:
         if self.locks.get(job.alike, (0, 0))[0] == job.seq:
             del self.locks[job.alike]
@@ -278,6 +317,7 @@ class Model:
     def die(self, job: ModelJob, now: int) -> None:
         self.release(job)
         self.note(job, "dead")
+        self.tell("dead", job.jid)
         self.turn(job, "dead")
         job.place, job.due, job.order = "dead", now, self.take()
 
@@ -286,6 +326,8 @@ class Model:
         self.failed += 1
         if job.cancelled or job.retry == 0:
             self.keep(job, "cancelled" if job.cancelled else "discarded")
+        if not job.cancelled:
+            self.tell("fail", job.jid)
         count, job.failures = job.failures, job.failures + 1
         job.recoveries, job.former = 0, ""
         if job.cancelled or job.retry == 0:
@@ -320,8 +362,8 @@ class EngineMachine(RuleBasedStateMachine):
     has_index = True
     throttles: ClassVar[dict[str, Throttle]] = {}
 
-    @initialize()
-    def start(self) -> None:
+    @initialize(has_history=st.booleans(), has_hooks=st.booleans())
+    def start(self, has_history: bool, has_hooks: bool) -> None:
         self.now = START
         self.store = FaultyStore()
         self.settings = Settings(
@@ -329,14 +371,14 @@ class EngineMachine(RuleBasedStateMachine):
             recover_limit=3,
             queues={"b": QueueLimits(backoff="fixed:30"), "c": QueueLimits(max_jobs=3)},
             dead_max=4,
-            history_keep=0 if not self.has_index else 10**9,
+            history_keep=10**9 if has_history else 0,
             history_max=3,
             throttles=self.throttles,
             periodic=tuple(cron.periodic() for cron in CRONS),
             batches_keep=500_000,
             batches_open=100_000,
         )
-        self.model = Model()
+        self.model = Model(has_history=has_history, has_hooks=has_hooks)
         self.beaten: dict[str, int] = {}
         self.connected: dict[str, object] = {}
         self.engine = self.boot()
@@ -345,7 +387,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.history = [self.snapshot()]
 
     def boot(self) -> Engine:
-        engine = Engine(self.store, self.settings, lambda: 0.5, self.now)
+        engine = Engine(self.store, self.settings, lambda: 0.5, self.now, HOOKS if self.model.has_hooks else None)
         jobs = engine.state.periodic
         for entry in jobs.entries.values():
             # Else the first runs are spread over more than one tick.
@@ -386,6 +428,9 @@ class EngineMachine(RuleBasedStateMachine):
             at = format_instant(moment)
         full = queue == "c" and len(self.model.line("c")) >= 3
         job = decode_pushed(job_bytes(jid, queue, priority, retry, at, custom))
+        if self.model.has_hooks and jid == UNWANTED:
+            assert self.engine.push_bulk([job]) == {jid: "unwanted"}
+            return
         if full:
             with pytest.raises(Refusal, match="full"):
                 self.engine.push(job)
@@ -406,6 +451,7 @@ class EngineMachine(RuleBasedStateMachine):
             assert new.alike in self.model.leaving if held is None else held[1] > self.now
             return
         self.model.known.add(queue)
+        self.model.tell("push", jid)
         seq = new.seq = new.order = self.model.take()
         self.model.jobs[seq] = new
         if bid in self.model.batches.by_bid:
@@ -460,6 +506,7 @@ class EngineMachine(RuleBasedStateMachine):
         if taken is not None and taken.rate is not None:
             self.model.owed[expected.queue] = (self.model.missing(expected.queue, taken) + 1, self.now)
         self.model.note(expected, "working")
+        self.model.tell("fetch", expected.jid)
         if expected.unique == "start":
             self.model.release(expected)
 
@@ -482,6 +529,7 @@ class EngineMachine(RuleBasedStateMachine):
         job.place, job.holder, job.until = "leased", holder, self.now + 1800_000
         job.granted = self.model.take()
         self.model.note(job, "working")
+        self.model.tell("fetch", job.jid)
 
     @rule(
         roles=st.lists(st.sampled_from(list(ROLES)), min_size=1, max_size=3, unique=True),
@@ -533,14 +581,11 @@ class EngineMachine(RuleBasedStateMachine):
         else:
             done = self.engine.ack_with_result(jid, holder, result)
         job = self.model.leased(jid, holder)
-        if job is None and self.has_index:
-            waiting = sorted(
-                (j for j in self.model.jobs.values() if j.place == "ready" and j.jid == jid and j.former == holder),
-                key=lambda j: j.seq,
-            )
-            job = waiting[0] if waiting else None
+        if (job is None or job.holder != holder) and self.has_index:
+            job = self.model.taken_back(jid, holder) or job
         assert done == (job is not None)
         if job is not None:
+            self.model.tell("ack", jid)
             self.model.keep(job, "success")
             self.model.drop(job, "success")
             self.model.processed += 1
@@ -661,7 +706,14 @@ class EngineMachine(RuleBasedStateMachine):
     @rule()
     def flush(self) -> None:
         self.engine.flush()
-        self.model = Model(counter=self.model.counter, now=self.now, crons=self.model.crons)
+        model = self.model
+        self.model = Model(
+            counter=model.counter,
+            now=self.now,
+            crons=model.crons,
+            has_history=model.has_history,
+            has_hooks=model.has_hooks,
+        )
 
     @rule(
         command=st.sampled_from(["clear", "kill", "discard", "requeue"]),
@@ -780,6 +832,7 @@ class EngineMachine(RuleBasedStateMachine):
     def run_cron(self, cron: ModelCron, jid: str) -> None:
         model = self.model
         cron.runs += 1
+        model.tell("push", jid)
         model.known.add(cron.queue)
         seq = model.take()
         job = model.jobs[seq] = ModelJob(seq, jid, cron.queue, 5, 0, order=seq)
@@ -891,11 +944,15 @@ class EngineMachine(RuleBasedStateMachine):
             return
         state = self.engine.state
         found: list[tuple[str, str, str, int]] = []
+        follow_ups: list[str] = []
         jobs: dict[int, Job] = {}
         ready, timed = (state.turn.scan(*keys.prefix_range(kind), limit=1 << 30) for kind in (b"R", b"T"))
         for key, value in [*ready, *timed]:
             extras, payload = split_value(value)
             job = decode_stored(payload)
+            if job.queue == "told":
+                follow_ups.append(job.jid)
+                continue
             failures = job.failure.retry_count + 1 if job.failure else 0
             jobs[extras.seq or (keys.ready_order(key) if key[:1] == b"R" else keys.timed_order(key))] = job
             if key[:1] == b"R":
@@ -913,6 +970,7 @@ class EngineMachine(RuleBasedStateMachine):
             (j.jid, j.place, j.queue, j.failures if j.retry or j.failures == 0 else 0) for j in self.model.jobs.values()
         ]
         assert sorted(found) == sorted(expected)
+        assert sorted(follow_ups) == sorted(self.model.told)
         assert set(state.queues.by_name) >= self.model.known - {"c"}
         for name in QUEUES:
             size = state.queues.by_name[name].size if name in state.queues.by_name else 0
@@ -945,7 +1003,7 @@ class EngineMachine(RuleBasedStateMachine):
             due = self.model.crons[shown_cron["name"]].next_due
             assert shown_cron["next_run"] == (None if due is None else format_instant(due))
         finished, _ = self.engine.history()
-        past = [job[2:] for job in self.model.past[::-1]] if self.has_index else []
+        past = [job[2:] for job in self.model.past[::-1]]
         assert [(job["jid"], job["outcome"], job["attempts"]) for job in finished] == past[:50]
         for jid, _, _ in past:
             assert [job for job in finished if job["jid"] == jid] == self.engine.finished(jid)

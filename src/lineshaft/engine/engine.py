@@ -22,7 +22,7 @@ from lineshaft.engine.features import FEATURES
 from lineshaft.engine.fetch import fetch
 from lineshaft.engine.forget import forget
 from lineshaft.engine.history import find_finished, page, sweep_history
-from lineshaft.engine.hooks import Hooks, ack_hooked, fetch_hooked, push_bulk_hooked, push_hooked
+from lineshaft.engine.hooks import Hooks, fetch_hooked, push_bulk_hooked, push_hooked
 from lineshaft.engine.leases import NEVER
 from lineshaft.engine.mutate import MUTATE, begin_mutate, mutate_slice
 from lineshaft.engine.periodic import SkippedRun
@@ -73,21 +73,14 @@ class Engine:
         """Work on this state. The verbs of the hot path are bound to it directly, without a method in between."""
         self.state = state
         state.features, state.hooks = FEATURES, self.hooks
-        if self.hooks is not None:
-            self._bind_hooked(state, self.hooks)
-            return
+        hooks = self.hooks or Hooks()
         self.push = partial(push if state.settings.refuse_duplicate_jids else accept, state)
         self.push_bulk = partial(push_bulk, state)
-        self.fetch = partial(fetch, state)
-        self.ack = partial(finish.ack_and_keep if state.settings.history_keep else finish.ack, state)
-
-    def _bind_hooked(self, state: State, hooks: Hooks) -> None:
-        """The same with hooks, but the verbs in which nobody wants any."""
-        ack = finish.ack_and_keep if state.settings.history_keep else finish.ack
-        self.push = partial(push_hooked, state, hooks)
-        self.push_bulk = partial(push_bulk_hooked, state, hooks)
         self.fetch = partial(fetch_hooked, state, hooks) if hooks.fetch else partial(fetch, state)
-        self.ack = partial(ack_hooked, state, hooks, ack) if hooks.ack else partial(ack, state)
+        self.ack = partial(finish.ack_in_full if state.settings.history_keep or hooks.ack else finish.ack, state)
+        if hooks.push:
+            self.push = partial(push_hooked, state, hooks)
+            self.push_bulk = partial(push_bulk_hooked, state, hooks)
 
     # Turns
 
@@ -137,10 +130,7 @@ class Engine:
 
     def ack_with_result(self, jid: str, holder: str, result: bytes) -> bool:
         """ACK with a result, which is JSON. False when there is no such lease."""
-        with_result = partial(finish.ack_with_result, result=result)
-        if self.hooks is not None and self.hooks.ack is not None:
-            return ack_hooked(self.state, self.hooks, with_result, jid, holder)
-        return with_result(self.state, jid, holder)
+        return finish.ack_in_full(self.state, jid, holder, result)
 
     def track_get(self, jid: str) -> dict[str, Any]:
         """TRACK GET: what is known of a job. Raises StoreError."""

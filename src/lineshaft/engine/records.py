@@ -121,7 +121,7 @@ class Lease(Struct, array_like=True, gc=False):
     until: int
     queue: str
     group: int  #: the record that it stands in
-    uses: str = ""  #: the features that the job uses
+    uses: str = ""  #: the features that the job uses, and a letter when it was cancelled (see `cancel`)
 
 
 class QueueRecord(Struct, array_like=True, gc=False):

@@ -1,7 +1,7 @@
 """The verbs: each parses its argument, calls the engine, returns its reply. All of them stand in one table at the end.
 
 `session.durable = True` stands before every reply that promises, or reveals, a change that must survive a power
-cut. FETCH, BEAT and a plain ACK need none: at-least-once covers them.
+cut. FETCH, a plain BEAT and a plain ACK need none: at-least-once covers them.
 """
 
 from collections.abc import Callable
@@ -124,6 +124,7 @@ def ack(session: "Session", argument: bytes) -> bytes | None:
         session.server.engine.ack(message.jid, session.holder)
     else:
         session.server.engine.ack_with_result(message.jid, session.holder, bytes(message.result))
+        session.durable = True
     return OK
 
 
@@ -199,6 +200,7 @@ def beat(session: "Session", argument: bytes) -> bytes | None:
     state = engine.beat(message.wid or "", message.rss_kb or 0, said)
     if session.learns_cancels and (jids := engine.cancelled(message.wid or "")):
         reply = bulk(msgspec.json.encode({"state": state.word, "cancelled": jids}))
+        session.durable = True
         session.count_unsent(len(reply))
         return reply
     return OK if state is WorkerState.RUNNING else bulk(b'{"state":"%b"}' % state.word.encode())
