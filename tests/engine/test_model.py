@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec import structs
+from msgspec.structs import replace
 
 from engine.batch_model import ROLES, ModelBatch, ModelBatches
 from invariants import check_memory, check_store
@@ -33,9 +34,10 @@ from lineshaft.engine.records import LaneRules, Rate, decode_lock, decode_period
 from lineshaft.engine.relane import relane
 from lineshaft.engine.retry import Report
 from lineshaft.engine.run import run_jid
-from lineshaft.engine.settings import Periodic, QueueLimits, Settings
+from lineshaft.engine.settings import Periodic, QueueLimits, Settings, Throttle
 from lineshaft.errors import Refusal, StoreBusy, StoreError
 from lineshaft.job import Job, decode_pushed, decode_stored
+from lineshaft.protocol.commands import parse_fetch
 from lineshaft.schedule import Schedule
 from lineshaft.store.faulty import FaultyStore
 
@@ -62,6 +64,14 @@ WISHES: list[dict[str, object]] = [
     {"expires_in": 300},
     {"expires_at": format_instant(START - 1)},
     {"expires_at": format_instant(START + 100_000), "expires_in": 80},
+]
+
+#: `b` has one rate throughout: what is owed when that changes is rounded.
+THROTTLES: list[dict[str, Throttle]] = [
+    {"a": Throttle(concurrency=2), "b": Throttle(rate=3, per=70_000), "c": Throttle(worker=1)},
+    {"a": Throttle(concurrency=1, timeout=21_000), "b": Throttle(concurrency=2, rate=3, per=70_000)},
+    {"a": Throttle(worker=2, concurrency=3, timeout=200_000), "c": Throttle(worker=1, timeout=1000)},
+    {"b": Throttle(worker=1, rate=3, per=70_000)},
 ]
 
 #: Of what `Engine.batches` gives of a batch.
@@ -125,6 +135,7 @@ class ModelJob:
     former: str = ""
     holder: str = ""
     granted: int = 0
+    since: int = 0
     until: int = 0
     unique: str = ""
     backoff: str = ""
@@ -217,7 +228,7 @@ class Model:
     #: Of queues with lanes: the rules; whose turn it is; who holds a lane; tokens and since when they are so many.
     rules: dict[str, LaneRules] = field(default_factory=dict)
     turns: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    held: dict[tuple[str, str], int] = field(default_factory=dict)
+    holding: dict[tuple[str, str], int] = field(default_factory=dict)
     tokens: dict[tuple[str, str], tuple[Fraction, int]] = field(default_factory=dict)
 
     def lane_of(self, job: ModelJob) -> str | None:
@@ -240,7 +251,7 @@ class Model:
         leased = (j for j in self.jobs.values() if j.place == "leased" and not j.stale)
         running = sum(1 for job in leased if (job.queue, job.lane) == (queue, lane))
         most = 1 if rules.strict else rules.concurrency or 1000
-        is_held = rules.strict and (queue, lane) in self.held
+        is_held = rules.strict and (queue, lane) in self.holding
         has_token = rules.rate is None or self.tokens_of(queue, lane) >= 1
         return bool(self.waiting(queue, lane)) and running < most and not is_held and has_token
 
@@ -284,21 +295,43 @@ class Model:
         """It goes to wait in a set."""
         if job.lane is not None and job.queue in self.rules and self.rules[job.queue].strict:
             job.keeps = (job.lane, job.slot)
-            self.held[job.queue, job.lane] = job.seq
+            self.holding[job.queue, job.lane] = job.seq
         self.judge(job.queue, job.lane)
 
     def let_go(self, job: ModelJob) -> None:
         """It waits in a set no more."""
         if job.keeps is not None:
             lane, _ = job.keeps
-            if self.held.get((job.queue, lane)) == job.seq:
-                del self.held[job.queue, lane]
+            if self.holding.get((job.queue, lane)) == job.seq:
+                del self.holding[job.queue, lane]
                 self.judge(job.queue, lane)
 
     has_history: bool = False
     #: What the hooks have pushed: the follow-ups of every move that is on disk, and no other.
     has_hooks: bool = False
     told: list[str] = field(default_factory=list)
+    #: Tokens that are missing from the bucket of a queue, and as of when.
+    owed: dict[str, tuple[Fraction, int]] = field(default_factory=dict)
+
+    def held(self, name: str, limits: Throttle) -> list[ModelJob]:
+        leased = [job for job in self.jobs.values() if job.place == "leased" and job.queue == name]
+        return [job for job in leased if limits.timeout is None or job.since + limits.timeout > self.now]
+
+    def missing(self, name: str, limits: Throttle) -> Fraction:
+        debt, at = self.owed.get(name, (Fraction(0), self.now))
+        return max(debt - Fraction((self.now - at) * (limits.rate or 0), limits.per), Fraction(0))
+
+    def admits(self, name: str, holder: str, limits: Throttle | None) -> bool:
+        if limits is None:
+            return True
+        held = self.held(name, limits)
+        own = [job for job in held if job.holder == holder]
+        return (
+            (limits.concurrency is None or len(held) < limits.concurrency)
+            and (limits.worker is None or len(own) < limits.worker)
+            and (limits.rate is None or limits.rate - self.missing(name, limits) >= 1)
+        )
+
     batches: ModelBatches = field(default_factory=ModelBatches)
     #: The jobs of batches that are being swept with their queue: they end with the sweep.
     swept: list[ModelJob] = field(default_factory=list)
@@ -453,6 +486,7 @@ def job_bytes(jid: str, queue: str, priority: int, retry: int, at: str | None, c
 class EngineMachine(RuleBasedStateMachine):
     has_index = True
     laned: ClassVar[dict[str, LaneRules]] = {}
+    throttles: ClassVar[dict[str, Throttle]] = {}
 
     @initialize(has_history=st.booleans(), has_hooks=st.booleans())
     def start(self, has_history: bool, has_hooks: bool) -> None:
@@ -465,6 +499,7 @@ class EngineMachine(RuleBasedStateMachine):
             dead_max=4,
             history_keep=10**9 if has_history else 0,
             history_max=3,
+            throttles=self.throttles,
             periodic=tuple(cron.periodic() for cron in CRONS),
             batches_keep=500_000,
             batches_open=100_000,
@@ -565,14 +600,29 @@ class EngineMachine(RuleBasedStateMachine):
         else:
             self.model.stand(new, self.model.lane_of(new), seq)
 
-    @rule(names=st.lists(st.sampled_from(QUEUES), min_size=1, max_size=3), holder=st.sampled_from(HOLDERS))
-    def fetch(self, names: list[str], holder: str) -> None:
+    @rule(
+        names=st.lists(st.sampled_from(QUEUES), min_size=1, max_size=3),
+        weights=st.one_of(st.none(), st.none(), st.lists(st.integers(1, 3), min_size=3, max_size=3)),
+        holder=st.sampled_from(HOLDERS),
+    )
+    def fetch(self, names: list[str], weights: list[int] | None, holder: str) -> None:
         if holder in WORKERS and holder not in self.connected:
             self.connect(holder)
-        payload = self.engine.fetch(names, holder)
+        if weights is None:
+            payload = self.engine.fetch(names, holder)
+        else:
+            said = " ".join(f"{name}:{weight}" for name, weight in zip(names, weights, strict=False))
+            names, summed = parse_fetch(said.encode())
+            assert summed is not None
+            payload = self.engine.fetch(self.engine.weigh(summed), holder)
+            # With a chance that is always the same the heaviest comes first, and of equal ones the first named.
+            names.sort(key=lambda name: -summed[name])
+        limits = self.settings.throttles
+        names = [name for name in names if name not in self.model.paused]
+        names = [name for name in names if self.model.admits(name, holder, limits.get(name))]
         expected = None
         for name in names:
-            while name not in self.model.paused and (expected := self.model.next(name)) is not None:
+            while (expected := self.model.next(name)) is not None:
                 if expected.expires > self.now:
                     break
                 self.model.expire(expected)
@@ -585,7 +635,10 @@ class EngineMachine(RuleBasedStateMachine):
         assert decode_stored(payload).jid == expected.jid
         self.model.lease(expected)
         expected.holder, expected.until = holder, self.now + 1800_000
-        expected.granted = self.model.take()
+        expected.granted, expected.since = self.model.take(), self.now
+        taken = limits.get(expected.queue)
+        if taken is not None and taken.rate is not None:
+            self.model.owed[expected.queue] = (self.model.missing(expected.queue, taken) + 1, self.now)
         self.model.note(expected, "working")
         self.model.tell("fetch", expected.jid)
         if expected.unique == "start":
@@ -784,7 +837,7 @@ class EngineMachine(RuleBasedStateMachine):
         for job in self.model.jobs.values():
             job.stale = job.stale or (job.place == "leased" and job.queue == name)
         self.model.turns[name] = []
-        self.model.held = {key: seq for key, seq in self.model.held.items() if key[0] != name}
+        self.model.holding = {key: seq for key, seq in self.model.holding.items() if key[0] != name}
         self.model.tokens = {key: tokens for key, tokens in self.model.tokens.items() if key[0] != name}
         self.model.paused.discard(name)
         self.model.known.discard(name)
@@ -1045,6 +1098,10 @@ class EngineMachine(RuleBasedStateMachine):
                 self.engine.commit()
         self.store.busy_for(0)
 
+    def forget_rates(self) -> None:
+        rated = {name for name, limits in self.settings.throttles.items() if limits.rate is not None}
+        self.model.owed = {name: owed for name, owed in self.model.owed.items() if name in rated}
+
     def _begin_again(self, then: tuple[Model, dict[str, int]]) -> None:
         rules = self.model.rules
         self.model, beaten = copy.deepcopy(then[0]), then[1]
@@ -1056,6 +1113,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.connected = {}
         # Each worker that was ever heard of has a fresh time to come back.
         self.beaten = dict.fromkeys(beaten, self.now)
+        self.forget_rates()
         self.model.counter = max(counter_before, 0)
         for cron in self.model.crons.values():
             cron.floor = max(cron.last, cron.since if cron.catch_up else self.now)
@@ -1135,6 +1193,12 @@ class EngineMachine(RuleBasedStateMachine):
         assert [(job["jid"], job["outcome"], job["attempts"]) for job in finished] == past[:50]
         for jid, _, _ in past:
             assert [job for job in finished if job["jid"] == jid] == self.engine.finished(jid)
+        for shown in self.engine.throttles():
+            name, limits = shown["name"], self.settings.throttles[shown["name"]]
+            assert shown["held"] == len(self.model.held(name, limits))
+            assert (
+                limits.rate is None or shown["tokens"] == (limits.rate - self.model.missing(name, limits)).__floor__()
+            )
         locks = [decode_lock(value) for _, value in state.turn.scan(*keys.prefix_range(b"U"), limit=1 << 30)]
         held = {(jobs[lock.seq].jobtype, jobs[lock.seq].queue): lock.until for lock in locks}
         assert len(held) == len(locks)
@@ -1168,7 +1232,7 @@ class EngineWithLanesMachine(EngineMachine):
             self.push(JIDS[(len(self.model.jobs) + number) % len(JIDS)], queue, priority, 2, None, {}, tenant, None)
         for end in ends:
             job = self.model.next(queue) if queue not in self.model.paused else None
-            self.fetch([queue], WORKERS[0])
+            self.fetch([queue], None, WORKERS[0])
             jid = "" if job is None else job.jid
             match end:
                 case "ack":
@@ -1180,6 +1244,42 @@ class EngineWithLanesMachine(EngineMachine):
             self.same_places()
         if seconds:
             self.time_passes(seconds)
+
+
+class ThrottledMachine(EngineMachine):
+    """The same where queues are throttled; with rules of its own, since single steps seldom fill a gate."""
+
+    throttles = THROTTLES[0]
+
+    @rule(
+        jids=st.lists(st.sampled_from(JIDS), min_size=1, max_size=4),
+        queue=st.sampled_from(QUEUES),
+        holders=st.lists(st.sampled_from(HOLDERS), min_size=1, max_size=3),
+    )
+    def work(self, jids: list[str], queue: str, holders: list[str]) -> None:
+        for jid in jids:
+            self.push(jid, queue, 5, 1, None, {}, None, None)
+        for holder in holders * 2:
+            self.fetch([queue], None, holder)
+
+    @rule(weights=st.lists(st.integers(1, 3), min_size=3, max_size=3), holder=st.sampled_from(HOLDERS))
+    def work_everywhere(self, weights: list[int], holder: str) -> None:
+        for queue, jid in zip(QUEUES, JIDS, strict=False):
+            self.push(jid, queue, 5, 1, None, {}, None, None)
+        for _ in QUEUES:
+            self.fetch(list(QUEUES), weights, holder)
+
+    @rule()
+    def restart(self) -> None:
+        self.commit(sync=True)
+        self.store = self.store.crash(0)
+        self._begin_again(self.history[-1])
+
+    @rule(throttles=st.sampled_from(THROTTLES))
+    def reload(self, throttles: dict[str, Throttle]) -> None:
+        self.settings = replace(self.settings, throttles=throttles)
+        self.engine.apply(self.settings)
+        self.forget_rates()
 
 
 @pytest.fixture(autouse=True)
@@ -1205,4 +1305,8 @@ class TestModelWithLanes(EngineWithLanesMachine.TestCase):
 
 
 class TestModelWithoutIndex(EngineWithoutIndexMachine.TestCase):
+    settings = MODEL
+
+
+class TestModelThrottled(ThrottledMachine.TestCase):
     settings = MODEL

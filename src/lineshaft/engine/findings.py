@@ -45,6 +45,7 @@ class Law(StrEnum):
     ENDED = "leases that have all ended"
     LANE = "lane out of step"
     STUCK = "lane that is never served"
+    BUCKET = "impossible bucket"
     PERIODIC = "periodic job that contradicts itself"
     CHORE = "unknown chore"
     BATCH = "batch counted wrongly"
@@ -143,6 +144,7 @@ _SHOWN: Final[dict[bytes, Callable[[bytes], str]]] = {
     b"J": _shown_text("periodic job"),
     b"K": _shown_text("worker"),
     b"L": _shown_number("leases of turn"),
+    b"M": _shown_text("throttle of the queue"),
     b"N": _shown_text("sequence"),
     b"O": _shown_about_lanes,
     b"Q": _shown_text("queue"),

@@ -91,4 +91,4 @@ class Lane(Line):
     def bucket_record(self) -> BucketRecord | None:
         """What is written of its bucket."""
         bucket = self.bucket
-        return None if bucket is None else BucketRecord(bucket.debt, bucket.at, bucket.per)
+        return None if bucket is None else BucketRecord(bucket.debt, bucket.per, bucket.at)

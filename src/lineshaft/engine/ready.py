@@ -43,6 +43,7 @@ from lineshaft.job import Job
 
 if TYPE_CHECKING:
     from lineshaft.engine.lanes import Lanes
+    from lineshaft.engine.throttles import Gate
 
 __all__ = ["MAX_QUEUES", "Queue", "Queues", "window_bound"]
 
@@ -70,6 +71,7 @@ class Queue(Line):
         "created_at",
         "dirty",
         "failed",
+        "gate",
         "generation",
         "key",
         "lanes",
@@ -98,6 +100,8 @@ class Queue(Line):
         # From the configuration, again at every reload.
         self.max_jobs: int | None = None
         self.reserve_seconds: int | None = None
+        #: Who may have a job at this moment, where the queue is throttled.
+        self.gate: Gate | None = None
         # Bookkeeping of the turn.
         self.dirty = False
         #: Somebody waits for a job here: a push must say so.

@@ -37,6 +37,7 @@ __all__ = [
     "TotalsRecord",
     "TrackRecord",
     "WorkerRecord",
+    "decode_bucket",
     "decode_chore",
     "decode_day",
     "decode_head",
@@ -141,12 +142,12 @@ class Rate(Struct, frozen=True, array_like=True):
     per_ms: int
 
 
-class BucketRecord(Struct, frozen=True, array_like=True):
-    """A token bucket, as `bucket` has it."""
+class BucketRecord(Struct, array_like=True, gc=False):
+    """What is missing from a token bucket: parts of tokens, how many parts a token has, as of when (see `bucket`)."""
 
     debt: int
-    at: int
     per: int
+    at: int
 
 
 class LaneRules(Struct, frozen=True, array_like=True):
@@ -290,6 +291,7 @@ class PeriodicRecord(Struct, array_like=True):
 encode_record: Final = msgpack.Encoder().encode
 """Any record of this module, but a job, to bytes."""
 
+decode_bucket: Final = msgpack.Decoder(BucketRecord).decode
 decode_leases: Final = msgpack.Decoder(list[Lease]).decode
 decode_history: Final = msgpack.Decoder(HistoryRecord).decode
 decode_history_size: Final = msgpack.Decoder(HistorySizeRecord).decode

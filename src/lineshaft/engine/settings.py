@@ -6,7 +6,7 @@ from lineshaft.engine.records import LaneRules
 from lineshaft.engine.workers import SILENT_AFTER
 from lineshaft.schedule import Schedule
 
-__all__ = ["Periodic", "QueueLimits", "Settings"]
+__all__ = ["Periodic", "QueueLimits", "Settings", "Throttle"]
 
 
 class QueueLimits(Struct, frozen=True):
@@ -16,6 +16,16 @@ class QueueLimits(Struct, frozen=True):
     reserve_seconds: int | None = None  #: for jobs that do not say themselves
     backoff: str | None = None  #: for jobs that do not say themselves; see `lineshaft.backoff`
     lanes: LaneRules | None = None  #: only a queue's own
+
+
+class Throttle(Struct, frozen=True):
+    """How many jobs of a queue may run, or begin; None means no limit of that kind."""
+
+    concurrency: int | None = None  #: run at once
+    worker: int | None = None  #: run at once for one holder
+    timeout: int | None = None  #: milliseconds after which a job that still runs counts no more
+    rate: int | None = None  #: begin in `per` milliseconds
+    per: int = 1000
 
 
 class Periodic(Struct, frozen=True):
@@ -55,6 +65,8 @@ class Settings(Struct, frozen=True):
     #: Limits for every queue, and by name.
     every_queue: QueueLimits = QueueLimits()
     queues: dict[str, QueueLimits] = field(default_factory=dict)
+    #: Throttles by the name of their queue.
+    throttles: dict[str, Throttle] = field(default_factory=dict)
     #: Each has a name of its own.
     periodic: tuple[Periodic, ...] = ()
 
