@@ -371,10 +371,11 @@ class _Walk:
         self.sets[key[1:]] = decode_set(value)
 
     def _ready(self, key: bytes, value: bytes) -> None:
-        if not _is_well_made(key):
+        parts = _take_parts(key)
+        if parts is None:
             self._malformed(key)
             return
-        name, generation, priority = keys.ready_parts(key)
+        name, generation, priority = parts
         order = keys.ready_order(key)
         read = self._job(key, value)
         lease = self.leases.get(key)
@@ -582,16 +583,14 @@ def _decimal(value: bytes) -> int:
     return int(value)
 
 
-def _is_well_made(key: bytes) -> bool:
-    """Whether this is how the key of a ready job is made."""
+def _take_parts(key: bytes) -> tuple[str, int, int] | None:
+    """Queue name, generation and priority in the key of a ready job; None when it is not made as these are."""
     try:
-        name, _, priority = keys.ready_parts(key)
-        length = len(name.encode()) + 19
-        if key[:1] == b"V":
-            length += key[10 + key[1]] + 1
+        parts = keys.ready_parts(key)
+        length = key[1] + 19 + (key[10 + key[1]] + 1 if key[:1] == b"V" else 0)
     except (ValueError, IndexError):
-        return False
-    return 1 <= priority <= 9 and len(key) == length
+        return None
+    return parts if 1 <= parts[2] <= 9 and len(key) == length else None
 
 
 def _check_name(name: str) -> None:
