@@ -165,7 +165,7 @@ class Daemon:
 
     async def _serve_web(self) -> HttpServer | None:
         binding = self.config.web.binding
-        if binding is None:
+        if binding is None or not self.config.web.enabled:
             return None
         # Bound here: uvicorn ends the process when it cannot have an address.
         return await serve_http(self.server, lambda: self.config, bind(binding, "-w"))

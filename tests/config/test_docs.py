@@ -8,11 +8,18 @@ import pytest
 from msgspec.structs import fields
 
 from lineshaft.config import Cron, CronJob, Queue
-from lineshaft.config.model import TABLES
+from lineshaft.config.model import TABLES, ApiToken, WebUser
 from lineshaft.config.tables import keys_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
-SHAPES = {**TABLES, "queues.NAME": Queue, "[cron]": Cron, "cron.job": CronJob}
+SHAPES = {
+    **TABLES,
+    "queues.NAME": Queue,
+    "[cron]": Cron,
+    "cron.job": CronJob,
+    "web.users.NAME": WebUser,
+    "api.tokens.NAME": ApiToken,
+}
 
 
 def documented(table):

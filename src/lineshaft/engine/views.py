@@ -12,6 +12,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from lineshaft.engine import views_jobs, views_workers
+from lineshaft.engine.batching import batch_status, batches_page
 from lineshaft.engine.control import queue_latency
 from lineshaft.engine.filter import EVERYTHING, Filter
 from lineshaft.engine.history import find_finished, page
@@ -21,6 +22,7 @@ from lineshaft.engine.state import State
 from lineshaft.engine.timed import SetName
 from lineshaft.engine.tracks import track_get
 from lineshaft.engine.views_jobs import JobView, Slice
+from lineshaft.engine.views_periodic import cron_page
 from lineshaft.engine.views_workers import HeldView, WorkerView
 
 __all__ = [
@@ -55,6 +57,7 @@ class Overview(Struct, frozen=True):
     retries: int
     dead: int
     finished: int  #: kept in the history
+    periodic: int
     next_scheduled: int  #: instants before which nothing is due; later than any date when there is nothing
     next_retry: int
     push_refusal: str | None  #: why pushes are refused, if they are
@@ -106,6 +109,7 @@ class Views:
             retries=state.retries.size,
             dead=state.dead.size,
             finished=state.history.count,
+            periodic=len(state.periodic.entries),
             next_scheduled=state.scheduled.next_due,
             next_retry=state.retries.next_due,
             push_refusal=state.push_refusal,
@@ -194,6 +198,20 @@ class Views:
         Raises StoreError.
         """
         return views_workers.held(self._state, after, limit, holder)
+
+    # Batches and periodic jobs
+
+    def batches(self, *, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str]:
+        """Batches, the newest first, and the next page's cursor, empty at the end. Raises StoreError."""
+        return batches_page(self._state, cursor, limit)
+
+    def batch(self, bid: str) -> dict[str, Any]:
+        """What BATCH STATUS gives. Raises Refusal for one that is not known, StoreError."""
+        return batch_status(self._state, bid)
+
+    def periodic(self, *, first: int = 0, limit: int = 50) -> tuple[list[dict[str, Any]], int]:
+        """Periodic jobs in the order of the configuration, from that place on; and how many there are in all."""
+        return cron_page(self._state, first, limit), len(self._state.periodic.entries)
 
     # Long work
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
+from itertools import islice
 from typing import Any
 
 from lineshaft.clock import format_instant
@@ -9,7 +10,7 @@ from lineshaft.engine.leases import NEVER
 from lineshaft.engine.periodic import UNKNOWN, Entry, following
 from lineshaft.engine.state import State
 
-__all__ = ["cron_list", "cron_upcoming"]
+__all__ = ["cron_list", "cron_page", "cron_upcoming"]
 
 
 def cron_list(state: State) -> list[dict[str, Any]]:
@@ -17,6 +18,12 @@ def cron_list(state: State) -> list[dict[str, Any]]:
     # Ten thousand entries have few due times, and those are most of the work.
     shown = cache(format_instant)
     return [_periodic_shown(entry, shown) for entry in state.periodic.entries.values()]
+
+
+def cron_page(state: State, first: int, limit: int) -> list[dict[str, Any]]:
+    """Some periodic jobs, from that place in the configuration on; the due times of all would take too long."""
+    shown = cache(format_instant)
+    return [_periodic_shown(entry, shown) for entry in islice(state.periodic.entries.values(), first, first + limit)]
 
 
 def _periodic_shown(entry: Entry, shown: Callable[[int], str]) -> dict[str, Any]:

@@ -21,12 +21,13 @@ from typing import Final
 import argon2
 from msgspec import Struct
 
-__all__ = ["Account", "Keyring", "Role", "Visitor", "hash_password"]
+__all__ = ["Account", "Keyring", "Role", "Token", "Visitor", "hash_password"]
 
 MOST_KNOWN: Final = 1000
 
 #: How a hash begins; what begins otherwise is the password itself.
 HASHED: Final = "$argon2"
+DIGESTED: Final = "sha256:"
 
 
 class Role(IntEnum):
@@ -48,6 +49,21 @@ class Account(Struct, frozen=True):
     name: str
     password: str  #: an argon2 hash, or the password itself
     role: Role
+
+
+class Token(Struct, frozen=True):
+    """A program that may use the API."""
+
+    name: str
+    token: str  #: the token itself, or DIGESTED and the SHA-256 of it: what is long and drawn by chance needs no more
+    scopes: frozenset[str]
+
+    def is_it(self, given: bytes) -> bool:
+        """Whether this is the token."""
+        if self.token.startswith(DIGESTED):
+            wanted, told = self.token.removeprefix(DIGESTED).lower(), hashlib.sha256(given).hexdigest()
+            return hmac.compare_digest(told.encode(), wanted.encode())
+        return hmac.compare_digest(given, self.token.encode())
 
 
 class Visitor(Struct, frozen=True):

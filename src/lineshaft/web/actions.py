@@ -1,7 +1,7 @@
 """Actions: the forms that change something, and the pages that ask before much is changed.
 
 Each goes through the engine's own verbs and is answered when it is on disk, by a redirect (302), as scripts expect it
-(docs/protocol.md, "HTTP"). What has gone meanwhile is no error. Every action is noted in the audit log, also one that
+(docs/howto/dashboard.md). What has gone meanwhile is no error. Every action is noted in the audit log, also one that
 was refused.
 """
 
@@ -30,7 +30,7 @@ from lineshaft.web.rows import filter_of, row_of, search
 from lineshaft.web.security import visitor_of
 from lineshaft.web.site import Site
 
-__all__ = ["act", "confirm_queue", "confirm_timed", "on_job", "on_queue", "on_timed", "on_workers", "push"]
+__all__ = ["act", "confirm_queue", "confirm_timed", "on_job", "on_queue", "on_timed", "on_workers", "push", "read_form"]
 
 T = TypeVar("T")
 
@@ -77,7 +77,7 @@ async def act(
     return result
 
 
-async def _form(request: Request) -> Form:
+async def read_form(request: Request) -> Form:
     """The fields of a form. Raises Refusal for one that is too long."""
     body = bytearray()
     async for part in request.stream():
@@ -103,7 +103,7 @@ def _refused(text: str) -> Response:
 
 async def on_queue(request: Request, site: Site) -> Response:
     """POST /queues/NAME: action=pause|resume|delete|clear, or kill_jobs|delete_jobs with jids."""
-    name, form = request.path_params["name"], await _form(request)
+    name, form = request.path_params["name"], await read_form(request)
     action, back = _text(form, "action"), request.query_params.get("back", "")
     target = f"queue {name}"
     if action == "pause":
@@ -183,7 +183,7 @@ async def on_timed(request: Request, site: Site, name: SetName) -> Response:
 
     The page's own buttons send run=KEY or delete=KEY for one job, and all=1 with a filter for everything that matches.
     """
-    form = await _form(request)
+    form = await read_form(request)
     keys, command = form.get("key", []), _COMMANDS.get(_text(form, "action"))
     for field, meant in (("run", "requeue"), ("delete", "discard")):
         if _text(form, field):
@@ -304,7 +304,7 @@ def _yes(language: Language, verb: str) -> str:
 
 async def on_job(request: Request, site: Site) -> Response:
     """POST /jobs/JID: action=run|kill|delete|cancel|reschedule."""
-    jid, form = request.path_params["jid"], await _form(request)
+    jid, form = request.path_params["jid"], await read_form(request)
     action = _text(form, "action")
     back = ("busy",) if request.query_params.get("back") == "busy" else ("jobs", jid)
     if action == "reschedule":
@@ -360,7 +360,7 @@ async def _reschedule(request: Request, site: Site, jid: str, at: str) -> Respon
 
 async def push(request: Request, site: Site) -> Response:
     """POST /push: a job from the form."""
-    form = await _form(request)
+    form = await read_form(request)
     text = _text(form, "job")
     try:
         raw = with_jid(text)
@@ -376,7 +376,7 @@ async def push(request: Request, site: Site) -> Response:
 
 async def on_workers(request: Request, site: Site) -> Response:
     """POST /busy: signal=quiet|terminate, wid=...|all: the worker hears of it with its next BEAT."""
-    form = await _form(request)
+    form = await read_form(request)
     state, wids = SIGNALS.get(_text(form, "signal")), form.get("wid", [])
     if state is None or not wids:
         return _refused("signal must be quiet or terminate, and wid a worker's or all")

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from msgspec import Struct
 
 from lineshaft.engine.engine import Engine
-from lineshaft.web.accounts import Account
+from lineshaft.web.accounts import Account, Token
 
 __all__ = ["Backend", "Setting", "WebSettings"]
 
@@ -22,6 +22,7 @@ class WebSettings(Struct, frozen=True):
 
     password: str | None = None  #: asked for when there are no accounts; None lets everybody in
     accounts: tuple[Account, ...] = ()  #: with any, only these come in
+    tokens: tuple[Token, ...] = ()  #: of programs, for the API
     slow_after_ms: int = 60_000  #: a queue whose oldest job waits longer needs attention
     history_ms: int = 0  #: how long finished jobs are kept
     dead_ms: int = 0  #: how long dead ones are
