@@ -7,7 +7,7 @@ Pages know the engine's facade and nothing else; what they look at and what they
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from lineshaft.engine.engine import Engine
 from lineshaft.errors import StoreError
 from lineshaft.server import errands
 from lineshaft.server.server import Server
+from lineshaft.store.timing import Durations
 from lineshaft.web.accounts import Account, Role, Token
 from lineshaft.web.app import build_app
 from lineshaft.web.backend import Setting, WebSettings
@@ -87,6 +88,10 @@ class ServerBackend:
             return self.server.store.figures()
         except StoreError:
             return {}
+
+    def durations(self) -> Mapping[str, Durations]:
+        """How long commits and syncs took, since the store was opened."""
+        return self.server.store.durations()
 
     def configuration(self) -> list[Setting]:
         """Every key that is in effect, secrets masked."""

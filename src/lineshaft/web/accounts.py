@@ -33,6 +33,7 @@ DIGESTED: Final = "sha256:"
 class Role(IntEnum):
     """What somebody may do; each may do what those before may."""
 
+    NOBODY = 0
     READER = 1
     OPERATOR = 2
     ADMIN = 3
@@ -71,6 +72,7 @@ class Visitor(Struct, frozen=True):
 
     name: str
     role: Role
+    scopes: frozenset[str] = frozenset()  #: of a program's token; a person has none
 
     def may(self, role: Role) -> bool:
         """Whether this visitor may do what `role` may."""

@@ -11,6 +11,8 @@
     GET  /finished              the history of finished jobs
     GET  /server, /debug        the server itself
     GET  /live                  server-sent events: a message a second
+    /api/v1/...                 the HTTP API (`api`)
+    GET  /metrics               for Prometheus
     GET  /stats, /health        JSON: what INFO gives; `now` and `server`, 503 while the storage is away
 
 It runs in the server's own event loop, so nothing here may hold it for long: what is shown is read in bounded slices.
@@ -29,7 +31,10 @@ from starlette.staticfiles import StaticFiles
 from lineshaft.engine.timed import SetName
 from lineshaft.errors import Refusal, StoreError, Unavailable
 from lineshaft.web import actions, batches, home, jobs, pages, periodic
+from lineshaft.web.api import PREFIX, api_routes
 from lineshaft.web.backend import Backend
+from lineshaft.web.metrics import metrics
+from lineshaft.web.openapi import openapi
 from lineshaft.web.pulse import MOST_WATCHERS
 from lineshaft.web.render import STATIC, href, language_of, prefix_of
 from lineshaft.web.security import Guard
@@ -76,8 +81,11 @@ def build_app(backend: Backend) -> tuple[Starlette, Site]:
         Route("/server", page(pages.server)),
         Route("/debug", page(pages.server)),
         Route("/live", form(_live)),
+        Route("/metrics", form(metrics)),
         Route("/stats", form(_stats)),
         Route("/health", form(_health)),
+        Route(f"{PREFIX}/openapi.json", form(openapi)),
+        *api_routes(site),
         Mount("/static", _Static(directory=STATIC)),
     ]
     app = Starlette(

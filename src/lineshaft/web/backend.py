@@ -4,12 +4,13 @@ The composition root hands in the real one (`web_host`). Whoever shows something
 awaits `act`: both work on the engine's facade, within a turn of the server, in the server's own event loop.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
 from lineshaft.engine.engine import Engine
+from lineshaft.store.timing import Durations
 from lineshaft.web.accounts import Account, Token
 
 __all__ = ["Backend", "Setting", "WebSettings"]
@@ -65,6 +66,10 @@ class Backend(Protocol):
 
     def storage(self) -> dict[str, int]:
         """The store's own figures, by name; empty while it is away."""
+        ...
+
+    def durations(self) -> Mapping[str, Durations]:
+        """How long commits and syncs took."""
         ...
 
     def configuration(self) -> list[Setting]:
