@@ -7,10 +7,14 @@ import pytest
 from invariants import check_memory, check_store, rows_of
 from lineshaft.engine import keys, lanes, ready, turns
 from lineshaft.engine.engine import Engine
+from lineshaft.engine.filter import Filter
 from lineshaft.engine.records import LaneRules, Rate, decode_lane
 from lineshaft.engine.retry import Report
 from lineshaft.engine.settings import QueueLimits, Settings
+from lineshaft.engine.timed import SetName
+from lineshaft.engine.views_jobs import enqueued, find
 from lineshaft.job import decode_pushed, decode_stored
+from lineshaft.lifecycle import Place
 from lineshaft.store.faulty import FaultyStore
 
 NOW = 1_764_000_000_000
@@ -596,3 +600,39 @@ def test_what_was_there_before_a_change_goes_first() -> None:
     world.reload(None)
     world.push("newer", "c")
     assert world.fetch_all() == ["new1", "old2", "newer"]
+
+
+# What is shown
+
+
+def test_a_queue_with_lanes_is_paged_lane_by_lane() -> None:
+    world = World(None)
+    world.push("old1", "a")
+    world.reload(LaneRules("tenant", concurrency=1))
+    for number in range(4):
+        for lane in "cab":
+            world.push(f"{lane}{number}", lane, priority=str(5 + number % 2))
+    assert [world.fetch() for _ in range(4)] == ["old1", "c1", "a1", "b1"]
+    seen, cursor = [], ""
+    for _ in range(20):
+        page = enqueued(world.engine.state, "q", cursor, 2, Filter())
+        seen += [view.jid.lstrip("0") for view in page.jobs]
+        cursor = page.cursor
+        if not cursor:
+            break
+    assert seen == [f"{lane}{number}" for lane in "abc" for number in (3, 0, 2)]
+    (view,) = find(world.engine.state, "000000a3")
+    assert (view.place, view.priority) == (Place.READY, 6)
+
+
+def test_a_holder_that_is_rescheduled_holds_its_lane_still() -> None:
+    world = World(STRICT)
+    world.push("a0", "a")
+    world.push("a1", "a")
+    assert world.fetch() == "a0"
+    world.fail("a0", wait=100_000)
+    world.engine.reschedule(SetName.RETRIES, "000000a0", world.now + 5000)
+    world.commit()
+    assert world.fetch() is None
+    world.wait(5000)
+    assert world.fetch() == "a0"

@@ -33,7 +33,7 @@ until they are empty. Where a limit changes, a chore judges all lanes anew (`rel
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec import DecodeError
@@ -146,6 +146,16 @@ class Lanes:
             else:
                 self.idle.move_to_end(name)
         return lane
+
+    def lines(self, begin: bytes) -> Iterator[Lane]:
+        """The lanes in the order of their jobs' keys, from that of the job key `begin` on. Raises StoreError."""
+        start, end = keys.prefix_range(self.lane_prefix)
+        if begin.startswith(self.prefix) and len(begin) > len(self.prefix):
+            name = begin[len(self.prefix) + 1 :][: begin[len(self.prefix)]]
+            start = keys.lane_key(self.lane_prefix, name)
+        while rows := self.state.turn.scan(start, end, limit=100):
+            yield from (self.get(keys.lane_name(key)) for key, _ in rows)
+            start = keys.after(rows[-1][0])
 
     def _read(self, name: bytes) -> Lane:
         lane = Lane(self, name, keys.lane_stem(self.queue.name, self.queue.generation, name))
