@@ -361,11 +361,12 @@ def test_a_finished_batch_is_kept_for_thirty_days_and_then_nothing_of_it_is_left
     box.check()
 
 
-@pytest.mark.parametrize("bid", ["b-unknown", "b-00000000000000000", "", "é" * 300])
+@pytest.mark.parametrize("bid", ["b-unknown", "b-00000000000000000", "", "é" * 300, "$18\r\nb-unknown"])
 def test_a_job_of_a_batch_that_is_not_known_runs_without(bid: str, caplog: pytest.LogCaptureFixture) -> None:
     box = Box()
     box.push(bid)
     assert ("is not known" in caplog.text) is bool(bid)
+    assert "\n" not in "".join(caplog.messages)
     box.check()
     box.do()
     assert box.harness.server.engine.state.unknown_batches == []
