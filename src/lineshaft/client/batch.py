@@ -9,8 +9,9 @@ from typing import Any, TypedDict
 
 import msgspec
 
-from lineshaft.client.commands import Pusher, decoded
+from lineshaft.client.commands import Pusher
 from lineshaft.client.job import AnyJob, Job, as_job
+from lineshaft.client.lines import decoded
 from lineshaft.client.records import BatchStatus
 from lineshaft.client.talk import Talk
 from lineshaft.client.verb import verb

@@ -16,16 +16,17 @@ import msgspec
 
 from lineshaft.client.bulk import push_chunks
 from lineshaft.client.job import AnyJob, Job, Seconds, as_job, to_seconds
+from lineshaft.client.lines import decoded, line, words
 from lineshaft.client.records import JobFailed, Track
 from lineshaft.client.talk import Pool, Sleep, Talk, ask
 from lineshaft.client.url import Address, find_address, parse_url
 from lineshaft.client.verb import Speaker, verb
 from lineshaft.clock import Clock, system_clock
-from lineshaft.errors import PeerError, Refusal, UsageError
+from lineshaft.errors import Refusal, UsageError
 from lineshaft.protocol.handshake import Hello
 from lineshaft.protocol.resp import ErrorReply, Reply
 
-__all__ = ["Commands", "Heard", "PushHook", "PushedCommands", "Pusher", "decoded"]
+__all__ = ["Commands", "Heard", "PushHook", "PushedCommands", "Pusher"]
 
 R = TypeVar("R")
 
@@ -47,15 +48,15 @@ class Heard(msgspec.Struct, frozen=True):
 class Asker(Speaker):
     """Whoever sends commands, and asks about jobs."""
 
-    def _command(self, line: bytes, *, again: bool) -> Talk[Reply]:
-        (reply,) = yield from ask(self._pool, [line], again=again)
+    def _command(self, command: bytes, *, again: bool) -> Talk[Reply]:
+        (reply,) = yield from ask(self._pool, [command], again=again)
         if isinstance(reply, ErrorReply):
             raise reply.refusal()
         return reply
 
     def _track(self, jid: str) -> Talk[Track]:
-        line = b"TRACK GET " + _names((jid,), "a jid to be tracked")
-        track: Track = decoded((yield from self._command(line, again=True)), Track)
+        asked = b"TRACK GET " + words((jid,), "a jid to be tracked")
+        track: Track = decoded((yield from self._command(asked, again=True)), Track)
         return track
 
     def _wait(self, jid: str, timeout: Seconds, result_type: Any) -> Talk[Any]:
@@ -75,7 +76,7 @@ class Asker(Speaker):
             look = min(look * 1.5, _LAST_LOOK_SECONDS)
 
     def _cancel(self, jid: str) -> Talk[None]:
-        yield from self._command(b"CANCEL " + _object(jid=jid), again=False)
+        yield from self._command(line(b"CANCEL", jid=jid), again=False)
 
 
 class PushedCommands(Asker, Generic[R]):
@@ -205,7 +206,7 @@ class Commands(Pusher):
     @verb
     def track_set(self, jid: str, *, percent: int | None = None, desc: str | None = None) -> Talk[None]:
         """Say how far a job is, in numbers and in words."""
-        yield from self._command(b"TRACK SET " + _object(jid=jid, percent=percent, desc=desc), again=True)
+        yield from self._command(line(b"TRACK SET", jid=jid, percent=percent, desc=desc), again=True)
 
     @verb
     def wait(self, jid: str, timeout: Seconds, result_type: Any = Any) -> Talk[Any]:
@@ -227,14 +228,14 @@ class Commands(Pusher):
     @verb
     def fetch(self, *queues: str) -> Talk[dict[str, Any] | None]:
         """The next job of the first queue that has one; None when there was none for about two seconds."""
-        reply = yield from self._command(b"FETCH " + _names(queues) if queues else b"FETCH", again=True)
+        reply = yield from self._command(b"FETCH " + words(queues) if queues else b"FETCH", again=True)
         job: dict[str, Any] | None = None if reply is None else decoded(reply)
         return job
 
     @verb
     def ack(self, jid: str, result: Any = None) -> Talk[None]:
         """A job is done; what it returned is kept for a while unless it is None."""
-        yield from self._command(b"ACK " + _object(jid=jid, result=result), again=True)
+        yield from self._command(line(b"ACK", jid=jid, result=result), again=True)
 
     @verb
     def fail(
@@ -248,14 +249,14 @@ class Commands(Pusher):
     ) -> Talk[None]:
         """A job failed; `retry_in` says when it is to be tried again, if it has a try left."""
         wait = None if retry_in is None else to_seconds(retry_in)
-        failure = _object(jid=jid, errtype=errtype, message=message, backtrace=backtrace, retry_in=wait)
-        yield from self._command(b"FAIL " + failure, again=False)
+        failure = line(b"FAIL", jid=jid, errtype=errtype, message=message, backtrace=backtrace, retry_in=wait)
+        yield from self._command(failure, again=False)
 
     @verb
     def requeue(self, jid: str, in_: Seconds | None = None) -> Talk[None]:
         """Give a job back: to the head of its queue, or to its tail when the time has passed. No retry is burned."""
-        given = _object(jid=jid, **{"in": None if in_ is None else to_seconds(in_)})
-        yield from self._command(b"REQUEUE " + given, again=False)
+        given = line(b"REQUEUE", jid=jid, **{"in": None if in_ is None else to_seconds(in_)})
+        yield from self._command(given, again=False)
 
     @verb
     def beat(self, *, rss_kb: int | None = None, current_state: str | None = None) -> Talk[Heard]:
@@ -263,8 +264,8 @@ class Commands(Pusher):
         wid = self._pool.hello.wid
         if wid is None:
             raise UsageError("only a client with a wid has a heartbeat")
-        line = b"BEAT " + _object(wid=wid, rss_kb=rss_kb, current_state=current_state)
-        reply = yield from self._command(line, again=True)
+        beat = line(b"BEAT", wid=wid, rss_kb=rss_kb, current_state=current_state)
+        reply = yield from self._command(beat, again=True)
         return decoded(reply, Heard) if isinstance(reply, bytes) else Heard()
 
     # Operators
@@ -284,7 +285,7 @@ class Commands(Pusher):
     def queue(self, subcommand: str, *names: str) -> Talk[dict[str, float] | None]:
         """`pause`, `resume` or `remove` queues (`*` is all of them); `latency` returns the seconds by name."""
         again = subcommand.upper() != "REMOVE"
-        reply = yield from self._command(b"QUEUE " + _names((subcommand, *names)), again=again)
+        reply = yield from self._command(b"QUEUE " + words((subcommand, *names)), again=again)
         latencies: dict[str, float] | None = decoded(reply) if isinstance(reply, bytes) else None
         return latencies
 
@@ -304,39 +305,16 @@ class Commands(Pusher):
         """
         chosen = {"jids": jids, "jobtype": jobtype, "regexp": regexp}
         given = {key: value for key, value in chosen.items() if value is not None}
-        yield from self._command(b"MUTATE " + _object(cmd=cmd, target=target, filter=given), again=False)
+        yield from self._command(line(b"MUTATE", cmd=cmd, target=target, filter=given), again=False)
 
     # Anything
 
     @verb
-    def command(self, line: bytes, *, again: bool = False) -> Talk[Reply]:
+    def command(self, command: bytes, *, again: bool = False) -> Talk[Reply]:
         """Send one command, without its line's end, and return the reply. Raises Refusal for an error."""
-        return (yield from self._command(line, again=again))
+        return (yield from self._command(command, again=again))
 
     @verb
     def pipeline(self, lines: Sequence[bytes], *, again: bool = False) -> Talk[list[Reply]]:
         """Send commands without waiting in between; returns their replies in order, errors among them as values."""
         return (yield from ask(self._pool, lines, again=again))
-
-
-def _object(**members: Any) -> bytes:
-    """A JSON object of what is not None. Raises UsageError for what JSON cannot hold."""
-    try:
-        return msgspec.json.encode({key: value for key, value in members.items() if value is not None})
-    except (TypeError, ValueError, RecursionError) as error:
-        raise UsageError(f"this cannot be written as JSON: {error}") from None
-
-
-def _names(names: Sequence[str], what: str = "a queue's name") -> bytes:
-    for name in names:
-        if not name or name.split() != [name]:
-            raise UsageError(f"{what} has no spaces in it, and is not empty: {name!r}")
-    return " ".join(names).encode()
-
-
-def decoded(reply: Reply, kind: Any = Any) -> Any:
-    """The JSON in a bulk. Raises PeerError."""
-    try:
-        return msgspec.json.decode(reply if isinstance(reply, bytes) else b"", type=kind)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise PeerError(f"the server's reply is not the JSON that it should be: {error}") from None

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from lineshaft.clock import format_instant
 from lineshaft.errors import UsageError
 
-__all__ = ["AnyJob", "Job", "Options", "Seconds", "as_job", "job_of", "new_jid", "to_seconds"]
+__all__ = ["AnyJob", "Job", "Options", "Seconds", "Treatment", "as_job", "job_of", "new_jid", "to_seconds"]
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -27,14 +27,11 @@ Seconds: TypeAlias = float | timedelta
 """A time that passes: seconds, or a timedelta."""
 
 
-class Options(TypedDict, total=False):
-    """How a job is to be treated."""
+class Treatment(TypedDict, total=False):
+    """How jobs of a kind are to be treated."""
 
-    jid: str  #: its id; made up when it is not given
     queue: str
     priority: int  #: 1 to 9, 9 first
-    at: datetime | str  #: when it is to run: an aware datetime, or RFC 3339
-    in_: Seconds  #: how long from the push until it is to run
     retry: int  #: how often it is tried again; 0 drops it when it fails, -1 lets it die
     backoff: str  #: how long it waits before it is tried again: "fixed:30", "linear:60", "exponential:2:5:3600"
     reserve_for: Seconds  #: how long a worker may take before the server gives the job to another
@@ -42,9 +39,17 @@ class Options(TypedDict, total=False):
     unique_for: Seconds  #: no other job of this type, queue and arguments for as long
     unique_until: Literal["success", "start"]
     expires_in: Seconds  #: how long it is worth running
-    expires_at: datetime | str
     track: bool  #: whether its state can be asked for
     custom: Mapping[str, Any]  #: more to travel with it; added to what is there
+
+
+class Options(Treatment, total=False):
+    """How one job is to be treated."""
+
+    jid: str  #: its id; made up when it is not given
+    at: datetime | str  #: when it is to run: an aware datetime, or RFC 3339
+    in_: Seconds  #: how long from the push until it is to run
+    expires_at: datetime | str
 
 
 #: Options that are fields of the job, and those that stand in its `custom`; the rest is treated on its own.

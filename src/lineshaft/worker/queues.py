@@ -1,0 +1,44 @@
+"""The queues that a worker serves: strictly in order, or by weight.
+
+`critical,default` takes from `default` only what is left when `critical` is empty. `critical:5,default:1` asks them in
+a new random order each time, `critical` first in five of six, so that no queue starves. The worker draws the order
+itself: FETCH then needs nothing that not every server of the protocol knows.
+"""
+
+import random
+from collections.abc import Sequence
+
+from lineshaft.client.lines import words
+from lineshaft.errors import UsageError
+
+__all__ = ["Queues"]
+
+
+class Queues:
+    """Names, some of them with a weight behind a colon; one without counts 1 when others have one."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        weighted = [_parse(name) for name in names]
+        self.names = [name for name, _ in weighted]
+        if not self.names or len(set(self.names)) < len(self.names):
+            raise UsageError(f"name at least one queue, and each once, not {', '.join(names) or 'none'}")
+        self.is_weighted = any(":" in name for name in names)
+        self._weights = [weight for _, weight in weighted]
+        self._strict = b"FETCH " + words(self.names)
+
+    def fetch_command(self) -> bytes:
+        """What to ask for next."""
+        if not self.is_weighted:
+            return self._strict
+        # Efraimidis and Spirakis, "Weighted random sampling with a reservoir" (2006): sorted by u^(1/w), the first
+        # is each queue with the probability of its weight, and so on among the rest.
+        keys = [random.random() ** (1 / weight) for weight in self._weights]
+        order = sorted(range(len(keys)), key=keys.__getitem__, reverse=True)
+        return b"FETCH " + " ".join([self.names[one] for one in order]).encode()
+
+
+def _parse(text: str) -> tuple[str, int]:
+    name, colon, weight = text.partition(":")
+    if not name or (colon and not (weight.isascii() and weight.isdigit() and 1 <= int(weight) <= 1000)):
+        raise UsageError(f"a queue is NAME, or NAME:WEIGHT with a weight from 1 to 1000, not {text!r}")
+    return name, int(weight) if colon else 1
