@@ -13,11 +13,15 @@
 `lineshaft work myapp.jobs --queues mail,default:3 --concurrency 20` runs them; `Worker` does, inside of a program.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from lineshaft.worker.jobs import JobFunction, Jobs
 from lineshaft.worker.middleware import CallNext, Middleware
 from lineshaft.worker.outcome import Dead, Discard, Interrupted, Requeue, Retry
 from lineshaft.worker.running import RunningJob, this_job
-from lineshaft.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from lineshaft.worker.worker import Worker
 
 __all__ = [
     "CallNext",
@@ -33,3 +37,12 @@ __all__ = [
     "Worker",
     "this_job",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # A program that only pushes imports its job functions, and needs no event loop for that.
+    if name == "Worker":
+        from lineshaft.worker.worker import Worker  # noqa: PLC0415
+
+        return Worker
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

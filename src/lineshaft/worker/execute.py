@@ -16,6 +16,7 @@ import ctypes
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from lineshaft.worker.children import Children
@@ -55,7 +56,10 @@ class Executor:
             if job.interrupted is None:
                 raise
             return outcome_of(Interrupted(job.interrupted))
-        except (Exception, Interrupted, SystemExit) as error:  # the boundary of a job
+        except Interrupted as interrupted:
+            # What was raised inside of a thread came without words.
+            return outcome_of(Interrupted(job.interrupted) if job.interrupted else interrupted)
+        except (Exception, SystemExit) as error:  # the boundary of a job
             return outcome_of(error)
         finally:
             current_job.reset(token)
@@ -142,14 +146,11 @@ class _Thread:
             self._ident = threading.get_ident()
         try:
             return function.function(*args, **kwargs)
-        except Interrupted:
-            # What was raised from outside came without words.
-            raise Interrupted(self._reason or "interrupted") from None
         finally:
             with self._lock:
-                ident, self._ident = self._ident, None
-            # One that was set and not raised yet must not hit what this thread does next.
-            _raise_in(ident, None)
+                self._ident = None
+            if self._reason is not None:
+                _absorb()
 
     def interrupt(self, reason: str) -> None:
         with self._lock:
@@ -158,7 +159,16 @@ class _Thread:
                 _raise_in(self._ident, Interrupted)
 
 
-def _raise_in(ident: int | None, kind: type[BaseException] | None) -> None:
-    """CPython's way to have a thread raise at its next line; with None to take that back."""
-    raised = None if kind is None else ctypes.py_object(kind)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident or 0), raised)
+def _raise_in(ident: int, kind: type[BaseException]) -> None:
+    """CPython's way to have a thread raise at its next line."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(kind))
+
+
+def _absorb() -> None:
+    """Let it be raised here if it was not yet, so that it does not hit what this thread does next.
+
+    To take it back with a NULL leaves the interpreter (3.11) looking for it at every turn, in all threads.
+    """
+    with suppress(Interrupted):
+        for _ in range(1000):
+            pass

@@ -22,7 +22,7 @@ def run_worker(worker: Worker) -> int:
     """Work until a signal or the server ends it; returns the exit code: 0, or 1 when jobs had to be left behind."""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(worker))
-        if not worker.running:
+        if not worker.left_behind:
             return 0
     # The interpreter would wait for their threads, which cannot be stopped.
     log.error("ending in spite of them; the server gives them to others")

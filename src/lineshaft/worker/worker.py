@@ -113,6 +113,8 @@ class Worker:
         # What it is doing.
         self.state = WorkerState.RUNNING
         self.running: set[RunningJob] = set()
+        #: The jids of those that could not be stopped, after the end.
+        self.left_behind: list[str] = []
         self._fetching: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._moved = asyncio.Event()
@@ -175,8 +177,9 @@ class Worker:
         for job in list(self.running):
             job.interrupt(_STOPPED)
         await asyncio.wait(pullers, timeout=LAST_SECONDS)
-        if self.running:
-            log.error("still running, and left behind: %s", ", ".join(job.jid for job in self.running))
+        self.left_behind = [job.jid for job in self.running]
+        if self.left_behind:
+            log.error("still running, and left behind: %s", ", ".join(self.left_behind))
 
     # The pullers
 
