@@ -138,6 +138,10 @@ class SocketStream:
         poll.register(self._socket, select.POLLIN)
         return not poll.poll(0)
 
+    def __del__(self) -> None:
+        # A client that nobody closed is no leak: its connections go with it.
+        self._socket.close()
+
     def close(self, farewell: bytes = b"") -> None:
         """Close; the farewell goes out if the socket takes it at once."""
         if self._socket.fileno() >= 0:

@@ -41,7 +41,11 @@ class Executor:
         self._functions = functions
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="job")
         self._children = Children()
-        self._run = compose(middleware, self._call)
+        # Composed once, for each function.
+        self._chains = {
+            name: compose([*middleware, *function.middleware], self._call) for name, function in functions.items()
+        }
+        self._chain_of_unknown = compose(middleware, self._call)
 
     def keeps_result(self, jobtype: str) -> bool:
         """Whether what a job returns is handed to the server."""
@@ -51,7 +55,7 @@ class Executor:
         """Run a job to its end, whatever that is; raises nothing but its own cancellation."""
         token = current_job.set(job)
         try:
-            return Done(await self._run(job))
+            return Done(await self._chains.get(job.jobtype, self._chain_of_unknown)(job))
         except asyncio.CancelledError:
             if job.interrupted is None:
                 raise

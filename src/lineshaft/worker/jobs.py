@@ -13,12 +13,13 @@ A `Jobs` holds nothing but functions: no connection, no configuration. A worker 
 
 import inspect
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from lineshaft.client.job import Job, Seconds, Treatment, new_jid, to_seconds
 from lineshaft.errors import UsageError
 from lineshaft.worker.arguments import Arguments
+from lineshaft.worker.middleware import Middleware
 
 __all__ = ["FunctionOptions", "JobFunction", "Jobs"]
 
@@ -39,7 +40,10 @@ class FunctionOptions(Treatment, total=False):
 class JobFunction(Generic[P, C, R]):
     """A function whose calls can be jobs. To call it is to run it, here and now."""
 
-    def __init__(self, function: Callable[P, C], options: FunctionOptions) -> None:
+    def __init__(
+        self, function: Callable[P, C], options: FunctionOptions, middleware: Sequence[Middleware] = ()
+    ) -> None:
+        self.middleware = middleware
         treatment: dict[str, Any] = dict(options)
         self.name: str = treatment.pop("name", function.__name__)
         self.run: Literal["thread", "process"] = treatment.pop("run", "thread")
@@ -83,9 +87,10 @@ def _find(module: str, qualname: str) -> Any:
 
 
 class Jobs:
-    """Job functions by name."""
+    """Job functions by name; `middleware` stands around each of them, the first outermost."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, middleware: Sequence[Middleware] = ()) -> None:
+        self.middleware = middleware
         self.functions: dict[str, JobFunction[..., Any, Any]] = {}
 
     @overload
@@ -119,6 +124,6 @@ class _Decorator:
     def __call__(self, function: Callable[P, R]) -> JobFunction[P, R, R]: ...
 
     def __call__(self, function: Callable[..., Any]) -> Any:
-        made: JobFunction[..., Any, Any] = JobFunction(function, self._options)
+        made: JobFunction[..., Any, Any] = JobFunction(function, self._options, self._jobs.middleware)
         self._jobs.add(made)
         return made
