@@ -58,7 +58,7 @@ class BatchCommands(Pusher):
 
 
 class Plan(TypedDict, total=False):
-    """What a batch is made with; a job for success or for complete at least."""
+    """What a batch is made with: one callback at least."""
 
     success: AnyJob  #: pushed when all of its jobs have succeeded
     complete: AnyJob  #: pushed when each of its jobs has run once, whatever came of it
@@ -68,8 +68,8 @@ class Plan(TypedDict, total=False):
 
 def new_batch(pusher: Pusher, description: str, plan: Plan) -> bytes:
     """The command that makes a batch. Raises UsageError without a callback."""
-    if "success" not in plan and "complete" not in plan:
-        raise UsageError("a batch needs a job for success or for complete")
+    if not plan.keys() & {"success", "complete", "death"}:
+        raise UsageError("a batch needs a callback: a job for success, complete or death")
     message: dict[str, Any] = {"description": description}
     parent = plan.get("parent")
     if parent is not None:

@@ -33,6 +33,7 @@ class BatchStatus(Struct, frozen=True):
     failed: int = 0  #: failed, and not succeeded since
     complete_st: str = ""  #: of the callback: "" pending, "1" enqueued, "2" finished
     success_st: str = ""
+    death_st: str = ""
 
 
 class JobFailed(LineshaftError):
