@@ -68,3 +68,9 @@ def test_the_worker(session: Session, url: str) -> None:
                 pytest.fail(session.log.read_text())
     assert "half of it" not in session.log.read_text()
     assert f"{export.jid} default 1 False" in session.log.read_text()
+
+
+def test_testing(tmp_path: Path) -> None:
+    session = Session(tmp_path, "tcp://127.0.0.1:1")
+    session.play(read("docs/howto/python-testing.md").replace("python -m pytest", ".venv/bin/python -m pytest"))
+    assert "4 passed" in session.printed, session.printed

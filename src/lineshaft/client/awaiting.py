@@ -4,14 +4,22 @@ import asyncio
 import select
 import ssl
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
-from lineshaft.client.talk import Carry, Enter, Open, Pool, Sleep, Step, Talk
+from lineshaft.client.talk import Carry, Enter, Open, Pool, Sleep, Step, Stream, Talk
 from lineshaft.client.url import Address
 
-__all__ = ["AwaitingTalker", "LoopStream"]
+__all__ = ["AwaitingStream", "AwaitingTalker", "LoopStream"]
 
 T = TypeVar("T")
+
+
+class AwaitingStream(Stream, Protocol):
+    """What this talker can carry bytes over."""
+
+    async def carry(self, data: bytes, seconds: float) -> bytes:
+        """Send, and return what comes back first. Raises TimeoutError and other OSErrors."""
+        ...
 
 
 class AwaitingTalker:
@@ -42,14 +50,14 @@ class AwaitingTalker:
 
     async def _perform(self, step: Step) -> Any:
         match step:
-            case Carry(LoopStream() as stream, data, seconds):
-                return await stream.carry(data, seconds)
+            case Carry(stream, data, seconds):
+                return await cast("AwaitingStream", stream).carry(data, seconds)
             case Enter(seconds):
                 return await self._enter(seconds)
             case Open(address, seconds):
                 return await self.open(address, seconds)
             case Sleep(seconds):
-                return await asyncio.sleep(seconds)
+                return await self.sleep(seconds)
         raise AssertionError(f"no step of ours: {step}")
 
     async def _enter(self, seconds: float) -> Callable[[], None]:
@@ -66,7 +74,11 @@ class AwaitingTalker:
             await places.acquire()
         return places.release
 
-    async def open(self, address: Address, seconds: float) -> "LoopStream":
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        await asyncio.sleep(seconds)
+
+    async def open(self, address: Address, seconds: float) -> "AwaitingStream":
         """Open a connection. Raises OSError."""
         context = (self._ssl_context or ssl.create_default_context()) if address.is_tls else None
         async with asyncio.timeout(seconds):

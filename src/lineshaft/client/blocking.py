@@ -8,16 +8,24 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from lineshaft.client.talk import Carry, Enter, Open, Pool, Sleep, Step, Stream, Talk
 from lineshaft.client.url import Address
 
-__all__ = ["BlockingTalker", "SocketStream"]
+__all__ = ["BlockingStream", "BlockingTalker", "SocketStream"]
 
 T = TypeVar("T")
 
 RECEIVE_BYTES: Final = 256 << 10
+
+
+class BlockingStream(Stream, Protocol):
+    """What this talker can carry bytes over."""
+
+    def carry(self, data: bytes, seconds: float) -> bytes:
+        """Send, and return what comes back first. Raises TimeoutError and other OSErrors."""
+        ...
 
 
 class BlockingTalker:
@@ -54,14 +62,14 @@ class BlockingTalker:
 
     def _perform(self, step: Step) -> Any:
         match step:
-            case Carry(SocketStream() as stream, data, seconds):
-                return stream.carry(data, seconds)
+            case Carry(stream, data, seconds):
+                return cast("BlockingStream", stream).carry(data, seconds)
             case Enter(seconds):
                 return self._enter(seconds)
             case Open(address, seconds):
                 return self.open(address, seconds)
             case Sleep(seconds):
-                return time.sleep(seconds)
+                return self.sleep(seconds)
         raise AssertionError(f"no step of ours: {step}")
 
     def _enter(self, seconds: float) -> Callable[[], None]:
@@ -71,7 +79,11 @@ class BlockingTalker:
             raise TimeoutError("all connections of this client are in use")
         return self._places.release
 
-    def open(self, address: Address, seconds: float) -> Stream:
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        time.sleep(seconds)
+
+    def open(self, address: Address, seconds: float) -> "BlockingStream":
         """Open a connection. Raises OSError."""
         plain = socket.create_connection((address.host, address.port), seconds)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -33,11 +33,20 @@ class UnknownJobType(Exception):
 
 
 class Executor:
-    """Runs jobs; at most `concurrency` of them leave the loop at a time. Close it at the end."""
+    """Runs jobs; at most `concurrency` of them leave the loop at a time. Close it at the end.
+
+    Without `processes` what would run in a process runs in a thread.
+    """
 
     def __init__(
-        self, functions: dict[str, JobFunction[..., Any, Any]], middleware: Sequence[Middleware], concurrency: int
+        self,
+        functions: dict[str, JobFunction[..., Any, Any]],
+        middleware: Sequence[Middleware],
+        concurrency: int,
+        *,
+        processes: bool = True,
     ) -> None:
+        self._processes = processes
         self._functions = functions
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="job")
         self._children = Children()
@@ -85,7 +94,7 @@ class Executor:
     async def _dispatch(self, job: RunningJob, function: JobFunction[..., Any, Any]) -> Any:
         if function.is_async:
             return await self._on_the_loop(job, function)
-        if function.run == "process":
+        if function.run == "process" and self._processes:
             return await self._in_a_process(job, function)
         thread = _Thread()
         job.on_interrupt(thread.interrupt)
