@@ -4,6 +4,7 @@ Parsed by argparse, unlike the server's commands: who installs only the worker h
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,12 +17,15 @@ from lineshaft.worker.worker import Worker
 __all__ = ["work"]
 
 
-def work(words: Sequence[str]) -> int:
-    """Run a worker until it is told to end; returns the exit code. Raises UsageError, SystemExit for the parser's."""
+def work(words: Sequence[str], command: Sequence[str] = (sys.executable, "-m", "lineshaft", "work")) -> int:
+    """Run a worker until it is told to end; returns the exit code. Raises UsageError, SystemExit for the parser's.
+
+    `command` is what is typed before the words, should it have to be run again.
+    """
     options = _parser().parse_args(words)
     log_to(options.log_format, options.log_level)
     if options.reload:
-        return run_reloading([word for word in words if word != "--reload"])
+        return run_reloading([*command, *(word for word in words if word != "--reload")])
     found = [jobs for module in options.modules for jobs in find_jobs(module)]
     unique = list({id(jobs): jobs for jobs in found}.values())
     return run_worker(

@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,8 +24,8 @@ LOOK_SECONDS: Final = 0.5
 _SKIPPED: Final = frozenset({"node_modules", "__pycache__", "site-packages"})
 
 
-def run_reloading(words: Sequence[str]) -> int:
-    """Run `lineshaft work WORDS...` until it ends by itself, or this process is told to end; returns its exit code."""
+def run_reloading(command: Sequence[str]) -> int:
+    """Run a worker's command until it ends by itself, or this process is told to end; returns its exit code."""
     ending: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler's signature
@@ -36,7 +35,7 @@ def run_reloading(words: Sequence[str]) -> int:
         signal.signal(number, end)
     while True:
         seen = times(Path.cwd())
-        child = subprocess.Popen([sys.executable, "-m", "lineshaft", "work", *words], start_new_session=True)
+        child = subprocess.Popen(command, start_new_session=True)
         changed = _await_change(child, seen, ending)
         if child.poll() is None:
             child.terminate()
