@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ class Relay:
     def __init__(self, port: int) -> None:
         self.port = port
         self.refused: list[bytes] = []
+        self.beats: list[dict[str, Any]] = []
 
     async def serve(self, client_in: asyncio.StreamReader, client_out: asyncio.StreamWriter) -> None:
         server_in, server_out = await asyncio.open_connection("127.0.0.1", self.port)
@@ -34,6 +36,8 @@ class Relay:
                     self.refused.append(line)
                     client_out.write(b"-ERR unknown command %b\r\n" % verb)
                     continue
+                if verb == b"BEAT":
+                    self.beats.append(json.loads(line[5:]))
                 server_out.write(line)
                 if verb != b"END":
                     client_out.write(await self.reply(server_in))
@@ -96,6 +100,22 @@ def test_what_cannot_be_given_back_has_failed(relay: tuple[Relay, str], client: 
     work(Worker(sample.jobs, url=relay[1], concurrency=2), in_sets(client, retries=1))
     failure = only(client, "retries")["failure"]
     assert (failure["errtype"], failure["message"]) == ("Requeue", "given back by its worker")
+
+
+def test_heartbeats_say_how_it_is(relay: tuple[Relay, str]) -> None:
+    worker = Worker(sample.jobs, url=relay[1], concurrency=1, beat_seconds=0.02, wid="my-worker")
+
+    def beaten() -> bool:
+        if len(relay[0].beats) >= 3:
+            worker.quiet()
+        return any("current_state" in beat for beat in relay[0].beats)
+
+    work(worker, beaten)
+    first, last = relay[0].beats[0], relay[0].beats[-1]
+    assert first["wid"] == "my-worker"
+    assert first["rss_kb"] > 5_000
+    assert "current_state" not in first
+    assert last["current_state"] in ("quiet", "terminate")
 
 
 def test_a_stop_waits_for_the_fetches(relay: tuple[Relay, str], client: Client) -> None:

@@ -7,13 +7,16 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import date
+from http.client import HTTPConnection
 from typing import Any
 
 import pytest
 
 from lineshaft.client import Client, JobFailed
 from lineshaft.errors import UsageError
+from lineshaft.lifecycle import WorkerState
 from lineshaft.worker import Jobs, Worker, this_job
+from processes import ServerProcess
 from worker import sample
 from worker.sample import Size
 from worker.working import work
@@ -257,8 +260,6 @@ def test_queues_by_weight(url: str, client: Client) -> None:
 
 
 def test_a_server_that_restarts_loses_nothing(tmp_path: Any) -> None:
-    from processes import ServerProcess  # noqa: PLC0415
-
     done: list[int] = []
     counted = Jobs()
 
@@ -282,6 +283,32 @@ def test_a_server_that_restarts_loses_nothing(tmp_path: Any) -> None:
 
             work(Worker(counted, url=url, concurrency=5), condition)
             assert client.info()["faktory"]["queues"]["default"] == 0
+
+
+def test_the_server_tells_it_to_end(tmp_path: Any) -> None:
+    with ServerProcess(tmp_path, web=True) as server:
+        url = f"tcp://127.0.0.1:{server.port}"
+        worker = Worker(sample.jobs, url=url, concurrency=1, beat_seconds=0.05, wid="told-to-end")
+        told: list[str] = []
+
+        def tell() -> bool:
+            with Client(url) as client:
+                if client.info()["faktory"]["tasks"]["Workers"]["size"] == 0:
+                    return False
+            signal = "terminate" if worker.state is WorkerState.QUIET else "quiet"
+            if signal not in told:
+                told.append(signal)
+                form = {"Content-Type": "application/x-www-form-urlencoded"}
+                http = HTTPConnection("127.0.0.1", server.web_port, timeout=10)
+                http.request("POST", "/busy", f"signal={signal}&wid=told-to-end", form)
+                assert http.getresponse().status == 302
+                http.close()
+            return False
+
+        # Its own end, not the test's.
+        work(worker, tell)
+        assert told == ["quiet", "terminate"]
+        assert worker.state is WorkerState.TERMINATE
 
 
 def test_the_log_names_the_job(url: str, client: Client, caplog: pytest.LogCaptureFixture) -> None:

@@ -5,6 +5,7 @@
 ...     await client.push(job_of("send_mail", 42))
 """
 
+import asyncio
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, overload
@@ -76,3 +77,5 @@ class AsyncClient(_Pusher, Commands):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+        # The loop says good-bye in its next turn.
+        await asyncio.sleep(0)

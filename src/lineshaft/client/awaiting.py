@@ -3,8 +3,10 @@
 import asyncio
 import select
 import ssl
+import time
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar, cast
+from functools import cached_property
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from lineshaft.client.talk import Carry, Enter, Open, Pool, Sleep, Step, Stream, Talk
 from lineshaft.client.url import Address
@@ -12,6 +14,9 @@ from lineshaft.client.url import Address
 __all__ = ["AwaitingStream", "AwaitingTalker", "LoopStream"]
 
 T = TypeVar("T")
+
+#: So soon after a reply a connection is taken to be open: to ask the system costs as much as all the rest.
+TRUSTED_SECONDS: Final = 0.01
 
 
 class AwaitingStream(Stream, Protocol):
@@ -28,10 +33,15 @@ class AwaitingTalker:
     def __init__(self, pool: Pool, connections: int, ssl_context: ssl.SSLContext | None) -> None:
         self.pool = pool
         self._connections = connections
-        self._ssl_context = ssl_context
+        self._given_ssl_context = ssl_context
         # Those of the loop that it is used in.
         self._loop: asyncio.AbstractEventLoop | None = None
         self._places = asyncio.Semaphore(connections)
+
+    @cached_property
+    def _ssl_context(self) -> ssl.SSLContext:
+        """Made once: to read the system's certificates takes longer than a handshake."""
+        return self._given_ssl_context or ssl.create_default_context()
 
     async def run(self, talk: Talk[T]) -> T:
         """Carry out a talk and return its result, or raise what it raises; may be cancelled at any time."""
@@ -80,7 +90,7 @@ class AwaitingTalker:
 
     async def open(self, address: Address, seconds: float) -> "AwaitingStream":
         """Open a connection. Raises OSError."""
-        context = (self._ssl_context or ssl.create_default_context()) if address.is_tls else None
+        context = self._ssl_context if address.is_tls else None
         async with asyncio.timeout(seconds):
             loop = asyncio.get_running_loop()
             _, stream = await loop.create_connection(LoopStream, address.host, address.port, ssl=context)
@@ -95,6 +105,7 @@ class LoopStream(asyncio.Protocol):
     def __init__(self) -> None:
         self._received: list[bytes] = []
         self._ended = False
+        self._answered_at = 0.0
         self._failure: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
 
@@ -143,12 +154,15 @@ class LoopStream(asyncio.Protocol):
             raise self._failure
         received = b"".join(self._received)
         self._received.clear()
+        self._answered_at = time.monotonic()
         return received
 
     def is_silent(self) -> bool:
         """Whether nothing has come in, an end neither."""
         if self._received or self._ended or self._transport.is_closing():
             return False
+        if time.monotonic() - self._answered_at < TRUSTED_SECONDS:
+            return True
         # The loop may not have looked since the server closed.
         poll = select.poll()
         poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)

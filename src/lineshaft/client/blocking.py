@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property
 from typing import Any, Final, Protocol, TypeVar, cast
 
 from lineshaft.client.talk import Carry, Enter, Open, Pool, Sleep, Step, Stream, Talk
@@ -34,7 +35,7 @@ class BlockingTalker:
     def __init__(self, pool: Pool, connections: int, ssl_context: ssl.SSLContext | None) -> None:
         self.pool = pool
         self._connections = connections
-        self._ssl_context = ssl_context
+        self._given_ssl_context = ssl_context
         self._renew()
 
     def _renew(self) -> None:
@@ -44,6 +45,11 @@ class BlockingTalker:
         idle, self.pool.idle = self.pool.idle, []
         for link in idle:
             link.stream.close()
+
+    @cached_property
+    def _ssl_context(self) -> ssl.SSLContext:
+        """Made once: to read the system's certificates takes longer than a handshake."""
+        return self._given_ssl_context or ssl.create_default_context()
 
     def run(self, talk: Talk[T]) -> T:
         """Carry out a talk and return its result, or raise what it raises."""
@@ -90,8 +96,7 @@ class BlockingTalker:
         if not address.is_tls:
             return SocketStream(plain)
         try:
-            context = self._ssl_context or ssl.create_default_context()
-            return SocketStream(context.wrap_socket(plain, server_hostname=address.host))
+            return SocketStream(self._ssl_context.wrap_socket(plain, server_hostname=address.host))
         except BaseException:
             plain.close()
             raise

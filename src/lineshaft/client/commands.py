@@ -21,7 +21,7 @@ from lineshaft.client.records import JobFailed, Track
 from lineshaft.client.talk import Pool, Sleep, Talk, ask
 from lineshaft.client.url import Address, find_address, parse_url
 from lineshaft.client.verb import Speaker, verb
-from lineshaft.clock import Clock, system_clock
+from lineshaft.clock import Clock, format_instant, system_clock
 from lineshaft.errors import Refusal, UsageError
 from lineshaft.protocol.handshake import Hello
 from lineshaft.protocol.resp import ErrorReply, Reply
@@ -204,9 +204,13 @@ class Commands(Pusher):
         return (yield from self._track(jid))
 
     @verb
-    def track_set(self, jid: str, *, percent: int | None = None, desc: str | None = None) -> Talk[None]:
-        """Say how far a job is, in numbers and in words."""
-        yield from self._command(line(b"TRACK SET", jid=jid, percent=percent, desc=desc), again=True)
+    def track_set(
+        self, jid: str, *, percent: int | None = None, desc: str | None = None, reserve: Seconds | None = None
+    ) -> Talk[None]:
+        """Say how far a job is, in numbers and in words, and ask for so much more time from now."""
+        until = None if reserve is None else format_instant(self._clock() + round(to_seconds(reserve) * 1000))
+        told = line(b"TRACK SET", jid=jid, percent=percent, desc=desc, reserve_until=until)
+        yield from self._command(told, again=True)
 
     @verb
     def wait(self, jid: str, timeout: Seconds, result_type: Any = Any) -> Talk[Any]:

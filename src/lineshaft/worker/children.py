@@ -107,8 +107,9 @@ class Child:
 
 def _serve(pipe: Connection, parent: int) -> None:
     """The child: one job after the other, until the parent ends."""
-    # Ctrl-C and Ctrl-Z in a terminal reach all its processes; what becomes of the jobs, the parent decides.
-    for number in (signal.SIGINT, signal.SIGTSTP):
+    # Ctrl-C and Ctrl-Z in a terminal, and systemd's stop, reach all processes; what becomes of the jobs, the parent
+    # decides.
+    for number in (signal.SIGINT, signal.SIGTSTP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     while True:
         try:
