@@ -133,6 +133,11 @@ def no_json() -> Any:
     return object()
 
 
+@jobs.job(track=True, keep_result=True)
+def large() -> str:
+    return "x" * 20_000_000
+
+
 @jobs.job
 def noop() -> None:
     pass

@@ -94,6 +94,12 @@ def test_a_failure_says_why(url: str, client: Client, job: Any, errtype: str, me
     assert failure["message"].startswith(message)
 
 
+def test_a_result_that_is_too_large_is_dropped(url: str, client: Client) -> None:
+    pushed = client.push(sample.large.job())
+    assert work(sampler(url), lambda: pushed.track_get().state == "success")
+    assert pushed.wait(1) is None
+
+
 def test_a_backtrace_leads_to_the_job(url: str, client: Client) -> None:
     client.push(sample.broken.job())
     work(sampler(url), in_sets(client, retries=1))

@@ -64,8 +64,7 @@ class Asker(Speaker):
         while True:
             track = yield from self._track(jid)
             if track.state == "success":
-                result = None if track.result is msgspec.UNSET else track.result
-                return msgspec.convert(result, result_type)
+                return None if track.result is msgspec.UNSET else msgspec.convert(track.result, result_type)
             if track.state == "dead" or (track.cancelled and track.state != "working"):
                 raise JobFailed(track)
             if seconds_left <= 0:

@@ -27,7 +27,20 @@ from lineshaft.protocol.connection import Answered, ClientConnection, Closed, Co
 from lineshaft.protocol.handshake import Hello
 from lineshaft.protocol.resp import ErrorReply, Reply
 
-__all__ = ["Carry", "Enter", "Link", "Open", "Pool", "Sleep", "Step", "Stream", "Talk", "ask"]
+__all__ = [
+    "Carry",
+    "Enter",
+    "Link",
+    "Open",
+    "Pool",
+    "Sleep",
+    "Step",
+    "Stream",
+    "Talk",
+    "ask",
+    "open_link",
+    "replies_in",
+]
 
 T = TypeVar("T")
 
@@ -198,7 +211,7 @@ def _ask_once(pool: Pool, commands: Sequence[bytes], until: float, attempt: _Att
     leave: Callable[[], None] = yield Enter(_left(until))
     link, whole = None, False
     try:
-        link = pool.take_idle() or (yield from _open(pool, until))
+        link = pool.take_idle() or (yield from open_link(pool, until))
         for command in commands:
             link.connection.send(command)
         attempt.sent = True
@@ -215,7 +228,7 @@ def _ask_once(pool: Pool, commands: Sequence[bytes], until: float, attempt: _Att
         leave()
 
 
-def _open(pool: Pool, until: float) -> Talk[Link]:
+def open_link(pool: Pool, until: float) -> Talk[Link]:
     """A new link, past its handshake."""
     address = pool.address
     hello = replace(pool.hello, username=address.username)
@@ -230,7 +243,7 @@ def _open(pool: Pool, until: float) -> Talk[Link]:
                     "the server closed the connection without a greeting: if it speaks TLS, its URL begins with"
                     " tcp+tls://"
                 )
-            _take(link, data)
+            replies_in(link, data)
     except BaseException:
         stream.close()
         raise
@@ -242,11 +255,11 @@ def _converse(link: Link, until: float) -> Talk[list[Reply]]:
     replies: list[Reply] = []
     while link.connection.unanswered:
         data: bytes = yield Carry(link.stream, link.connection.take_outgoing(), _left(until))
-        replies += _take(link, data)
+        replies += replies_in(link, data)
     return replies
 
 
-def _take(link: Link, data: bytes) -> list[Reply]:
+def replies_in(link: Link, data: bytes) -> list[Reply]:
     """What bytes mean. Raises what ended the conversation."""
     events = link.connection.receive(data) if data else link.connection.receive_eof()
     replies = []

@@ -30,18 +30,18 @@ from typing import Any, Final
 import msgspec
 
 from lineshaft.client.aio import AsyncClient
+from lineshaft.client.awaiting import HeldLink
 from lineshaft.client.commands import Heard
-from lineshaft.client.lines import line
-from lineshaft.errors import LineshaftError, PeerError, UsageError
+from lineshaft.errors import LineshaftError, UsageError
 from lineshaft.lifecycle import WorkerState
-from lineshaft.protocol.resp import ErrorReply, Reply
 from lineshaft.worker.execute import Executor
 from lineshaft.worker.jobs import JobFunction, Jobs
 from lineshaft.worker.logs import log_outcome
 from lineshaft.worker.memory import resident_kb
 from lineshaft.worker.middleware import Middleware
-from lineshaft.worker.outcome import Failed, GivenBack, Outcome, report
+from lineshaft.worker.outcome import Done, Failed, GivenBack, Outcome, report
 from lineshaft.worker.queues import Queues
+from lineshaft.worker.replies import check_replies, fail_instead, is_unknown, payload_of
 from lineshaft.worker.running import Fetched, RunningJob
 from lineshaft.worker.telling import Teller
 
@@ -55,12 +55,12 @@ PAUSE_SECONDS: Final = 1.0
 #: Jobs that were interrupted at the end have as long to notice.
 LAST_SECONDS: Final = 3.0
 
+#: A server keeps results of up to 64 KiB; a line that it finds too long would cost the connection.
+RESULT_BYTES: Final = 256 << 10
+
 #: Why jobs are interrupted.
 _STOPPED: Final = "the worker stops"
 _CANCELLED: Final = "cancelled"
-
-#: How refusals begin that will not last.
-_PASSING: Final = ("storage failed", "shutdown in progress")
 
 _decode_fetched: Final = msgspec.json.Decoder(Fetched).decode
 
@@ -104,7 +104,6 @@ class Worker:
             url,
             environment=environment,
             timeout_seconds=timeout_seconds,
-            connections=concurrency + prefetch + 2,
             wid=self.wid,
             labels=labels,
             features=["cancel"],
@@ -186,29 +185,30 @@ class Worker:
     async def _pull(self) -> None:
         """Fetch, run, report, until there is nothing to report and nothing is to be fetched."""
         reports: list[bytes] = []
-        while True:
-            fetching = self.state is WorkerState.RUNNING
-            if not (fetching or reports):
-                return
-            try:
-                payload = await self._exchange(reports, fetching)
-            except (LineshaftError, OSError) as failure:
-                await self._pause(failure)
-                continue
-            reports = [] if payload is None else await self._work(payload)
+        link = HeldLink(self.client._talker)
+        try:
+            while (fetching := self.state is WorkerState.RUNNING) or reports:
+                try:
+                    payload = await self._exchange(link, reports, fetching)
+                except (LineshaftError, OSError) as failure:
+                    await self._pause(failure)
+                    continue
+                reports = [] if payload is None else await self._work(payload)
+        finally:
+            link.close()
 
-    async def _exchange(self, reports: list[bytes], fetching: bool) -> bytes | None:
+    async def _exchange(self, link: HeldLink, reports: list[bytes], fetching: bool) -> bytes | None:
         """Report and fetch, in one packet if that can be; returns the job that came. Clears what was reported."""
         if reports and not (fetching and len(reports) == 1 and reports[0].startswith(b"ACK ")):
             # What does harm when it is repeated is not sent with a FETCH, which may be cut off while it waits.
-            await self._settle(reports)
+            await self._settle(link, reports)
         if not fetching:
             return None
         task = asyncio.current_task()
         assert task is not None
         self._fetching.add(task)
         try:
-            replies = await self.client.pipeline([*reports, self.queues.fetch_command()], again=True)
+            replies = await link.ask([*reports, self.queues.fetch_command()])
         except asyncio.CancelledError:
             if self.state is not WorkerState.TERMINATE:
                 raise
@@ -218,18 +218,20 @@ class Worker:
         finally:
             self._fetching.discard(task)
         self._note_reached()
-        _check(reports, replies)
+        check_replies(reports, replies)
         reports.clear()
-        return _payload(replies[-1])
+        return payload_of(replies[-1])
 
-    async def _settle(self, reports: list[bytes]) -> None:
-        replies = await self.client.pipeline(reports, again=True)
+    async def _settle(self, link: HeldLink, reports: list[bytes]) -> None:
+        if not reports:
+            return
+        replies = await link.ask(reports)
         self._note_reached()
-        _check(reports, replies)
-        refused = [one for one, reply in zip(reports, replies, strict=True) if _is_unknown(one, reply)]
+        check_replies(reports, replies)
+        refused = [one for one, reply in zip(reports, replies, strict=True) if is_unknown(one, reply)]
         reports.clear()
         if refused:
-            await self.client.pipeline([_fail_instead(one) for one in refused], again=True)
+            await link.ask([fail_instead(one) for one in refused])
 
     async def _pause(self, failure: Exception) -> None:
         """The server is away, or cannot do its work at the moment: say so once, and wait a little."""
@@ -258,9 +260,16 @@ class Worker:
                     outcome = await self._run(job)
         finally:
             self.running.discard(job)
+        return self._report(job, outcome)
+
+    def _report(self, job: RunningJob, outcome: Outcome) -> list[bytes]:
         keep_result = self._executor.keeps_result(job.jobtype)
         try:
-            return report(job.jid, outcome, keep_result=keep_result, is_last_try=job.is_last_attempt)
+            lines = report(job.jid, outcome, keep_result=keep_result, is_last_try=job.is_last_attempt)
+            if len(lines[0]) > RESULT_BYTES and isinstance(outcome, Done):
+                log.warning("the result of %s is too large, and dropped", job.jobtype, extra={"jid": job.jid})
+                return report(job.jid, Done(), keep_result=False, is_last_try=False)
+            return lines
         except (TypeError, ValueError, RecursionError) as error:
             failed = Failed(type(error).__name__, f"its result cannot be written as JSON: {error}", [])
             return report(job.jid, failed, keep_result=False, is_last_try=job.is_last_attempt)
@@ -308,33 +317,3 @@ def _merged(jobs: Sequence[Jobs]) -> dict[str, JobFunction[..., Any, Any]]:
     if not merged.functions:
         raise UsageError("a worker needs at least one job function: @jobs.job makes one")
     return merged.functions
-
-
-def _check(lines: Sequence[bytes], replies: Sequence[Reply]) -> None:
-    """Raise what may be over in a moment, so that the report is repeated; log other refusals of reports."""
-    for one, reply in zip(lines, replies, strict=False):
-        if isinstance(reply, ErrorReply):
-            if reply.message.startswith(_PASSING):
-                raise reply.refusal()
-            if not _is_unknown(one, reply):
-                log.error("the server refused %s: %s", one[:100].decode(errors="replace"), reply.message)
-
-
-def _payload(reply: Reply) -> bytes | None:
-    if isinstance(reply, ErrorReply):
-        raise reply.refusal()
-    if reply is not None and not isinstance(reply, bytes):
-        raise PeerError(f"the server answers FETCH with {reply!r}")
-    return reply
-
-
-def _is_unknown(command: bytes, reply: Reply) -> bool:
-    return (
-        command.startswith(b"REQUEUE ") and isinstance(reply, ErrorReply) and "unknown command" in reply.message.lower()
-    )
-
-
-def _fail_instead(requeue: bytes) -> bytes:
-    """What tells a server that has no REQUEUE; it costs the job a try."""
-    jid = msgspec.json.decode(requeue.partition(b" ")[2])["jid"]
-    return line(b"FAIL", jid=jid, errtype="Requeue", message="given back by its worker")
