@@ -12,6 +12,7 @@ COMMANDS = {
     "work": ("lineshaft.cli.work:work", "Run a worker for the job functions of a module."),
     "push": ("lineshaft.cli.push:push", "Push one job and print its jid."),
     "info": ("lineshaft.cli.info:info", "Show the server, its queues and its sets."),
+    "password": ("lineshaft.cli.password:password", "Hash a password for [web.users]."),
     "check": ("lineshaft.cli.check:check", "Verify a data directory while no server runs on it."),
     "flush": ("lineshaft.cli.flush:flush", "Delete every job on the server."),
 }
