@@ -317,6 +317,21 @@ def test_the_server_tells_it_to_end(tmp_path: Any) -> None:
         assert worker.state is WorkerState.TERMINATE
 
 
+def test_an_error_of_ours_ends_the_worker_and_is_raised(url: str, client: Client) -> None:
+    class Broken(Worker):
+        async def _work(self, payload: bytes) -> list[bytes]:
+            raise RuntimeError(f"cannot work {payload[:8]!r}")
+
+    client.push(sample.noop.job())
+    with pytest.raises(RuntimeError, match="cannot work"):
+        work(Broken(sample.jobs, url=url, concurrency=2), lambda: False)
+
+
+def test_a_job_that_cannot_be_read_does_not_end_the_worker(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert asyncio.run(sampler(url)._work(b'{"jid":5}')) == []
+    assert "a job that cannot be read" in caplog.text
+
+
 def test_the_log_names_the_job(url: str, client: Client, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "lineshaft.worker")
     pushed = client.push(sample.noop.job())

@@ -79,8 +79,11 @@ class AwaitingTalker:
             self._places = asyncio.Semaphore(self._connections)
         places = self._places
         if places.locked():
-            async with asyncio.timeout(seconds):
-                await places.acquire()
+            try:
+                async with asyncio.timeout(seconds):
+                    await places.acquire()
+            except TimeoutError:
+                raise TimeoutError("all connections of this client are in use") from None
         else:
             await places.acquire()
         return places.release

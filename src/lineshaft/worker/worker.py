@@ -120,6 +120,7 @@ class Worker:
         #: What the server says of itself, once it has been asked: whether it is one of ours.
         self._is_lineshaft = False
         self._is_away = False
+        self._failure: BaseException | None = None
 
     # From outside
 
@@ -149,10 +150,14 @@ class Worker:
         self._teller = Teller(self.client)
         beating = asyncio.create_task(self._beat())
         pullers = [asyncio.create_task(self._pull()) for _ in range(self.concurrency + self._prefetch)]
+        for puller in pullers:
+            puller.add_done_callback(self._puller_ended)
         try:
             await self._stopping.wait()
             await self._finish(pullers)
             await self._teller.finish()
+            if self._failure is not None:
+                raise self._failure
         finally:
             for task in (beating, *pullers):
                 task.cancel()
@@ -161,6 +166,12 @@ class Worker:
             self.client.close()
             # The loop says good-bye in its next turn.
             await asyncio.sleep(0)
+
+    def _puller_ended(self, puller: "asyncio.Task[None]") -> None:
+        """A puller that fails would go missing without a word: an error of ours, so the worker ends and says why."""
+        if not puller.cancelled() and (failure := puller.exception()) is not None:
+            self._failure = failure
+            self.stop()
 
     async def _finish(self, pullers: "list[asyncio.Task[None]]") -> None:
         """Wait for what runs, interrupt what takes too long, and give up on what cannot be interrupted."""
@@ -249,7 +260,12 @@ class Worker:
 
     async def _work(self, payload: bytes) -> list[bytes]:
         """Run a job; returns the commands that report how it ended."""
-        fetched = _decode_fetched(payload)
+        try:
+            fetched = _decode_fetched(payload)
+        except msgspec.DecodeError as error:
+            # It is left to its reservation, which in the end lets it die.
+            log.error("the server sent a job that cannot be read: %s", error)
+            return []
         job = RunningJob(fetched, self._teller.tell)
         self.running.add(job)
         try:
