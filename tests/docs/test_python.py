@@ -1,13 +1,15 @@
 """The tutorial and the pages for Python, followed line by line against a real server."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from docs.pages import read
+from docs.pages import ROOT, read
 from docs.sessions import Session
 from lineshaft.client import Client, job_of
 from processes import ServerProcess
@@ -74,3 +76,32 @@ def test_testing(tmp_path: Path) -> None:
     session = Session(tmp_path, "tcp://127.0.0.1:1")
     session.play(read("docs/howto/python-testing.md").replace("python -m pytest", ".venv/bin/python -m pytest"))
     assert "4 passed" in session.printed, session.printed
+
+
+SNIPPET = re.compile(r"^Python \(`lineshaft`[^\n]*:\n\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+BEFORE = """
+from lineshaft import Jobs
+from lineshaft.testing import FakeServer
+jobs = Jobs()
+client = FakeServer().client()
+def announce(number: int) -> None: ...
+def load(number: int) -> None: ...
+def code(number: str) -> None: ...
+def sync(number: int) -> None: ...
+def export(number: int) -> None: ...
+for one in (announce, load, code, sync, export):
+    globals()[one.__name__] = jobs.job(one)
+"""
+
+
+def test_the_pages_of_features_say_it_for_this_client() -> None:
+    pages = sorted((ROOT / "docs" / "howto").glob("*.md"))
+    found = [text for page in pages for text in SNIPPET.findall(page.read_text("utf-8"))]
+    assert len(found) == 5
+    names: dict[str, Any] = {}
+    exec(BEFORE, names)
+    for snippet in found:
+        exec(snippet, names)
+    assert names["client"].info()["faktory"]["queues"] == {"default": 4}
+    assert "call" in names["jobs"].functions

@@ -118,6 +118,11 @@ def test_heartbeats_say_how_it_is(relay: tuple[Relay, str]) -> None:
     assert last["current_state"] in ("quiet", "terminate")
 
 
+def test_it_draws_the_order_of_weighted_queues_itself(relay: tuple[Relay, str], client: Client) -> None:
+    client.push_bulk(sample.noop.job().using(queue=queue) for queue in ("a", "b") for _ in range(20))
+    work(Worker(sample.jobs, url=relay[1], queues=["a:3", "b:1"], concurrency=2), all_processed(client, 40))
+
+
 def test_a_stop_waits_for_the_fetches(relay: tuple[Relay, str], client: Client) -> None:
     worker = Worker(sample.jobs, url=relay[1], concurrency=2)
     work(worker, lambda: client.info()["faktory"]["tasks"]["Workers"]["size"] == 1)

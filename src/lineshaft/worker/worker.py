@@ -219,7 +219,7 @@ class Worker:
         assert task is not None
         self._fetching.add(task)
         try:
-            replies = await link.ask([*reports, self.queues.fetch_command()])
+            replies = await link.ask([*reports, self.queues.fetch_command(knows_weights=self._is_lineshaft)])
         except asyncio.CancelledError:
             if self.state is not WorkerState.TERMINATE:
                 raise
