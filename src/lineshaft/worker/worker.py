@@ -52,6 +52,9 @@ log = logging.getLogger("lineshaft.worker")
 #: A server that does not answer, or is away, is tried again after about as long.
 PAUSE_SECONDS: Final = 1.0
 
+#: A FETCH that does not have to wait is answered within this.
+ANSWER_SECONDS: Final = 0.2
+
 #: Jobs that were interrupted at the end have as long to notice.
 LAST_SECONDS: Final = 3.0
 
@@ -175,11 +178,13 @@ class Worker:
 
     async def _finish(self, pullers: "list[asyncio.Task[None]]") -> None:
         """Wait for what runs, interrupt what takes too long, and give up on what cannot be interrupted."""
-        if self._is_lineshaft:
-            # Its FETCHes can be cut off: a job whose reply finds nobody goes back to its queue. Others are waited for.
+        end = time.monotonic() + self._stop_seconds
+        if self._is_lineshaft and self._fetching:
+            # A FETCH that finds something has found it by then. Those that wait can be cut off, since a job whose
+            # reply finds nobody goes back to its queue. Other servers' are waited for: two seconds at most.
+            await asyncio.wait(pullers, timeout=ANSWER_SECONDS)
             for task in list(self._fetching):
                 task.cancel()
-        end = time.monotonic() + self._stop_seconds
         while (left := min(end - time.monotonic(), self._stop_seconds)) > 0:
             _, waiting = await asyncio.wait(pullers, timeout=min(left, 0.1))
             if not waiting:
