@@ -1,5 +1,7 @@
 """Every key of every table: what it gives, and what is said when it cannot be."""
 
+import re
+
 import pytest
 
 from lineshaft.config import Config, Queue
@@ -127,6 +129,8 @@ CASES = [
     ("[faktory]\nbinding = 7419", f"faktory.binding must be {ADDRESS}, not 7419"),
     ("[faktory]\npassword = 1234", f"faktory.password must be {PASSWORD}"),
     ("[web]\nbinding = true", f'web.binding must be {ADDRESS}, or ":0" to switch it off, not true'),
+    ('[web]\nenabled = "no"', 'web.enabled must be true or false, not "no"'),
+    ('[web]\nslow_after = "never"', f'web.slow_after must be {TIME}, from 1s to 365d, not "never"'),
     ('[web]\npassword = ""', f"web.password must be {PASSWORD}"),
     ('[storage]\nsync = "often"', 'storage.sync must be "always", "interval" or "never", not "often"'),
     ("[storage]\ninterval_ms = 0", "storage.interval_ms must be a whole number from 1 to 60000, not 0"),
@@ -178,7 +182,7 @@ CASES = [
     ),
     (
         "sync = 'always'",
-        "there is no table [sync]; the tables are [faktory], [web], [storage], [server],"
+        "there is no table [sync]; the tables are [faktory], [web], [api], [storage], [server],"
         " [workers], [retention], [history], [plugins], [queues], [throttles], [[cron]]",
     ),
     ("storage = 1", "storage must be a table, written [storage]"),
@@ -264,3 +268,51 @@ def test_a_long_wrong_value_is_cut_off(machine):
 def test_every_table_has_its_place_in_the_config():
     assert set(TABLES) <= set(Config.__struct_fields__)
     assert keys_of(Queues).keys() == {"backpressure"}
+
+
+def test_users_of_the_pages_and_tokens_of_the_api(machine):
+    machine.write(
+        """
+        [web.users]
+        ana = { password = "$argon2id$v=19$x", role = "admin" }
+        [web.users."ben@example.com"]
+        password = "plain"
+        [api.tokens.ci]
+        token = "sha256:00"
+        scopes = ["push", "read"]
+        """
+    )
+    config = machine.load()
+    assert {name: user.role for name, user in config.web.users.items()} == {"ana": "admin", "ben@example.com": "reader"}
+    assert config.web.users["ana"].password == "$argon2id$v=19$x"
+    assert config.api.tokens["ci"].scopes == ("push", "read")
+    assert "plain" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('[web.users.ana]\nrole = "admin"', "web.users.ana needs password"),
+        (
+            '[web.users.ana]\npassword = "x"\nrole = "king"',
+            'web.users.ana.role must be "admin", "operator" or "reader"',
+        ),
+        ('[web.users]\nana = "x"', "web.users.ana must be a table"),
+        ("[web]\nusers = 3", "web.users must be a table"),
+        ('[web.users."a b"]\npassword = "x"', "a name has 1 to 100 characters"),
+        ('[api.tokens.ci]\ntoken = "x"\nscopes = ["fly"]', "api.tokens.ci.scopes must be a list of some of"),
+        ('[web]\ncolour = "red"', "web.colour is not a key"),
+        ('[web.users.ana]\npassword = ""', "web.users.ana.password must be a string that is not empty"),
+    ],
+)
+def test_users_and_tokens_that_cannot_be(machine, text, complaint):
+    machine.write(text)
+    with pytest.raises(ConfigError, match=re.escape(complaint)):
+        machine.load()
+
+
+def test_a_users_password_may_lie_in_a_file(machine):
+    secret = machine.root / "ana"
+    secret.write_text("$argon2id$hash\n")
+    machine.write(f'[web.users.ana]\npassword = "{secret}"')
+    assert machine.load().web.users["ana"].password == "$argon2id$hash"

@@ -36,6 +36,7 @@ from lineshaft.config.kinds import (
     time_zone,
     web_address,
     whole,
+    words,
 )
 
 __all__ = [
@@ -43,6 +44,8 @@ __all__ = [
     "ENVIRONMENTS",
     "LOG_LEVELS",
     "TABLES",
+    "Api",
+    "ApiToken",
     "CatchUp",
     "Config",
     "Cron",
@@ -62,12 +65,14 @@ __all__ = [
     "Throttle",
     "Throttles",
     "Web",
+    "WebUser",
     "Workers",
 ]
 
 Environment = Literal["development", "staging", "production"]
 LogLevel = Literal["debug", "info", "warn", "error"]
 Sync = Literal["always", "interval", "never"]
+WebRole = Literal["admin", "operator", "reader"]
 CatchUp = Literal["skip", "once"]
 
 ENVIRONMENTS: Final = choice("development", "staging", "production")
@@ -93,11 +98,35 @@ class Faktory(Struct, frozen=True):
     password: Annotated[Secret | None, secret()] = None  #: what clients must know; None asks for none
 
 
+class WebUser(Struct, frozen=True):
+    """`[web.users.NAME]`: somebody who may use the pages."""
+
+    password: Annotated[Secret, secret()]  #: an argon2 hash, or the password itself
+    role: Annotated[WebRole, choice("admin", "operator", "reader")] = "reader"
+
+
 class Web(Struct, frozen=True):
     """`[web]`: HTTP."""
 
     binding: Annotated[Binding | None, web_address(), AT_START] = Binding("127.0.0.1", 7420)  #: None is off
+    enabled: Annotated[bool, switch(), AT_START] = True
     password: Annotated[Secret | None, secret()] = None  #: None takes the one of `[faktory]`
+    #: A queue whose oldest job waits longer is shown as one that needs attention.
+    slow_after_ms: Annotated[int, duration("1s", "365d")] = field(default=60_000, name="slow_after")
+    users: dict[str, WebUser] = {}  #: no key of its own: `tables` collects the `[web.users.NAME]` here
+
+
+class ApiToken(Struct, frozen=True):
+    """`[api.tokens.NAME]`: a program that may use the HTTP API."""
+
+    token: Annotated[Secret, secret()]  #: the token itself, or `sha256:` and its digest
+    scopes: Annotated[tuple[str, ...], words("push", "read", "admin")] = ("read",)
+
+
+class Api(Struct, frozen=True):
+    """`[api]`: the HTTP API under `/api/v1`."""
+
+    tokens: dict[str, ApiToken] = {}  #: no key of its own: `tables` collects the `[api.tokens.NAME]` here
 
 
 class Storage(Struct, frozen=True):
@@ -239,6 +268,7 @@ class Cron(Struct, frozen=True):
 TABLES: Final[dict[str, type[Struct]]] = {
     "faktory": Faktory,
     "web": Web,
+    "api": Api,
     "storage": Storage,
     "server": Server,
     "workers": Workers,
@@ -263,6 +293,7 @@ class Config(Struct, frozen=True, kw_only=True):
     # The tables.
     faktory: Faktory = Faktory()
     web: Web = Web()
+    api: Api = Api()
     storage: Storage = Storage()
     server: Server = Server()
     workers: Workers = Workers()
