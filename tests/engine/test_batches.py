@@ -470,12 +470,6 @@ def test_a_callback_opens_no_queue_beyond_the_limit(monkeypatch: pytest.MonkeyPa
     box.check()
 
 
-def test_what_the_log_says_of_an_unknown_batch_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    Box().push("x\n2026-11-25 ERROR forged")
-    assert "forged" in caplog.text
-    assert "\n2026" not in caplog.text
-
-
 def test_too_deep() -> None:
     box = Box()
     bid = ""
