@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from browser.stage import Stage
 from lineshaft.clock import format_instant
 from lineshaft.config import Cron, CronJob
+from lineshaft.config.model import Throttle, Throttles
 from lineshaft.web.pulse import GRAINS, Note, Trend
 
 TRACE = [
@@ -157,6 +158,9 @@ CRON = (
 )
 
 
+THROTTLES = Throttles({"mailers": Throttle(concurrency=20), "reports": Throttle(rate=100, per_ms=60_000)})
+
+
 def _silent(stage: Stage) -> None:
     """One of the workers has said nothing for a while."""
 
@@ -207,4 +211,4 @@ def past(stage: Stage) -> None:
             trend.notes.append((now - step * 5000, round(wave), done - pace * 5 * step))
 
 
-__all__ = ["CRON", "past", "played"]
+__all__ = ["CRON", "THROTTLES", "past", "played"]

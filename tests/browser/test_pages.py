@@ -8,7 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from browser.conftest import Watched
-from browser.scene import CRON, played
+from browser.scene import CRON, THROTTLES, played
 from browser.stage import Stage, staged
 from lineshaft.config.model import History
 from lineshaft.engine.timed import SetName
@@ -34,11 +34,24 @@ PAGES = {
     "batch": "/batches/{batch}",
     "batch-gone": "/batches/b-nothing",
     "periodic": "/periodic",
+    "limits": "/limits",
     "server": "/server",
     "push": "/push",
     "nothing": "/nothing/here",
 }
-EMPTY = ["/", "/queues", "/retries", "/scheduled", "/morgue", "/busy", "/finished", "/batches", "/periodic", "/server"]
+EMPTY = [
+    "/",
+    "/queues",
+    "/retries",
+    "/scheduled",
+    "/morgue",
+    "/busy",
+    "/finished",
+    "/batches",
+    "/periodic",
+    "/limits",
+    "/server",
+]
 
 Opener = Callable[..., Watched]
 
@@ -46,7 +59,7 @@ Opener = Callable[..., Watched]
 @pytest.fixture(scope="module")
 def busy_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     root = tmp_path_factory.mktemp("busy")
-    with staged(root, history=History(completed_ms=86_400_000), cron=CRON) as stage, played(stage):
+    with staged(root, history=History(completed_ms=86_400_000), cron=CRON, throttles=THROTTLES) as stage, played(stage):
         yield stage
 
 

@@ -5,6 +5,7 @@ is true of every call: it reads at most `limit` rows and a few megabytes, wherev
 that cannot be read is left out, and who works with it next sets it aside.
 """
 
+from collections.abc import Iterator
 from heapq import nsmallest
 from itertools import islice
 from typing import Any, Final
@@ -58,6 +59,7 @@ class Overview(Struct, frozen=True):
     dead: int
     finished: int  #: kept in the history
     periodic: int
+    throttles: int
     next_scheduled: int  #: instants before which nothing is due; later than any date when there is nothing
     next_retry: int
     push_refusal: str | None  #: why pushes are refused, if they are
@@ -110,6 +112,7 @@ class Views:
             dead=state.dead.size,
             finished=state.history.count,
             periodic=len(state.periodic.entries),
+            throttles=len(state.throttles.gates),
             next_scheduled=state.scheduled.next_due,
             next_retry=state.retries.next_due,
             push_refusal=state.push_refusal,
@@ -212,6 +215,10 @@ class Views:
     def periodic(self, *, first: int = 0, limit: int = 50) -> tuple[list[dict[str, Any]], int]:
         """Periodic jobs in the order of the configuration, from that place on; and how many there are in all."""
         return cron_page(self._state, first, limit), len(self._state.periodic.entries)
+
+    def throttles(self) -> Iterator[dict[str, Any]]:
+        """The throttled queues by name: their limits, and what is taken of them."""
+        return self._state.throttles.views(self._state.now)
 
     # Long work
 

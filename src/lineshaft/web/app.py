@@ -7,6 +7,7 @@
     GET  /busy                  workers and running jobs;       POST  signal=quiet|terminate wid=...|all
     GET  /batches, /batches/BID batches
     GET  /periodic              periodic jobs;                  POST  /periodic/NAME action=run|pause|resume
+    GET  /limits                throttled queues
     GET  /push                  the form of a new job;          POST  push it
     GET  /finished              the history of finished jobs
     GET  /server, /debug        the server itself
@@ -30,7 +31,7 @@ from starlette.staticfiles import StaticFiles
 
 from lineshaft.engine.timed import SetName
 from lineshaft.errors import Refusal, StoreError, Unavailable
-from lineshaft.web import actions, batches, home, jobs, pages, periodic
+from lineshaft.web import actions, batches, home, jobs, limits, pages, periodic
 from lineshaft.web.api import PREFIX, api_routes
 from lineshaft.web.backend import Backend
 from lineshaft.web.metrics import metrics
@@ -75,6 +76,7 @@ def build_app(backend: Backend) -> tuple[Starlette, Site]:
         Route("/batches/{bid:path}", page(batches.batch)),
         Route("/periodic", page(periodic.periodic)),
         Route("/periodic/{name:path}", form(periodic.on_periodic), methods=["POST"]),
+        Route("/limits", page(limits.limits)),
         *both("/busy", pages.busy, actions.on_workers),
         *both("/push", jobs.push_form, actions.push),
         Route("/finished", page(pages.finished)),

@@ -135,6 +135,7 @@ class Site:
         item("dead", text("Dead"), ("morgue",), dead, bad=bool(dead))
         item("batches", text("Batches"), ("batches",))
         item("periodic", text("Periodic"), ("periodic",), None if counts is None else counts.periodic)
+        item("limits", text("Limits"), ("limits",), None if counts is None else counts.throttles)
         if counts is not None and (counts.finished or self.backend.settings().history_ms):
             item("finished", text("Finished"), ("finished",), counts.finished)
         item("server", text("Server"), ("server",))
