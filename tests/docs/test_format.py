@@ -32,6 +32,7 @@ KINDS = [
     records.TotalsRecord,
     records.DayRecord,
     records.PeriodicRecord,
+    records.GroupRecord,
 ]
 
 

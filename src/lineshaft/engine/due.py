@@ -10,7 +10,7 @@ from typing import Final
 
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.finish import expire, recover
-from lineshaft.engine.moves import Damaged, join_queue, leave
+from lineshaft.engine.moves import Damaged, join_queue, leave, leave_set
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import TimedJob, TimedSet
 
@@ -29,7 +29,7 @@ def promote(state: State, timed: TimedSet) -> None:
 def release(state: State, timed: TimedSet, waiting: TimedJob) -> None:
     """Move one job from a timed set to the tail of its queue. Raises StoreError."""
     with state.change() as change:
-        timed.remove(change, waiting.key)
+        leave_set(state, change, timed, waiting.key, waiting.job)
         join_queue(state, change, waiting.job, waiting.seq, waiting.extras)
 
 
@@ -46,7 +46,7 @@ def prune_dead(state: State) -> None:
 def discard(state: State, timed: TimedSet, waiting: TimedJob, ending: Ending) -> None:
     """Drop one job from a timed set. Raises StoreError."""
     with state.change() as change:
-        timed.remove(change, waiting.key)
+        leave_set(state, change, timed, waiting.key, waiting.job)
         leave(state, change, waiting.job.jid, waiting.seq, waiting.extras, ending)
 
 

@@ -19,7 +19,7 @@ from lineshaft.errors import Refusal, StoreCorrupt
 from lineshaft.job import DEFAULT_QUEUE, Job, decode_stored, encode_job
 from lineshaft.lifecycle import Place
 
-__all__ = ["Damaged", "count", "join_queue", "join_set", "leave", "put_back", "read_leased", "take_out"]
+__all__ = ["Damaged", "count", "join_queue", "join_set", "leave", "leave_set", "put_back", "read_leased", "take_out"]
 
 
 class Damaged(Refusal):
@@ -55,9 +55,18 @@ def _one_more(state: State, queue: Queue) -> None:
 def join_set(state: State, change: Change, timed: TimedSet, due: int, job: Job, seq: int, extras: Extras) -> None:
     """Put a job into a timed set."""
     key = timed.add(change, due, state.take_order(), seq, extras, encode_job(job))
+    if timed.is_grouped:
+        change.then(state.groups.enter, timed.code, job, state.now)
     change.then(state.index.move, job.jid, seq, key)
     if extras.uses:
         feature.moved(state, change, Subject(job.jid, seq, extras), Place(timed.name), key)
+
+
+def leave_set(state: State, change: Change, timed: TimedSet, key: bytes, job: Job | None) -> None:
+    """Take a job out of a timed set; the job is None when it cannot be read."""
+    timed.remove(change, key)
+    if timed.is_grouped:
+        change.then(state.groups.leave, timed.code, job)
 
 
 def leave(state: State, change: Change, jid: str, seq: int, extras: Extras, ending: Ending) -> None:
@@ -80,8 +89,17 @@ def take_out(state: State, change: Change, key: bytes) -> bool:
         change.delete(key)
         change.then(state.queues.lose, queue, priority, keys.ready_order(key))
     else:
-        next(timed for timed in state.sets.values() if timed.code == key[1:2]).remove(change, key)
+        timed = next(timed for timed in state.sets.values() if timed.code == key[1:2])
+        leave_set(state, change, timed, key, _job_under(change, key) if timed.is_grouped else None)
     return True
+
+
+def _job_under(change: Change, key: bytes) -> Job | None:
+    value = change.get(key)
+    try:
+        return None if value is None else decode_stored(split_value(value)[1])
+    except DecodeError:
+        return None
 
 
 def read_leased(change: Change, lease: Lease) -> tuple[Extras, Job, bytes]:

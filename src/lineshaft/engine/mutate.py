@@ -19,7 +19,7 @@ from lineshaft.engine.ending import Ending
 from lineshaft.engine.filter import Filter
 from lineshaft.engine.glob import Glob
 from lineshaft.engine.hooks import killed
-from lineshaft.engine.moves import join_queue, join_set, leave
+from lineshaft.engine.moves import join_queue, join_set, leave, leave_set
 from lineshaft.engine.records import ChoreRecord, Extras, split_value
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import SetName
@@ -233,7 +233,7 @@ def _apply(state: State, change: Change, order: Order, row: Row) -> bool:
         change.delete(row.key)
         change.then(state.queues.lose, queue, priority, keys.ready_order(row.key))
     else:
-        state.sets[SetName(order.target)].remove(change, row.key)
+        leave_set(state, change, state.sets[SetName(order.target)], row.key, row.job)
     if order.command == "kill":
         join_set(state, change, state.dead, state.now, row.job, row.seq, row.extras.afresh())
     elif order.command == "requeue":

@@ -6,7 +6,7 @@ that cannot be read is left out, and who works with it next sets it aside.
 """
 
 from collections.abc import Iterator
-from heapq import nsmallest
+from heapq import nlargest, nsmallest
 from itertools import islice
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from lineshaft.engine import views_jobs, views_workers
 from lineshaft.engine.batching import batch_status, batches_page
 from lineshaft.engine.control import queue_latency
 from lineshaft.engine.filter import EVERYTHING, Filter
+from lineshaft.engine.groups import OTHERS
 from lineshaft.engine.history import find_finished, page
 from lineshaft.engine.mutate import describe
 from lineshaft.engine.ready import Queue
@@ -28,6 +29,7 @@ from lineshaft.engine.views_workers import HeldView, WorkerView
 
 __all__ = [
     "ChoreView",
+    "GroupView",
     "HeldView",
     "JobView",
     "Overview",
@@ -77,6 +79,18 @@ class QueueView(Struct, frozen=True):
     failed: int
     max_jobs: int | None
     created_at: int
+
+
+class GroupView(Struct, frozen=True):
+    """Jobs of a set that failed in the same way."""
+
+    group: str  #: as a Filter names it; empty for all that are in no group of their own
+    errtype: str
+    jobtype: str
+    shape: str
+    count: int
+    first_at: int
+    last_at: int
 
 
 class ChoreView(Struct, frozen=True):
@@ -188,6 +202,20 @@ class Views:
     def history(self, *, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str]:
         """Finished jobs, the newest first, and the next page's cursor. Raises Refusal, StoreError."""
         return page(self._state, cursor, limit)
+
+    def groups(self, name: SetName, limit: int = 20) -> tuple[list[GroupView], int]:
+        """What went wrong with the jobs of a set, the most frequent first; and how many groups there are."""
+        state = self._state
+        code = state.sets[name].code
+        found = [(record.count, key) for key, record in state.groups.by_key.items() if key[1:2] == code]
+        return [self._group(key) for _, key in nlargest(limit, found)], len(found)
+
+    def _group(self, key: bytes) -> GroupView:
+        record = self._state.groups.by_key[key]
+        digest = "" if key[2:] == OTHERS else key[2:].hex()
+        return GroupView(
+            digest, record.errtype, record.jobtype, record.shape, record.count, record.first_at, record.last_at
+        )
 
     # Workers
 
