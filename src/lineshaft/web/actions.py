@@ -219,7 +219,7 @@ async def on_timed(request: Request, site: Site, name: SetName) -> Response:
 
 
 #: What of a page's query is kept over an action on it.
-BACK: Final = ("text", "jobtype", "queue", "errtype", "age", "order")
+BACK: Final = ("text", "jobtype", "queue", "errtype", "group", "age", "order")
 
 
 async def _on_all(request: Request, site: Site, name: SetName, command: str, wanted: Filter) -> Response:

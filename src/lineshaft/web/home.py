@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lineshaft.engine.engine import NEVER
+from lineshaft.engine.timed import SetName
 from lineshaft.engine.views import Overview, QueueView, WorkerView
 from lineshaft.lifecycle import WorkerState
 from lineshaft.web import chart
@@ -242,6 +243,10 @@ def _notices(
     if died > 0:
         told = language.ngettext("%(num)s job died", "%(num)s jobs died", died)
         detail = text("within the last {span}").format(span=language.about(max(known_ms, 1000)))
+        groups, _ = site.look(lambda engine: engine.views.groups(SetName.DEAD, 1))
+        if groups and groups[0].errtype:
+            most = text("most often {error} in {job}").format(error=groups[0].errtype, job=groups[0].jobtype[:60])
+            detail = f"{detail} · {most}"
         found.append(
             Notice("dead", told.replace("%(num)s", language.number(died)), detail, href(prefix, "morgue"), bad=True)
         )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -25,6 +26,9 @@ PATHS: Final = {SetName.RETRIES: "retries", SetName.SCHEDULED: "scheduled", SetN
 _HOUR: Final = 3_600_000
 _DAY: Final = 24 * _HOUR
 _AGES: Final = {"1h": _HOUR, "1d": _DAY, "7d": 7 * _DAY, "30d": 30 * _DAY}
+
+#: Ways to fail that are shown above a list; the most frequent are what somebody wants to know.
+MOST_GROUPS: Final = 8
 
 #: Names of queues to choose from; a server with more is searched by typing.
 MOST_NAMES: Final = 200
@@ -108,6 +112,7 @@ def query_of(wanted: Filter) -> dict[str, object]:
         "errtype": wanted.errtype,
         "since": wanted.since,
         "until": wanted.until,
+        "group": wanted.group,
     }
 
 
@@ -131,14 +136,7 @@ def _of_age(wanted: Filter, age: str, name: SetName, now: int) -> Filter:
         return wanted
     edge = now - span if name is SetName.DEAD else now + span
     after = (name is SetName.DEAD) is not age.startswith("-")
-    return Filter(
-        jobtype=wanted.jobtype,
-        queue=wanted.queue,
-        errtype=wanted.errtype,
-        text=wanted.text,
-        since=edge if after else 0,
-        until=0 if after else edge,
-    )
+    return structs.replace(wanted, since=edge if after else 0, until=0 if after else edge)
 
 
 async def timed(request: Request, site: Site, name: SetName) -> Response:
@@ -163,7 +161,7 @@ async def timed(request: Request, site: Site, name: SetName) -> Response:
     exact = query_of(wanted)
     return site.page(
         request,
-        "dead.html" if name is SetName.DEAD else "set.html",
+        "set.html",
         name.value,
         _title(language, name),
         told=_told(site, language, name, size),
@@ -186,7 +184,24 @@ async def timed(request: Request, site: Site, name: SetName) -> Response:
         due_text=text("Died") if name is SetName.DEAD else text("Due"),
         empty=_empty(language, name),
         chores=site.look(lambda engine: engine.views.chores()),
+        **_groups(site, prefix, path, name, show=wanted == EVERYTHING and not cursor),
     )
+
+
+def _groups(site: Site, prefix: str, path: str, name: SetName, *, show: bool) -> dict[str, Any]:
+    """What went wrong with the jobs of a set, above its first page."""
+    if not show:
+        return {"groups": [], "kinds": 0}
+    found, kinds = site.look(lambda engine: engine.views.groups(name, MOST_GROUPS))
+    groups = [
+        {
+            "view": group,
+            "href": href(prefix, path, group=group.group) if group.group else "",
+            "again": href(prefix, path, group=group.group, confirm="retry") if group.group else "",
+        }
+        for group in found
+    ]
+    return {"groups": groups, "kinds": kinds}
 
 
 def _title(language: Language, name: SetName) -> str:
