@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from playwright.sync_api import sync_playwright
 
 from browser.conftest import ARGUMENTS, PICTURES
-from browser.scene import CRON, THROTTLES, past, played
+from browser.scene import CRON, THROTTLES, heard, past, played
 from browser.stage import Stage, staged
 from lineshaft.config.model import History
 
@@ -53,6 +53,7 @@ def main(only: list[str]) -> None:
             for name, path in paths(stage).items():
                 if only and name not in only:
                     continue
+                stage.do(lambda: heard(stage))
                 page.goto(stage.url + path)
                 page.locator(".live:not([hidden])").or_(page.locator("h1")).first.wait_for()
                 page.wait_for_timeout(300)

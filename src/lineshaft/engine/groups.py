@@ -38,7 +38,7 @@ OTHERS: Final = bytes(8)
 MOST_LETTERS: Final = 200
 
 _VARYING: Final = re.compile(
-    r"'[^']{0,400}'"
+    r"(?<!\w)'[^']{0,400}'(?!\w)"
     r'|"[^"]{0,400}"'
     r"|\b0x[0-9a-fA-F]+\b"
     r"|\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"

@@ -162,7 +162,9 @@ def _not_found(site: Site) -> Answer:
         language = language_of(request)
         text = language.gettext
         home_link = href(prefix_of(request))
-        return site.message(request, 404, text("There is nothing here"), text("No page has this address."), home_link)
+        return await site.message(
+            request, 404, text("There is nothing here"), text("No page has this address."), home_link
+        )
 
     return answer
 
@@ -172,14 +174,14 @@ def _forbidden(site: Site) -> Answer:
         assert isinstance(error, Forbidden)
         language = language_of(request)
         told = language.gettext("That takes the role {role}.").format(role=language.gettext(error.needed.word))
-        return site.message(request, 403, language.gettext("You may not do that"), told)
+        return await site.message(request, 403, language.gettext("You may not do that"), told)
 
     return answer
 
 
 def _unavailable(site: Site) -> Answer:
     async def answer(request: Request, error: Exception) -> Response:
-        response = site.message(request, 503, language_of(request).gettext("Not at the moment"), str(error))
+        response = await site.message(request, 503, language_of(request).gettext("Not at the moment"), str(error))
         response.headers["Retry-After"] = "2"
         return response
 
@@ -188,6 +190,6 @@ def _unavailable(site: Site) -> Answer:
 
 def _refused(site: Site) -> Answer:
     async def answer(request: Request, error: Exception) -> Response:
-        return site.message(request, 400, language_of(request).gettext("That cannot be done"), str(error))
+        return await site.message(request, 400, language_of(request).gettext("That cannot be done"), str(error))
 
     return answer

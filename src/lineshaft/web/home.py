@@ -64,7 +64,7 @@ async def home(request: Request, site: Site) -> Response:
     overview = site.look(lambda engine: engine.views.overview())
     queues, more = site.look(lambda engine: engine.views.queues(limit=MOST_QUEUES))
     workers = site.look(lambda engine: engine.views.workers(limit=20))
-    return site.page(
+    return await site.page(
         request,
         "home.html",
         "home",

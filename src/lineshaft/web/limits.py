@@ -20,7 +20,7 @@ async def limits(request: Request, site: Site) -> Response:
     """GET /limits"""
     language = language_of(request)
     found = site.look(lambda engine: list(islice(engine.views.throttles(), MOST_SHOWN)))
-    return site.page(
+    return await site.page(
         request,
         "limits.html",
         "limits",

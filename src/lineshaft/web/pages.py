@@ -39,7 +39,7 @@ async def queues(request: Request, site: Site) -> Response:
     after = request.query_params.get("after", "")
     found, more = site.look(lambda engine: engine.views.queues(after=after, limit=PAGE))
     language = language_of(request)
-    return site.page(
+    return await site.page(
         request,
         "queues.html",
         "queues",
@@ -58,7 +58,7 @@ async def queue(request: Request, site: Site) -> Response:
     if view is None:
         title = language.gettext("There is no such queue")
         detail = language.gettext("It was removed, or nobody has pushed a job to it.")
-        return site.message(request, 404, title, detail, href(prefix, "queues"))
+        return await site.message(request, 404, title, detail, href(prefix, "queues"))
     wanted, cursor = filter_of(request.query_params), request.query_params.get("cursor", "")
     found = await search(
         lambda at, rows: site.look(lambda engine: engine.views.enqueued(name, cursor=at, limit=rows, filter=wanted)),
@@ -67,7 +67,7 @@ async def queue(request: Request, site: Site) -> Response:
     )
     query = query_of(wanted)
     row = queue_rows(site, language, [view])[0]
-    return site.page(
+    return await site.page(
         request,
         "queue.html",
         "queues",
@@ -159,7 +159,7 @@ async def timed(request: Request, site: Site, name: SetName) -> Response:
     asked = {**query_of(filter_of(query)), "age": age, "order": query.get("order", "")}
     size = getattr(overview, name.value)
     exact = query_of(wanted)
-    return site.page(
+    return await site.page(
         request,
         "set.html",
         name.value,
@@ -253,7 +253,7 @@ async def busy(request: Request, site: Site) -> Response:
     workers = site.look(lambda engine: engine.views.workers(limit=500))
     held, more = site.look(lambda engine: engine.views.held(after=position, limit=PAGE, holder=wid))
     now = site.look(lambda engine: engine.views.overview()).now
-    return site.page(
+    return await site.page(
         request,
         "busy.html",
         "busy",
@@ -285,7 +285,7 @@ async def finished(request: Request, site: Site) -> Response:
     language, prefix, cursor = language_of(request), prefix_of(request), request.query_params.get("cursor", "")
     rows, following = site.look(lambda engine: engine.views.history(cursor=cursor, limit=PAGE))
     kept_ms = site.backend.settings().history_ms
-    return site.page(
+    return await site.page(
         request,
         "finished.html",
         "finished",
@@ -340,7 +340,7 @@ async def server(request: Request, site: Site) -> Response:
         (text("Failed"), language.number(overview.failed)),
         (text("Expired"), language.number(overview.expired)),
     ]
-    return site.page(
+    return await site.page(
         request,
         "server.html",
         "server",
