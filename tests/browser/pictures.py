@@ -1,7 +1,6 @@
 """Takes the pictures of every page for the documentation, in light and dark: `make screenshots`."""
 
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -40,13 +39,15 @@ def main(only: list[str]) -> None:
     """Take them all, or those that are named."""
     PICTURES.mkdir(exist_ok=True)
     with (
-        tempfile.TemporaryDirectory() as root,
-        staged(Path(root), history=History(completed_ms=86_400_000), cron=CRON, throttles=THROTTLES) as stage,
+        staged(
+            Path("/etc/lineshaft"), history=History(completed_ms=86_400_000), cron=CRON, throttles=THROTTLES
+        ) as stage,
         played(stage),
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
         stage.do(lambda: past(stage))
+        stage.site.host = "jobs.example.com"
         for scheme in ("light", "dark"):
             context = browser.new_context(viewport={"width": 1360, "height": 900}, color_scheme=scheme)
             page = context.new_page()

@@ -1,6 +1,7 @@
 """Every page in a real browser: it opens, complains of nothing, can be used by everybody, and shows what is there."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -177,3 +178,25 @@ def test_pages_are_spanish_where_that_is_asked_for(busy_stage: Stage, open_page:
     page = open_page(busy_stage.url, locale="es-ES").go("/morgue")
     expect(page.locator("html")).to_have_attribute("lang", "es")
     expect(page.locator("h1")).to_have_text("Muertos")
+
+
+def test_pictures_of_all_pages_are_there() -> None:
+    images = Path(__file__).parents[2] / "docs" / "images"
+    for name in (
+        "home",
+        "queues",
+        "queue",
+        "retries",
+        "scheduled",
+        "dead",
+        "job",
+        "busy",
+        "batches",
+        "periodic",
+        "limits",
+        "finished",
+        "server",
+        "push",
+    ):
+        for scheme in ("light", "dark"):
+            assert (images / f"{name}-{scheme}.png").is_file(), "run `make screenshots`"

@@ -154,6 +154,11 @@ class Views:
         views = [self._queue(self._state.queues.by_name[name]) for name in names[:limit]]
         return views, len(names) > limit
 
+    def foremost_queues(self, limit: int) -> list[QueueView]:
+        """The queues that say most about the server: those that are paused, then the longest. Raises StoreError."""
+        queues = nlargest(limit, self._state.queues, key=lambda queue: (queue.paused, queue.size))
+        return [self._queue(queue) for queue in queues]
+
     def queue_names(self, limit: int) -> list[str]:
         """Some names of queues, in order, for a list to choose from."""
         return nsmallest(limit, self._state.queues.by_name)

@@ -62,7 +62,8 @@ async def home(request: Request, site: Site) -> Response:
     if range_name not in {item["name"] for item in ranges}:
         range_name = GRAINS[0].name
     overview = site.look(lambda engine: engine.views.overview())
-    queues, more = site.look(lambda engine: engine.views.queues(limit=MOST_QUEUES))
+    foremost = site.look(lambda engine: engine.views.foremost_queues(MOST_QUEUES))
+    queues = sorted(foremost, key=lambda queue: queue.name)
     workers = site.look(lambda engine: engine.views.workers(limit=20))
     return await site.page(
         request,
@@ -75,7 +76,7 @@ async def home(request: Request, site: Site) -> Response:
         tiles=_tiles(request, site, overview),
         chart=_days(site, language, range_name) if range_name in _DAYS else _curve(site, language, range_name),
         queues=queue_rows(site, language, queues),
-        more_queues=more,
+        more_queues=overview.queues > len(queues),
         notices=_notices(request, site, overview, queues, workers),
     )
 

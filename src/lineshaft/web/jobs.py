@@ -113,6 +113,7 @@ def _shown(view: JobView, track: dict[str, Any], language: Language) -> dict[str
         "due": view.due,
         "due_local": format_instant(view.due)[:19] if view.due else "",
         "progress": progress if progress["percent"] is not None or progress["desc"] else None,
+        "bid": view.extras.bid,
         "facts": _facts(view, language),
         "failure": job.failure,
         "tries": job.failure.retry_count + 1 if job.failure else 0,
