@@ -78,6 +78,10 @@ class ServerBackend:
         self.server.begin_turn()
         return self.server.info()
 
+    def uptime_seconds(self) -> int:
+        """Since the server started."""
+        return self.server.shell.facts()["uptime"]
+
     def is_healthy(self) -> bool:
         """Whether the server can take a job."""
         return self.server.failed is None

@@ -60,6 +60,10 @@ class Backend(Protocol):
         """What INFO gives."""
         ...
 
+    def uptime_seconds(self) -> int:
+        """Since the server started."""
+        ...
+
     def is_healthy(self) -> bool:
         """Whether the server can take a job."""
         ...
