@@ -35,7 +35,7 @@ from lineshaft.errors import ConfigError
 from lineshaft.plugin_host import PluginHost, load_plugins
 from lineshaft.server.listener import AsyncShell, listen, raise_file_limit
 from lineshaft.server.server import Server
-from lineshaft.server.settings import ServerSettings, SyncMode
+from lineshaft.server.settings import BackupRule, ServerSettings, SyncMode
 from lineshaft.store.memory import MemoryStore
 from lineshaft.store.port import Store
 from lineshaft.store.rocks import RocksStore
@@ -108,6 +108,7 @@ class Daemon:
         finally:
             shell.close()
             (self.server.store if hasattr(self, "server") else store).close()
+            shell.wait_apart()
         return 0
 
     def _hear_signals(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -266,7 +267,16 @@ def server_settings(config: Config) -> ServerSettings:
         max_connections=config.server.connections,
         line_limit_bytes=config.server.line_limit_bytes,
         description=config.server.description,
+        backups=backup_rule(config),
     )
+
+
+def backup_rule(config: Config) -> BackupRule:
+    """Where clients may have backups written: see `server.backup`."""
+    root, data = config.storage.backups, str(config.data_dir)
+    if root is not None:
+        return BackupRule(root, data=data)
+    return BackupRule(anywhere=config.password is not None or config.faktory.binding.is_local, data=data)
 
 
 def tls_context(config: Config) -> ssl.SSLContext | None:

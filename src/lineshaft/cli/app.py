@@ -11,6 +11,8 @@ COMMANDS = {
     "serve": ("lineshaft.cli.serve:serve", "Start the server."),
     "push": ("lineshaft.cli.push:push", "Push one job and print its jid."),
     "info": ("lineshaft.cli.info:info", "Show the server, its queues and its sets."),
+    "backup": ("lineshaft.cli.backup:backup", "Copy the data of the running server."),
+    "restore": ("lineshaft.cli.restore:restore", "Make a backup a data directory."),
     "check": ("lineshaft.cli.check:check", "Verify a data directory while no server runs on it."),
     "flush": ("lineshaft.cli.flush:flush", "Delete every job on the server."),
 }

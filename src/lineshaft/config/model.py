@@ -20,6 +20,7 @@ from lineshaft.config.kinds import (
     address,
     backoff_rule,
     choice,
+    directory,
     duration,
     names,
     secret,
@@ -98,6 +99,8 @@ class Storage(Struct, frozen=True):
     min_free_bytes: Annotated[int, size("0", "1000TB")] = field(default=256_000_000, name="min_free")
     #: Caches and write buffers of RocksDB together.
     memory_bytes: Annotated[int, size("8MiB", "1TiB"), AT_START] = field(default=64 << 20, name="memory")
+    #: Backups that clients ask for lie below it; None leaves it to who asks (see `server.backup`).
+    backups: Annotated[str | None, directory()] = None
 
 
 class Server(Struct, frozen=True):

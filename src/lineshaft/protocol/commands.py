@@ -22,6 +22,7 @@ __all__ = [
     "Requeue",
     "Track",
     "parse_ack",
+    "parse_backup",
     "parse_beat",
     "parse_cancel",
     "parse_fail",
@@ -38,6 +39,9 @@ MAX_ERRTYPE_LENGTH: Final = 100
 MAX_BACKTRACE_LINES: Final = 50
 #: The protocol bounds the lines of a backtrace in number only; a line longer than this helps nobody.
 MAX_BACKTRACE_LINE_LENGTH: Final = 1000
+
+#: As the kernel has it.
+MAX_PATH_LENGTH: Final = 4096
 
 #: A FETCH takes its place in a line for every queue that it names.
 MAX_NAMES: Final = 1000
@@ -82,6 +86,12 @@ class _SentCancel(Struct, frozen=True, forbid_unknown_fields=True):
     """A CANCEL as it was sent."""
 
     jid: str | None = None
+
+
+class _SentBackup(Struct, frozen=True, forbid_unknown_fields=True):
+    """A BACKUP as it was sent."""
+
+    dir: str | None = None
 
 
 class Requeue(Struct, frozen=True):
@@ -151,6 +161,7 @@ parse_beat: Final = Decoder(Beat).decode
 """Bytes of a BEAT. Raises Refusal `invalid JSON: ...`."""
 
 _decode_fail: Final = Decoder(_SentFail).decode
+_decode_backup: Final = Decoder(_SentBackup).decode
 _decode_cancel: Final = Decoder(_SentCancel).decode
 _decode_requeue: Final = Decoder(_SentRequeue).decode
 _decode_track: Final = Decoder(_SentTrack).decode
@@ -172,6 +183,16 @@ def parse_fail(argument: bytes) -> Fail:
         _trim_backtrace(fail.backtrace or []),
         _milliseconds(fail.retry_in),
     )
+
+
+def parse_backup(argument: bytes) -> str:
+    """Bytes of a BACKUP to its directory. Raises Refusal `invalid JSON: ...`, or `missing dir`."""
+    directory = _decode_backup(argument).dir
+    if not directory:
+        raise Refusal("missing dir")
+    if len(directory) > MAX_PATH_LENGTH:
+        raise Refusal(f"dir is longer than {MAX_PATH_LENGTH} characters")
+    return directory
 
 
 def parse_cancel(argument: bytes) -> str:

@@ -15,6 +15,7 @@ from lineshaft.job import decode_pushed, decode_pushed_list
 from lineshaft.lifecycle import WorkerState
 from lineshaft.protocol.commands import (
     parse_ack,
+    parse_backup,
     parse_beat,
     parse_cancel,
     parse_fail,
@@ -234,6 +235,12 @@ def mutate(session: "Session", argument: bytes) -> bytes | None:
     return None
 
 
+def backup(session: "Session", argument: bytes) -> bytes | None:
+    """BACKUP {"dir"}: answered when the copy is made."""
+    session.server.begin_backup(session, parse_backup(argument))
+    return None
+
+
 def end(session: "Session", argument: bytes) -> bytes | None:
     """END"""
     session.close()
@@ -269,6 +276,7 @@ COMMANDS: Final[dict[bytes, Verb]] = {
     b"FLUSH": flush,
     b"QUEUE": queue,
     b"MUTATE": mutate,
+    b"BACKUP": backup,
     b"END": end,
     **dict.fromkeys(PAID, paid),
 }
