@@ -33,7 +33,7 @@ def test_help_lists_the_commands(capsys, words):
     assert run_command(words) == 0
     said = capsys.readouterr()
     assert said.out.startswith("Usage: lineshaft COMMAND")
-    for command in ("serve", "push", "info", "backup", "restore", "check", "flush"):
+    for command in ("serve", "push", "info", "backup", "restore", "import-faktory", "check", "flush"):
         assert f" {command} " in said.out
     assert said.err == ""
 
@@ -60,6 +60,7 @@ def test_help_lists_the_commands(capsys, words):
         ("info", ["--json"]),
         ("backup", ["DIR", "--json"]),
         ("restore", ["DIR", "--data -d", "--environment -e", "--no-check", "--json"]),
+        ("import-faktory", ["URL", "--dry-run", "--only", "--no-marks", "--json"]),
         ("check", ["--data -d", "--environment -e", "--salvage", "--json"]),
         ("flush", ["--yes -y"]),
     ],
@@ -69,7 +70,7 @@ def test_each_command_explains_itself(capsys, command, flags):
     said = capsys.readouterr().out
     for flag in flags:
         assert flag in said
-    assert "--no-" not in said.replace("--no-check", "")
+    assert "--no-" not in said.replace("--no-check", "").replace("--no-marks", "")
 
 
 @pytest.mark.parametrize("words", [["-v"], ["--version"], ["serve", "-v"], ["serve", "--version"]])

@@ -13,6 +13,7 @@ COMMANDS = {
     "info": ("lineshaft.cli.info:info", "Show the server, its queues and its sets."),
     "backup": ("lineshaft.cli.backup:backup", "Copy the data of the running server."),
     "restore": ("lineshaft.cli.restore:restore", "Make a backup a data directory."),
+    "import-faktory": ("lineshaft.cli.import_faktory:import_faktory", "Bring the jobs of a Faktory server."),
     "check": ("lineshaft.cli.check:check", "Verify a data directory while no server runs on it."),
     "flush": ("lineshaft.cli.flush:flush", "Delete every job on the server."),
 }

@@ -15,6 +15,7 @@ from lineshaft.fields import Decoder
 
 __all__ = [
     "Ack",
+    "Adoption",
     "Beat",
     "Fail",
     "Filter",
@@ -22,6 +23,7 @@ __all__ = [
     "Requeue",
     "Track",
     "parse_ack",
+    "parse_adopt",
     "parse_backup",
     "parse_beat",
     "parse_cancel",
@@ -94,6 +96,14 @@ class _SentBackup(Struct, frozen=True, forbid_unknown_fields=True):
     dir: str | None = None
 
 
+class Adoption(Struct, frozen=True, forbid_unknown_fields=True):
+    """A job that comes from another server; its place is one of `lifecycle.Place`."""
+
+    job: Raw
+    place: str | None = None
+    at: str | None = None  #: when it is due there, or when it died; RFC 3339
+
+
 class Requeue(Struct, frozen=True):
     """A worker gives a job back."""
 
@@ -161,6 +171,9 @@ parse_beat: Final = Decoder(Beat).decode
 """Bytes of a BEAT. Raises Refusal `invalid JSON: ...`."""
 
 _decode_fail: Final = Decoder(_SentFail).decode
+parse_adopt: Final = Decoder(Adoption).decode_list
+"""Bytes of an ADOPT. Raises Refusal `invalid JSON: ...` for the whole."""
+
 _decode_backup: Final = Decoder(_SentBackup).decode
 _decode_cancel: Final = Decoder(_SentCancel).decode
 _decode_requeue: Final = Decoder(_SentRequeue).decode

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from lineshaft.clock import parse_instant
+from lineshaft.engine.adopt import Arrival
 from lineshaft.engine.retry import Report
 from lineshaft.errors import PeerError, Refusal
 from lineshaft.job import decode_pushed, decode_pushed_list
-from lineshaft.lifecycle import WorkerState
+from lineshaft.lifecycle import Place, WorkerState
 from lineshaft.protocol.commands import (
+    Adoption,
     parse_ack,
+    parse_adopt,
     parse_backup,
     parse_beat,
     parse_cancel,
@@ -241,6 +245,38 @@ def backup(session: "Session", argument: bytes) -> bytes | None:
     return None
 
 
+def adopt(session: "Session", argument: bytes) -> bytes | None:
+    """ADOPT [{"job","place","at"},...]: jobs come from another server, with their past."""
+    server = session.server
+    arrivals: dict[int, Arrival] = {}
+    unread: dict[int, str] = {}
+    for position, sent in enumerate(parse_adopt(argument)):
+        try:
+            arrivals[position] = _arrival(sent)
+        except Refusal as refusal:
+            unread[position] = refusal.text
+    outcome = server.engine.adopt(arrivals)
+    outcome.refused |= unread
+    session.durable = True
+    server.deliver()
+    reply = bulk(msgspec.json.encode(outcome))
+    session.count_unsent(len(reply))
+    return reply
+
+
+def _arrival(sent: Adoption) -> Arrival:
+    """Raises Refusal."""
+    try:
+        place = Place(sent.place or Place.READY)
+    except ValueError:
+        raise Refusal(f"there is no place {(sent.place or '')[:50]}") from None
+    try:
+        at = parse_instant(sent.at) if sent.at else None
+    except (ValueError, OverflowError):
+        raise Refusal(f"invalid timestamp for 'at': {(sent.at or '')[:100]}") from None
+    return Arrival(decode_pushed(bytes(sent.job)), place, at)
+
+
 def end(session: "Session", argument: bytes) -> bytes | None:
     """END"""
     session.close()
@@ -277,6 +313,7 @@ COMMANDS: Final[dict[bytes, Verb]] = {
     b"QUEUE": queue,
     b"MUTATE": mutate,
     b"BACKUP": backup,
+    b"ADOPT": adopt,
     b"END": end,
     **dict.fromkeys(PAID, paid),
 }
