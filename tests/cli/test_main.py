@@ -33,7 +33,7 @@ def test_help_lists_the_commands(capsys, words):
     assert run_command(words) == 0
     said = capsys.readouterr()
     assert said.out.startswith("Usage: lineshaft COMMAND")
-    for command in ("serve", "push", "info", "backup", "restore", "import-faktory", "check", "flush"):
+    for command in ("serve", "push", "info", "backup", "restore", "export", "import", "check", "flush"):
         assert f" {command} " in said.out
     assert said.err == ""
 
@@ -60,6 +60,8 @@ def test_help_lists_the_commands(capsys, words):
         ("info", ["--json"]),
         ("backup", ["DIR", "--json"]),
         ("restore", ["DIR", "--data -d", "--environment -e", "--no-check", "--json"]),
+        ("export", ["--data -d", "--environment -e", "--output -o"]),
+        ("import", ["FILE", "--json"]),
         ("import-faktory", ["URL", "--dry-run", "--only", "--no-marks", "--json"]),
         ("check", ["--data -d", "--environment -e", "--salvage", "--json"]),
         ("flush", ["--yes -y"]),

@@ -128,8 +128,8 @@ def test_what_cannot_be_stops_none_of_the_others() -> None:
         ('ADOPT [{"place":"dead"}]', "-ERR invalid JSON: "),
         ('ADOPT [{"job":{},"place":7}]', "-ERR invalid JSON: "),
         (
-            "ADOPT [" + ",".join(['{"job":{"jid":"job-00001"}}'] * 2001) + "]",
-            "-ERR too many jobs: ADOPT takes at most 2000",
+            "ADOPT [" + ",".join(['{"job":{"jid":"job-00001"}}'] * 1001) + "]",
+            "-ERR too many jobs: ADOPT takes at most 1000",
         ),
     ],
 )

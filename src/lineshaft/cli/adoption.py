@@ -15,8 +15,8 @@ from lineshaft.errors import PeerError
 
 __all__ = ["Candidate", "Tally", "jid_of", "send_all"]
 
-#: Well within what ADOPT takes, and a commit of some milliseconds.
-CHUNK: Final = 500
+#: Well within what ADOPT takes, and a turn of some milliseconds, so that nobody else waits long.
+CHUNK: Final = 200
 CHUNK_BYTES: Final = 4 << 20
 
 #: Refusals that are kept in words; all are counted.

@@ -13,6 +13,8 @@ COMMANDS = {
     "info": ("lineshaft.cli.info:info", "Show the server, its queues and its sets."),
     "backup": ("lineshaft.cli.backup:backup", "Copy the data of the running server."),
     "restore": ("lineshaft.cli.restore:restore", "Make a backup a data directory."),
+    "export": ("lineshaft.cli.export:export", "Write the jobs of a data directory or backup as lines of JSON."),
+    "import": ("lineshaft.cli.import_jobs:import_jobs", "Bring jobs, as lines of JSON, into the running server."),
     "import-faktory": ("lineshaft.cli.import_faktory:import_faktory", "Bring the jobs of a Faktory server."),
     "check": ("lineshaft.cli.check:check", "Verify a data directory while no server runs on it."),
     "flush": ("lineshaft.cli.flush:flush", "Delete every job on the server."),

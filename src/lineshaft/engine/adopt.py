@@ -39,7 +39,7 @@ from lineshaft.lifecycle import Place
 __all__ = ["MOST_ADOPTED", "Adopted", "Arrival", "adopt"]
 
 #: All of them are one commit, so everybody waits for the last.
-MOST_ADOPTED: Final = 2_000
+MOST_ADOPTED: Final = 1_000
 
 _PLACES: Final = (Place.READY, Place.SCHEDULED, Place.RETRIES, Place.DEAD)
 

@@ -23,7 +23,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from rocksdict import (
     AccessType,
@@ -102,6 +102,29 @@ class RocksStore:
         except Exception as error:
             raise self._refusal_to_open(str(error)) from None
         self._database.set_write_options(rocks_write_options())
+
+    @classmethod
+    def reading(cls, path: Path, *, log: Path) -> Self:
+        """The store in `path` for reading only: nothing there changes, and what is in its log is seen all the same.
+
+        RocksDB wants a directory for what it has to say, `log`. No other process may have the store open, or what is
+        read is of different moments. Raises as the constructor, and StoreError for every commit.
+        """
+        store = cls.__new__(cls)
+        store._path, store._failure = path, None
+        store._syncing, store._copying = threading.Lock(), threading.Lock()
+        options = rocks_options()
+        options.set_db_log_dir(str(log))
+        access = AccessType.read_only(error_if_log_file_exist=False)
+        try:
+            if has_lost_its_tables(path):
+                raise StoreCorrupt(_LOST_TABLES.format(path=path))
+            store._database = Rdict(str(path), options, {"default": options}, access)
+        except StoreCorrupt:
+            raise
+        except Exception as error:
+            raise store._refusal_to_open(str(error)) from None
+        return store
 
     def get(self, key: bytes) -> bytes | None:
         """The value of `key`, or None. Raises StoreError, StoreCorrupt."""
