@@ -4,7 +4,8 @@ It runs as a chore, in slices, and touches only what stood there when it began: 
 round again, and must not be met twice. A small one is through within its first slice, which runs at once.
 
     target      scheduled, retries, dead, or queue:NAME
-    filter      jids (they win), jobtype (exact) and regexp (a glob over the job's compact JSON), both = and
+    filter      jids (they win), jobtype (exact) and regexp (a glob over the job's compact JSON), both = and;
+                the dashboard gives a `Filter` instead
 """
 
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from msgspec import DecodeError, Struct, json
 
 from lineshaft.engine import keys
 from lineshaft.engine.ending import Ending
+from lineshaft.engine.filter import Filter
 from lineshaft.engine.glob import Glob
 from lineshaft.engine.moves import join_queue, join_set, leave
 from lineshaft.engine.records import ChoreRecord, Extras, split_value
@@ -24,7 +26,7 @@ from lineshaft.engine.turn import Change
 from lineshaft.errors import Refusal
 from lineshaft.job import Job, decode_stored
 
-__all__ = ["MUTATE", "begin_mutate", "mutate_slice"]
+__all__ = ["MUTATE", "begin_mutate", "describe", "mutate_slice"]
 
 MUTATE: Final = "mutate"
 
@@ -50,6 +52,7 @@ class Order(Struct, frozen=True):
     jobtype: str | None = None
     regexp: str | None = None
     generation: int = 0  #: of a queue
+    chosen: Filter | None = None
 
 
 class Row(Struct, frozen=True):
@@ -77,6 +80,7 @@ def begin_mutate(
     jids: list[str] | None,
     jobtype: str | None,
     regexp: str | None,
+    chosen: Filter | None = None,
 ) -> int | None:
     """Begin, and do the first slice; returns the chore's number while it is not through. Raises Refusal."""
     generation = _check(state, command, target)
@@ -87,7 +91,7 @@ def begin_mutate(
     if generation is None:
         return None
     # Without the index a job is found by looking at all of them.
-    order = Order(command, target, jids, jobtype or None, regexp or None, generation)
+    order = Order(command, target, jids, jobtype or None, regexp or None, generation, chosen)
     start, _ = _bounds(order)
     number = state.take_order()
     record = ChoreRecord(MUTATE, json.encode(order), b"" if _by_index(state, order) else start, state.order)
@@ -102,6 +106,14 @@ def begin_mutate(
         return number
     state.chores.finished.remove(number)
     return None
+
+
+def describe(record: ChoreRecord) -> str:
+    """A chore's kind, and for a MUTATE what it does where, for those who look."""
+    if record.kind != MUTATE:
+        return record.kind
+    order = _decode_order(record.arguments)
+    return f"{order.command} {order.target}"
 
 
 def _check(state: State, command: str, target: str) -> int | None:
@@ -196,6 +208,9 @@ def _matcher(state: State, order: Order) -> Callable[[Row], bool]:
     if order.jids is not None:
         jids = frozenset(order.jids)
         return lambda row: row.job.jid in jids
+    if order.chosen is not None:
+        chosen = order.chosen
+        return lambda row: chosen.matches(row.job, row.payload, keys.timed_due(row.key) if row.key[:1] == b"T" else 0)
     glob = Glob(order.regexp) if order.regexp is not None else None
     return lambda row: (
         (order.jobtype is None or row.job.jobtype == order.jobtype)
