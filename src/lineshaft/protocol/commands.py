@@ -15,7 +15,6 @@ from lineshaft.fields import Decoder
 
 __all__ = [
     "Ack",
-    "Adoption",
     "Beat",
     "Fail",
     "Filter",
@@ -23,8 +22,6 @@ __all__ = [
     "Requeue",
     "Track",
     "parse_ack",
-    "parse_adopt",
-    "parse_backup",
     "parse_beat",
     "parse_cancel",
     "parse_fail",
@@ -42,9 +39,6 @@ MAX_BACKTRACE_LINES: Final = 50
 #: The protocol bounds the lines of a backtrace in number only; a line longer than this helps nobody.
 MAX_BACKTRACE_LINE_LENGTH: Final = 1000
 
-#: As the kernel has it.
-MAX_PATH_LENGTH: Final = 4096
-
 #: A FETCH takes its place in a line for every queue that it names.
 MAX_NAMES: Final = 1000
 MAX_NAME_LENGTH: Final = 1000
@@ -52,6 +46,9 @@ MAX_NAME_LENGTH: Final = 1000
 #: What JSON's readers everywhere hold exactly; it is also repeated in INFO and in the pages.
 Count = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 
+
+FilterText = Annotated[str, Meta(max_length=1000)]
+"""What is compared with every job."""
 
 Wait = Annotated[float, Meta(ge=0, le=3650 * 86_400)]
 """Seconds until something is to happen: ten years at most."""
@@ -88,20 +85,6 @@ class _SentCancel(Struct, frozen=True, forbid_unknown_fields=True):
     """A CANCEL as it was sent."""
 
     jid: str | None = None
-
-
-class _SentBackup(Struct, frozen=True, forbid_unknown_fields=True):
-    """A BACKUP as it was sent."""
-
-    dir: str | None = None
-
-
-class Adoption(Struct, frozen=True, forbid_unknown_fields=True):
-    """A job that comes from another server; its place is one of `lifecycle.Place`."""
-
-    job: Raw
-    place: str | None = None
-    at: str | None = None  #: when it is due there, or when it died; RFC 3339
 
 
 class Requeue(Struct, frozen=True):
@@ -154,6 +137,12 @@ class Filter(Struct, frozen=True, forbid_unknown_fields=True):
     jids: list[str] | None = None
     jobtype: str | None = None
     regexp: str | None = None
+    # Beyond the protocol; as `engine.filter` has it.
+    queue: FilterText | None = None
+    errtype: FilterText | None = None
+    text: FilterText | None = None
+    since: str | None = None
+    until: str | None = None
 
 
 class Mutate(Struct, frozen=True, forbid_unknown_fields=True):
@@ -171,10 +160,6 @@ parse_beat: Final = Decoder(Beat).decode
 """Bytes of a BEAT. Raises Refusal `invalid JSON: ...`."""
 
 _decode_fail: Final = Decoder(_SentFail).decode
-parse_adopt: Final = Decoder(Adoption).decode_list
-"""Bytes of an ADOPT. Raises Refusal `invalid JSON: ...` for the whole."""
-
-_decode_backup: Final = Decoder(_SentBackup).decode
 _decode_cancel: Final = Decoder(_SentCancel).decode
 _decode_requeue: Final = Decoder(_SentRequeue).decode
 _decode_track: Final = Decoder(_SentTrack).decode
@@ -196,16 +181,6 @@ def parse_fail(argument: bytes) -> Fail:
         _trim_backtrace(fail.backtrace or []),
         _milliseconds(fail.retry_in),
     )
-
-
-def parse_backup(argument: bytes) -> str:
-    """Bytes of a BACKUP to its directory. Raises Refusal `invalid JSON: ...`, or `missing dir`."""
-    directory = _decode_backup(argument).dir
-    if not directory:
-        raise Refusal("missing dir")
-    if len(directory) > MAX_PATH_LENGTH:
-        raise Refusal(f"dir is longer than {MAX_PATH_LENGTH} characters")
-    return directory
 
 
 def parse_cancel(argument: bytes) -> str:

@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from lineshaft.clock import parse_instant
-from lineshaft.engine.adopt import Arrival
+from lineshaft.engine.filter import EVERYTHING, Filter
 from lineshaft.engine.retry import Report
 from lineshaft.errors import PeerError, Refusal
 from lineshaft.job import decode_pushed, decode_pushed_list
-from lineshaft.lifecycle import Place, WorkerState
+from lineshaft.lifecycle import WorkerState
+from lineshaft.protocol.admin import instant_of
+from lineshaft.protocol.commands import Filter as SentFilter
 from lineshaft.protocol.commands import (
-    Adoption,
     parse_ack,
-    parse_adopt,
-    parse_backup,
     parse_beat,
     parse_cancel,
     parse_fail,
@@ -31,6 +29,7 @@ from lineshaft.protocol.commands import (
 )
 from lineshaft.protocol.handshake import parse_hello, verify
 from lineshaft.protocol.resp import OK, bulk
+from lineshaft.server.admin import adopt, backup, inspect, signal
 
 if TYPE_CHECKING:
     from lineshaft.server.session import Session
@@ -230,6 +229,7 @@ def mutate(session: "Session", argument: bytes) -> bytes | None:
         jids=chosen.jids if chosen else None,
         jobtype=chosen.jobtype if chosen else None,
         regexp=chosen.regexp if chosen else None,
+        chosen=_chosen(chosen),
     )
     session.durable = True
     session.server.deliver()
@@ -239,42 +239,13 @@ def mutate(session: "Session", argument: bytes) -> bytes | None:
     return None
 
 
-def backup(session: "Session", argument: bytes) -> bytes | None:
-    """BACKUP {"dir"}: answered when the copy is made."""
-    session.server.begin_backup(session, parse_backup(argument))
-    return None
-
-
-def adopt(session: "Session", argument: bytes) -> bytes | None:
-    """ADOPT [{"job","place","at"},...]: jobs come from another server, with their past."""
-    server = session.server
-    arrivals: dict[int, Arrival] = {}
-    unread: dict[int, str] = {}
-    for position, sent in enumerate(parse_adopt(argument)):
-        try:
-            arrivals[position] = _arrival(sent)
-        except Refusal as refusal:
-            unread[position] = refusal.text
-    outcome = server.engine.adopt(arrivals)
-    outcome.refused |= unread
-    session.durable = True
-    server.deliver()
-    reply = bulk(msgspec.json.encode(outcome))
-    session.count_unsent(len(reply))
-    return reply
-
-
-def _arrival(sent: Adoption) -> Arrival:
-    """Raises Refusal."""
-    try:
-        place = Place(sent.place or Place.READY)
-    except ValueError:
-        raise Refusal(f"there is no place {(sent.place or '')[:50]}") from None
-    try:
-        at = parse_instant(sent.at) if sent.at else None
-    except (ValueError, OverflowError):
-        raise Refusal(f"invalid timestamp for 'at': {(sent.at or '')[:100]}") from None
-    return Arrival(decode_pushed(bytes(sent.job)), place, at)
+def _chosen(sent: SentFilter | None) -> Filter | None:
+    """What a filter says beyond the protocol; None for nothing. Raises Refusal."""
+    if sent is None:
+        return None
+    since, until = instant_of("since", sent.since), instant_of("until", sent.until)
+    chosen = Filter("", sent.queue or "", sent.errtype or "", sent.text or "", since or 0, until or 0)
+    return chosen if chosen != EVERYTHING else None
 
 
 def end(session: "Session", argument: bytes) -> bytes | None:
@@ -314,6 +285,8 @@ COMMANDS: Final[dict[bytes, Verb]] = {
     b"MUTATE": mutate,
     b"BACKUP": backup,
     b"ADOPT": adopt,
+    b"INSPECT": inspect,
+    b"SIGNAL": signal,
     b"END": end,
     **dict.fromkeys(PAID, paid),
 }
