@@ -6,6 +6,7 @@
 from collections import Counter
 
 from lineshaft.engine import keys
+from lineshaft.engine.batch import Slot, Standing, decode_batch
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.records import (
     NO_EXTRAS,
@@ -16,6 +17,7 @@ from lineshaft.engine.records import (
     decode_history_size,
     decode_leases,
     decode_lock,
+    decode_periodic,
     decode_queue,
     decode_set,
     decode_track,
@@ -114,6 +116,9 @@ def check_features(
     assert {key for key in rows if key[:2] == b"Hj"} == {keys.history_jid_key(past[key].jid, key) for key in past}
     assert all(keys.history_at(key) >= said.oldest for key in past)
     for key, value in rows.items():
+        if key[:1] == b"J":
+            run = decode_periodic(value)
+            assert (run.runs > 0) == bool(run.last_jid) == (run.ran_at > 0)
         if key[:1] == b"U":
             lock = decode_lock(value)
             assert kept[lock.seq].lock == key[1:].hex(), f"lock {key!r} is that of no live job"
@@ -126,7 +131,46 @@ def check_features(
                 expected.add(keys.expiry_key(track.until, b"t", key[1:]))
             else:
                 assert "t" in kept[track.seq].uses, f"track {key!r} is that of no live job"
+    expected |= check_batches(rows, places, kept)
     assert {key for key in rows if key[:1] == b"E"} == expected
+
+
+def check_batches(rows: dict[bytes, bytes], places: dict[int, bytes], kept: dict[int, Extras]) -> set[bytes]:
+    """Counts are those of the states beside the jobs, and of the children; returns the expiries of batches."""
+    batches = {key[2:].decode(): decode_batch(value) for key, value in rows.items() if key[:2] == b"Bb"}
+    states: dict[str, Counter[bytes]] = {}
+    for key, value in rows.items():
+        if key[:2] == b"Bm":
+            bid, seq = key[2:-8].decode(), int.from_bytes(key[-8:])
+            assert kept[seq].bid == bid, f"job {seq} is no member of {bid}"
+            assert "b" in kept[seq].uses
+            assert (value == b"d") is (places[seq][:2] == b"Td")
+            states.setdefault(bid, Counter())[value] += 1
+    slots: dict[tuple[str, str], Slot] = {}
+    for seq, extras in kept.items():
+        if "b" in extras.uses and extras.bid in batches:
+            assert keys.member_key(extras.bid, seq) in rows, f"job {seq} is not counted"
+        elif "k" in extras.uses and extras.bid in batches:
+            assert (extras.bid, extras.role) not in slots, f"{extras.role} of {extras.bid} is enqueued twice"
+            slots[extras.bid, extras.role] = Slot.DEAD if places[seq][:2] == b"Td" else Slot.ENQUEUED
+    waiting = {(key[2:-1].decode(), key[-1:].decode()) for key in rows if key[:2] == b"Bj"}
+    children = Counter(batch.parent for batch in batches.values())
+    for bid, batch in batches.items():
+        found = states.get(bid, Counter())
+        assert batch.pending == found[b"p"], f"{bid}: {batch.pending} pending, but {found}"
+        assert batch.dead == found[b"d"], f"{bid}: {batch.dead} dead, but {found}"
+        assert batch.total == batch.succeeded + batch.lost + found.total(), f"{bid}: {batch}, but {found}"
+        assert batch.children >= max(children[bid], batch.over)
+        assert batch.over >= batch.hopeless + batch.succeeded_children
+        assert batch.next_due() is None, f"{bid} is stuck: {batch}"
+        assert (batch.told is Standing.OPEN) is (batch.standing() is Standing.OPEN), f"{bid}: {batch}"
+        for role in "csd":
+            slot = batch.slot(role)
+            assert ((bid, role) in waiting) is (slot is Slot.WAITING)
+            assert slots.get((bid, role)) == (slot if slot in {Slot.ENQUEUED, Slot.DEAD} else None)
+        assert bool(batch.until) is (batch.is_finished() or not batch.committed)
+    assert {bid for bid, _ in waiting} <= batches.keys()
+    return {keys.expiry_key(batch.until, b"b", bid.encode()) for bid, batch in batches.items() if batch.until}
 
 
 def leases_in(rows: dict[bytes, bytes]) -> dict[int, Lease]:

@@ -95,6 +95,8 @@ def test_the_defaults_are_those_of_the_parts(machine):
     assert config.retention.dead_ms == engine.dead_keep
     assert config.retention.dead_max == engine.dead_max
     assert config.retention.results_ms == engine.results_keep
+    assert config.retention.batches_ms == engine.batches_keep
+    assert config.retention.batches_open_ms == engine.batches_open
 
 
 ADDRESS = '"HOST:PORT" (as "127.0.0.1:7419", "[::1]:7419"; ":7419" is every interface)'
@@ -134,6 +136,8 @@ CASES = [
     ("[plugins]\ndisabled = [1]", "plugins.disabled must be a list of names, each a string, not [1]"),
     ("[plugins]\nslow_ms = 0", "plugins.slow_ms must be a whole number from 1 to 60000, not 0"),
     ("[retention]\nresults = 0", f"retention.results must be {TIME}, from 1s to 36500d, not 0"),
+    ("[retention]\nbatches = true", f"retention.batches must be {TIME}, from 1s to 36500d, not true"),
+    ("[retention]\nbatches_open = 0", f"retention.batches_open must be {TIME}, from 1s to 36500d, not 0"),
     ("[queues]\nbackpressure = 0", "queues.backpressure must be a whole number from 1 to 1000000000000, not 0"),
     ("[queues.q]\nmax_jobs = 0", "queues.q.max_jobs must be a whole number from 1 to 1000000000000, not 0"),
     ("[queues.q]\nbackpressure = 0", "queues.q.backpressure must be a whole number from 1 to 1000000000000, not 0"),
@@ -159,17 +163,12 @@ CASES = [
     (
         "[throttles]\nx = {}",
         "there is no table [throttles]; the tables are [faktory], [web], [storage], [server],"
-        " [workers], [retention], [history], [plugins], [queues]",
-    ),
-    (
-        "[[cron]]\nschedule = ''",
-        "there is no table [cron]; the tables are [faktory], [web], [storage], [server],"
-        " [workers], [retention], [history], [plugins], [queues]",
+        " [workers], [retention], [history], [plugins], [queues], [[cron]]",
     ),
     (
         "sync = 'always'",
         "there is no table [sync]; the tables are [faktory], [web], [storage], [server],"
-        " [workers], [retention], [history], [plugins], [queues]",
+        " [workers], [retention], [history], [plugins], [queues], [[cron]]",
     ),
     ("storage = 1", "storage must be a table, written [storage]"),
     ("[[storage]]", "storage must be a table, written [storage]"),

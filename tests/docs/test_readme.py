@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from acceptance.clients.programs import CLIENTS, wait_until
-from docs.pages import ROOT, blocks, inline, read, section
+from docs.pages import ROOT, blocks, read, section
 from processes import ServerProcess
 from wire_client import WireClient
 
@@ -115,18 +115,6 @@ def test_the_command_line(environment: dict[str, str], server: ServerProcess) ->
     assert job is not None
     assert (job["jobtype"], job["args"]) == ("greet", ["world"])
     assert time.strptime(job["at"][:19], "%Y-%m-%dT%H:%M:%S")
-
-
-def test_what_is_not_available_says_so(server: ServerProcess) -> None:
-    text = section(PAGE, "Not available yet")
-    named = inline(text)
-    (reply,) = [code for code in named if code.startswith("-ERR")]
-    verbs = [code for code in named if code.isupper()]
-    assert verbs == ["BATCH"]
-    with WireClient(server.port) as wire:
-        for verb in verbs:
-            wire.send(verb.encode() + b" x")
-            assert wire.file.readline().decode() == reply + "\r\n"
 
 
 def test_the_verbs_of_the_open_part_are_all_there(server: ServerProcess) -> None:

@@ -14,6 +14,8 @@ from msgspec import structs
 from engine.test_model import EngineMachine, EngineWithoutIndexMachine
 from invariants import check_store, rows_of
 from lineshaft.engine import index, keys, sweep
+from lineshaft.engine.batch import decode_batch
+from lineshaft.engine.batching import Wanted
 from lineshaft.engine.check import check
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.findings import Finding, Law, Severity, Tally, shown
@@ -22,6 +24,7 @@ from lineshaft.engine.records import (
     Extras,
     decode_history_size,
     decode_leases,
+    decode_periodic,
     decode_queue,
     decode_set,
     encode_record,
@@ -29,21 +32,27 @@ from lineshaft.engine.records import (
     split_value,
 )
 from lineshaft.engine.retry import Report
-from lineshaft.engine.settings import Settings
+from lineshaft.engine.settings import Periodic, Settings
 from lineshaft.errors import StoreCorrupt
-from lineshaft.job import decode_pushed, decode_stored, encode_job
+from lineshaft.job import Job, decode_pushed, decode_stored, encode_job
 from lineshaft.lifecycle import Place
+from lineshaft.schedule import Schedule
 from lineshaft.store.faulty import FaultyStore
 from lineshaft.store.memory import MemoryStore
 
 NOW = 1_764_000_000_000
 REPORT = Report("E", "m")
+PERIODIC = Periodic("report", Schedule("0 3 * * *"), "T", "default", b'{"jobtype":"T","args":[]}')
 Rows = dict[bytes, bytes]
 
 
 def push(engine: Engine, jid: str, **fields: str) -> None:
     extra = "".join(f',"{name}":{value}' for name, value in fields.items())
     engine.push(decode_pushed(f'{{"jid":"{jid}","jobtype":"T","args":[1]{extra}}}'.encode()))
+
+
+def _callback() -> Job:
+    return decode_pushed(b'{"jobtype":"Call","args":[]}')
 
 
 def work(engine: Engine, queue: str, wid: str, times: int = 1) -> None:
@@ -54,7 +63,7 @@ def work(engine: Engine, queue: str, wid: str, times: int = 1) -> None:
 
 def fill(store: FaultyStore, *, jid_index: bool) -> None:
     """Let the engine leave a bit of everything."""
-    engine = Engine(store, Settings(jid_index=jid_index, history_keep=10**9), lambda: 0.5, NOW)
+    engine = Engine(store, Settings(jid_index=jid_index, history_keep=10**9, periodic=(PERIODIC,)), lambda: 0.5, NOW)
     engine.commit()
     for wid in ("worker-1", "worker-2"):
         engine.connect(wid, "h", 1, ())
@@ -94,6 +103,13 @@ def fill(store: FaultyStore, *, jid_index: bool) -> None:
     engine.ack("over-0001", "worker-1")
     if jid_index:
         engine.cancel("plain-000")
+    engine.cron_run("report")
+    bid = engine.batch_new(Wanted("", "", _callback(), _callback(), None))
+    for number, retry in enumerate([5, 5, 5, -1]):
+        push(engine, f"member-{number:02}", queue='"batch"', retry=str(retry), custom=f'{{"bid":"{bid}"}}')
+    work(engine, "batch", "worker-1", 4)
+    engine.fail("member-01", "worker-1", REPORT)
+    engine.fail("member-03", "worker-1", REPORT)
     engine.pause(["prio"])
     engine.commit()
     engine.remove(["gone"])
@@ -138,7 +154,7 @@ def test_what_the_engine_leaves_is_clean(jid_index: bool) -> None:
     tally = places(rows_of(store))
     assert tally.rows == len(rows_of(store))
     assert all(tally.places.values()), tally
-    assert tally.places[Place.LEASED] == 5
+    assert tally.places[Place.LEASED] == 7
     assert tally.removed
 
 
@@ -508,6 +524,65 @@ def entry_of_nothing(rows: Rows) -> None:
     rows[keys.where_key("nobody-01", 700)] = keys.timed_key(b"d", NOW, 700)
 
 
+def break_periodic(rows: Rows) -> None:
+    rows[keys.periodic_key("report")] = b"\x91\x01"
+
+
+def periodic_without_a_run(rows: Rows) -> None:
+    rewrite(rows, keys.periodic_key("report"), decode_periodic, runs=0)
+
+
+def periodic_before_the_epoch(rows: Rows) -> None:
+    rewrite(rows, keys.periodic_key("report"), decode_periodic, last=-1)
+
+
+def batch_in(rows: Rows) -> bytes:
+    return next(key for key in rows if key[:2] == b"Bb")
+
+
+def member(rows: Rows, state: bytes) -> bytes:
+    return next(key for key, value in rows.items() if key[:2] == b"Bm" and value == state)
+
+
+def miscounted_batch(rows: Rows) -> None:
+    rewrite(rows, batch_in(rows), decode_batch, pending=3)
+
+
+def member_of_no_job(rows: Rows) -> None:
+    rows[member(rows, b"p")[:-1] + b"\xff"] = b"p"
+    batch = decode_batch(rows[batch_in(rows)])
+    rewrite(rows, batch_in(rows), decode_batch, total=batch.total + 1, pending=batch.pending + 1)
+
+
+def uncounted_member(rows: Rows) -> None:
+    del rows[member(rows, b"p")]
+    batch = decode_batch(rows[batch_in(rows)])
+    rewrite(rows, batch_in(rows), decode_batch, total=batch.total - 1, pending=1)
+
+
+def member_that_lives(rows: Rows) -> None:
+    rows[member(rows, b"d")] = b"f"
+    rewrite(rows, batch_in(rows), decode_batch, dead=0)
+
+
+def callback_of_none(rows: Rows) -> None:
+    rows[next(key for key in rows if key[:2] == b"Bj")[:-1] + b"d"] = b'{"args":[],"jid":"b-0","jobtype":"T"}'
+
+
+def lost_callback(rows: Rows) -> None:
+    del rows[next(key for key in rows if key[:2] == b"Bj")]
+
+
+def batch_for_ever(rows: Rows) -> None:
+    del rows[next(key for key in rows if key[:1] == b"E" and key[9:10] == b"b")]
+
+
+def stuck_batch(rows: Rows) -> None:
+    for _ in range(2):
+        rows[member(rows, b"p")] = b"f"
+    rewrite(rows, batch_in(rows), decode_batch, committed=True, pending=0, until=0)
+
+
 BREAKS: list[tuple[Callable[[Rows], None], Law, str]] = [
     (break_format, Law.FORMAT, "format 77"),
     (lose_format, Law.FORMAT, "no format is written"),
@@ -518,6 +593,9 @@ BREAKS: list[tuple[Callable[[Rows], None], Law, str]] = [
     (break_day, Law.RECORD, "day 2025-11-24"),
     (break_day_key, Law.RECORD, "day 2025-13-24"),
     (break_totals, Law.RECORD, "totals"),
+    (break_periodic, Law.RECORD, "periodic job report"),
+    (periodic_without_a_run, Law.PERIODIC, "counts 0 runs, the last of them cron-report-run-"),
+    (periodic_before_the_epoch, Law.PERIODIC, "negative"),
     (break_sequence, Law.RECORD, "'1e6' is no number"),
     (break_chore, Law.RECORD, "chore 3"),
     (break_mutate, Law.RECORD, "chore 3"),
@@ -558,6 +636,14 @@ BREAKS: list[tuple[Callable[[Rows], None], Law, str]] = [
     (ended_group, Law.ENDED, "leases of turn 900"),
     (lost_old_entry, Law.NOT_INDEXED, "jid_index was off"),
     (lost_young_entry, Law.NOT_INDEXED, "last-0001: it has no entry, so nobody finds it"),
+    (miscounted_batch, Law.BATCH, "the batch counts 4 jobs, 3 pending and 1 dead, and there are 4, 2 and 1"),
+    (member_of_no_job, Law.BATCH, "1 jobs are counted in batches and are not there"),
+    (uncounted_member, Law.BATCH, "is not counted in its batch"),
+    (member_that_lives, Law.BATCH, "job member-03 is counted as 'f' in its batch"),
+    (callback_of_none, Law.BATCH, "1 callbacks wait for no batch"),
+    (lost_callback, Law.BATCH, "its callback 'c' is not there"),
+    (batch_for_ever, Law.BATCH, "nothing will ever forget it"),
+    (stuck_batch, Law.BATCH, "its callback 'c' is due, and nothing will enqueue it"),
     (entry_of_another, Law.ASTRAY, "index entry of nobody-01, seq 700"),
     (entry_of_nothing, Law.STALE, "nothing lies at dead, 2025-11-24T16:00:00.000Z, order 700"),
 ]
@@ -634,7 +720,7 @@ class Scratched(MemoryStore):
         return rows
 
 
-@pytest.mark.parametrize("kind", [b"C", b"D", b"F", b"I", b"L", b"N", b"Q", b"R", b"S", b"T", b"W", b"K"])
+@pytest.mark.parametrize("kind", [b"B", b"C", b"D", b"F", b"I", b"J", b"L", b"N", b"Q", b"R", b"S", b"T", b"W", b"K"])
 def test_a_bad_block_is_stepped_over_and_no_more(rows: Rows, kind: bytes) -> None:
     bad = {key for key in rows if key[:1] == kind}
     bad = set(sorted(bad)[len(bad) // 3 : 2 * len(bad) // 3 + 1])

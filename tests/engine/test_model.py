@@ -15,16 +15,21 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from engine.batch_model import ROLES, ModelBatch, ModelBatches
 from invariants import check_memory, check_store
 from lineshaft.clock import format_instant
 from lineshaft.engine import index, keys, ready
+from lineshaft.engine.batching import Wanted
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.mutate import mutate_slice
-from lineshaft.engine.records import decode_lock, decode_track, split_value
+from lineshaft.engine.periodic import UNKNOWN, following
+from lineshaft.engine.records import decode_lock, decode_periodic, decode_track, split_value
 from lineshaft.engine.retry import Report
-from lineshaft.engine.settings import QueueLimits, Settings
+from lineshaft.engine.run import run_jid
+from lineshaft.engine.settings import Periodic, QueueLimits, Settings
 from lineshaft.errors import Refusal, StoreBusy, StoreError
 from lineshaft.job import Job, decode_pushed, decode_stored
+from lineshaft.schedule import Schedule
 from lineshaft.store.faulty import FaultyStore
 
 START = 1_700_000_000_000
@@ -52,6 +57,9 @@ WISHES: list[dict[str, object]] = [
     {"expires_at": format_instant(START + 100_000), "expires_in": 80},
 ]
 
+#: Of what `Engine.batches` gives of a batch.
+SHOWN = ["total", "pending", "failed", "complete_st", "success_st", "committed", "finished"]
+
 
 @dataclass
 class ModelJob:
@@ -74,6 +82,9 @@ class ModelJob:
     expires: int = 1 << 60
     track: bool = False
     cancelled: bool = False
+    #: The batch that it belongs to, or, with a role, is called back about.
+    bid: str = ""
+    role: str = ""
 
     @property
     def alike(self) -> tuple[str, str]:
@@ -93,6 +104,42 @@ class ModelTrack:
 
 
 @dataclass
+class ModelCron:
+    """A periodic job that is due at every multiple of its period."""
+
+    name: str
+    period: int
+    queue: str
+    unique: bool = False
+    catch_up: bool = False
+    #: What is on disk.
+    since: int = START
+    last: int = 0
+    paused: bool = False
+    runs: int = 0
+    skipped: int = 0
+    #: What is in memory.
+    floor: int = START
+
+    @property
+    def next_due(self) -> int | None:
+        return None if self.paused else (self.floor // self.period + 1) * self.period
+
+    def periodic(self) -> Periodic:
+        schedule = Schedule(f"*/{self.period // 60_000} * * * *")
+        custom: dict[str, object] = {"unique_for": 150} if self.unique else {}
+        sent = job_bytes("", self.queue, 5, 0, None, custom)
+        return Periodic(self.name, schedule, "T5", self.queue, sent, self.catch_up)
+
+
+CRONS = [
+    ModelCron("often", 60_000, "b", unique=True),
+    ModelCron("full", 120_000, "c", catch_up=True),
+    ModelCron("rare", 600_000, "a", catch_up=True),
+]
+
+
+@dataclass
 class Model:
     jobs: dict[int, ModelJob] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
@@ -106,8 +153,37 @@ class Model:
     expired: int = 0
     tracks: dict[str, ModelTrack] = field(default_factory=dict)
     now: int = START
+    crons: dict[str, ModelCron] = field(default_factory=lambda: {cron.name: copy.copy(cron) for cron in CRONS})
     #: Instant, seq, jid, outcome and attempts of what is over, the oldest first.
     past: list[tuple[int, int, str, str, int]] = field(default_factory=list)
+    batches: ModelBatches = field(default_factory=ModelBatches)
+    #: The jobs of batches that are being swept with their queue: they end with the sweep.
+    swept: list[ModelJob] = field(default_factory=list)
+    #: Callbacks by bid and role: jid, retry, custom.
+    wanted: dict[tuple[str, str], tuple[str, int, dict[str, object]]] = field(default_factory=dict)
+
+    def turn(self, job: ModelJob, state: str) -> None:
+        """A job of a batch has come into another state, or a callback into that slot."""
+        batch = self.batches.by_bid.get(job.bid)
+        if batch is None:
+            return
+        if job.role:
+            batch.slots[job.role] = {"failing": "enqueued"}.get(state, state)
+        else:
+            batch.states[job.seq] = state
+            batch.died |= state == "dead"
+        self.batches.follow(job.bid, self.now, self.call)
+
+    def call(self, bid: str, role: str) -> None:
+        jid, retry, custom = self.wanted.pop((bid, role))
+        job = ModelJob(self.take(), jid, "calls", 5, retry, bid=bid, role=role)
+        job.order, job.track = job.seq, custom.get("track") == 1
+        if "expires_in" in custom:
+            job.expires = self.now + int(str(custom["expires_in"])) * 1000
+        if job.track:
+            self.tracks[jid] = ModelTrack(job.seq)
+        self.jobs[job.seq] = job
+        self.known.add("calls")
 
     def keep(self, job: ModelJob, outcome: str) -> None:
         self.past = sorted([*self.past, (self.now, job.seq, job.jid, outcome, job.failures + 1)])
@@ -130,6 +206,8 @@ class Model:
         return sorted((job for job in self.jobs.values() if job.place == place), key=lambda job: (job.due, job.order))
 
     def enter(self, job: ModelJob) -> None:
+        if job.place == "dead":
+            self.turn(job, "failing")
         job.place, job.order = "ready", self.take()
         self.known.add(job.queue)
         self.note(job, "enqueued")
@@ -149,7 +227,11 @@ class Model:
         if self.locks.get(job.alike, (0, 0))[0] == job.seq:
             del self.locks[job.alike]
 
-    def drop(self, job: ModelJob, state: str = "failed") -> None:
+    def drop(self, job: ModelJob, state: str = "failed", *, swept: bool = False) -> None:
+        if swept:
+            self.swept.append(job)
+        else:
+            self.turn(job, "done" if state == "success" else "lost")
         self.release(job)
         self.note(job, state, ended=True)
         del self.jobs[job.seq]
@@ -161,6 +243,7 @@ class Model:
     def die(self, job: ModelJob, now: int) -> None:
         self.release(job)
         self.note(job, "dead")
+        self.turn(job, "dead")
         job.place, job.due, job.order = "dead", now, self.take()
 
     def fail(self, job: ModelJob, now: int, retry_in: float | None = None) -> None:
@@ -182,6 +265,8 @@ class Model:
                 "": count**4 + 15 + 15 * (count + 1),
             }
             self.note(job, "failed")
+            if not job.role:
+                self.turn(job, "failing")
             delay = delays[job.backoff] if retry_in is None else retry_in
             job.place, job.due, job.order = "retries", now + round(delay * 1000), self.take()
 
@@ -210,6 +295,9 @@ class EngineMachine(RuleBasedStateMachine):
             dead_max=4,
             history_keep=0 if not self.has_index else 10**9,
             history_max=3,
+            periodic=tuple(cron.periodic() for cron in CRONS),
+            batches_keep=500_000,
+            batches_open=100_000,
         )
         self.model = Model()
         self.beaten: dict[str, int] = {}
@@ -220,7 +308,13 @@ class EngineMachine(RuleBasedStateMachine):
         self.history = [self.snapshot()]
 
     def boot(self) -> Engine:
-        return Engine(self.store, self.settings, lambda: 0.5, self.now)
+        engine = Engine(self.store, self.settings, lambda: 0.5, self.now)
+        jobs = engine.state.periodic
+        for entry in jobs.entries.values():
+            # Else the first runs are spread over more than one tick.
+            if entry.next_due == UNKNOWN:
+                jobs.place(entry, following(entry.what, entry.floor))
+        return engine
 
     def snapshot(self) -> tuple[Model, dict[str, int]]:
         return copy.deepcopy(self.model), dict(self.beaten)
@@ -234,11 +328,22 @@ class EngineMachine(RuleBasedStateMachine):
         retry=st.sampled_from([-1, 0, 1, 2]),
         delay=st.sampled_from([None, None, None, 10, 100]),
         custom=st.sampled_from(WISHES),
+        batch=st.sampled_from([None, None, 0, 1, 2]),
     )
     def push(
-        self, jid: str, queue: str, priority: int, retry: int, delay: int | None, custom: dict[str, object]
+        self,
+        jid: str,
+        queue: str,
+        priority: int,
+        retry: int,
+        delay: int | None,
+        custom: dict[str, object],
+        batch: int | None,
     ) -> None:
         at = None
+        bid = self.model.batches.pick(batch)
+        if bid:
+            custom = custom | {"bid": bid}
         if delay:
             moment = self.now + delay * 1000
             at = format_instant(moment)
@@ -266,6 +371,9 @@ class EngineMachine(RuleBasedStateMachine):
         self.model.known.add(queue)
         seq = new.seq = new.order = self.model.take()
         self.model.jobs[seq] = new
+        if bid in self.model.batches.by_bid:
+            new.bid = bid
+            self.model.turn(new, "pending")
         new.track = custom.get("track") == 1
         if new.track:
             self.model.tracks[jid] = ModelTrack(seq)
@@ -299,6 +407,67 @@ class EngineMachine(RuleBasedStateMachine):
         self.model.note(expected, "working")
         if expected.unique == "start":
             self.model.release(expected)
+
+    @rule(holder=st.sampled_from(HOLDERS))
+    def fetch_callback(self, holder: str) -> None:
+        """Callbacks that follow from one event stand in no order that anybody may count on."""
+        if holder in WORKERS and holder not in self.connected:
+            self.connect(holder)
+        line = self.model.line("calls")
+        if any(job.expires <= self.now for job in line):
+            # A tick that was lost had dropped them: which of them a FETCH meets on its way cannot be said.
+            return
+        payload = self.engine.fetch(["calls"], holder)
+        if payload is None:
+            assert not line
+            return
+        called = json.loads(payload)
+        bid = called["custom"]["_bid"]
+        job = next(job for job in line if (job.jid, job.bid, job.role) == (called["jid"], bid, called["jobtype"]))
+        job.place, job.holder, job.until = "leased", holder, self.now + 1800_000
+        job.granted = self.model.take()
+        self.model.note(job, "working")
+
+    @rule(
+        roles=st.lists(st.sampled_from(list(ROLES)), min_size=1, max_size=3, unique=True),
+        parent=st.sampled_from([None, None, 0, 1]),
+        jid=st.sampled_from(JIDS),
+        retry=st.sampled_from([-1, 0, 1]),
+        custom=st.sampled_from([{}, {"track": 1}, {"expires_in": 100}]),
+    )
+    def batch_new(self, roles: list[str], parent: int | None, jid: str, retry: int, custom: dict[str, object]) -> None:
+        above = self.model.batches.pick(parent)
+        calls = {
+            role: decode_pushed(
+                json.dumps(
+                    {"jid": jid, "jobtype": role, "args": [], "queue": "calls", "retry": retry, "custom": custom}
+                ).encode()
+            )
+            for role in roles
+        }
+        wanted = Wanted(above, "", calls.get("complete"), calls.get("success"), calls.get("death"))
+        if above == "b-unknown":
+            with pytest.raises(Refusal, match="no such batch"):
+                self.engine.batch_new(wanted)
+            return
+        bid = self.engine.batch_new(wanted)
+        assert bid not in self.model.batches.by_bid
+        slots = {role: "waiting" if role in roles else "none" for role in ROLES}
+        self.model.batches.by_bid[bid] = ModelBatch(bid, above, slots, self.now, self.now + 100_000)
+        self.model.wanted |= {(bid, role): (jid, retry, custom) for role in roles}
+        self.model.batches.follow(above, self.now, self.model.call)
+
+    @rule(batch=st.integers(0, 3), commit=st.booleans())
+    def batch_commit(self, batch: int, commit: bool) -> None:
+        bid = self.model.batches.pick(batch)
+        verb = self.engine.batch_commit if commit else self.engine.batch_open
+        if bid == "b-unknown":
+            with pytest.raises(Refusal, match="no such batch"):
+                verb(bid)
+            return
+        verb(bid)
+        self.model.batches.by_bid[bid].committed |= commit
+        self.model.batches.follow(bid, self.now, self.model.call)
 
     @rule(
         jid=st.sampled_from(JIDS), holder=st.sampled_from(HOLDERS), result=st.sampled_from([None, None, b"[1]", b"7"])
@@ -429,7 +598,7 @@ class EngineMachine(RuleBasedStateMachine):
             if job.track and track is not None and track.seq == job.seq:
                 track.leaving = True
                 job.track = False
-            self.model.drop(job)
+            self.model.drop(job, swept=True)
         self.model.paused.discard(name)
         self.model.known.discard(name)
 
@@ -437,7 +606,7 @@ class EngineMachine(RuleBasedStateMachine):
     @rule()
     def flush(self) -> None:
         self.engine.flush()
-        self.model = Model(counter=self.model.counter, now=self.now)
+        self.model = Model(counter=self.model.counter, now=self.now, crons=self.model.crons)
 
     @rule(
         command=st.sampled_from(["clear", "kill", "discard", "requeue"]),
@@ -460,7 +629,7 @@ class EngineMachine(RuleBasedStateMachine):
             found.sort(key=lambda job: (jids.index(job.jid), job.seq)) if self.has_index else None
         else:
             found = [job for job in found if jobtype in (None, f"T{job.priority}")]
-            found = [job for job in found if regexp is None or job.jid < "job-0005"]
+            found = [job for job in found if regexp is None or "job-" < job.jid < "job-0005"]
         for job in found:
             if command == "kill":
                 if where != "dead":
@@ -512,9 +681,6 @@ class EngineMachine(RuleBasedStateMachine):
                 else:
                     job.recoveries, job.former = job.recoveries + 1, job.holder
                     model.put_back(job)
-        for job in list(model.jobs.values()):
-            if job.expires <= now and job.place in {"ready", "scheduled", "retries"}:
-                model.expire(job)
         for wid in gone:
             self.beaten.pop(wid)
             self.connected.pop(wid, None)
@@ -522,12 +688,86 @@ class EngineMachine(RuleBasedStateMachine):
         dead = model.timed("dead")
         for job in dead[: max(len(dead) - 4, 0)]:
             model.drop(job, "dead")
+        self.ends_by_time(model, now)
+        for job in model.swept:
+            model.turn(job, "lost")
+        model.swept.clear()
         for track in (track for track in model.tracks.values() if track.leaving):
             track.state, track.until, track.leaving = "failed", now + 1800_000, False
         model.tracks = {jid: track for jid, track in model.tracks.items() if not 0 < track.until <= now}
         model.locks = {alike: lock for alike, lock in model.locks.items() if lock[1] > now}
+        due = [cron for cron in model.crons.values() if cron.next_due is not None and cron.next_due <= now]
+        skipped = {run.name: run.reason for run in self.engine.take_skipped_runs()}
+        for cron in sorted(due, key=lambda cron: cron.next_due or 0):
+            cron.last = cron.floor = now // cron.period * cron.period
+            if self.may_run(cron, refusal=skipped.pop(cron.name, None)):
+                self.run_cron(cron, run_jid(cron.name, cron.last))
+            else:
+                cron.skipped += 1
+        assert not skipped
         # A tick did the rest of every sweep.
         model.leaving.clear()
+
+    def may_run(self, cron: ModelCron, refusal: str | None) -> bool:
+        """Whether the model lets a run come in; `refusal` is what the engine said."""
+        alike = ("T5", cron.queue)
+        if cron.queue == "c" and len(self.model.line("c")) >= 3:
+            assert refusal is not None
+            assert "is full" in refusal
+        elif cron.unique and alike in self.model.leaving and alike not in self.model.locks:
+            assert refusal in (None, "NOTUNIQUE Job not unique")
+        elif cron.unique and self.model.locks.get(alike, (0, 0))[1] > self.now:
+            assert refusal == "NOTUNIQUE Job not unique"
+        else:
+            assert refusal is None
+        return refusal is None
+
+    def run_cron(self, cron: ModelCron, jid: str) -> None:
+        model = self.model
+        cron.runs += 1
+        model.known.add(cron.queue)
+        seq = model.take()
+        job = model.jobs[seq] = ModelJob(seq, jid, cron.queue, 5, 0, order=seq)
+        job.backoff = "fixed:30" if cron.queue == "b" else ""
+        if cron.unique:
+            job.unique = "success"
+            model.locks[job.alike] = (seq, self.now + 150_000)
+            model.leaving.discard(job.alike)
+
+    @rule(name=st.sampled_from(list(Model().crons)))
+    def cron_run(self, name: str) -> None:
+        cron, jid, refusal = self.model.crons[name], "", None
+        try:
+            jid = self.engine.cron_run(name)
+        except Refusal as refused:
+            refusal = refused.text
+        if self.may_run(cron, refusal):
+            assert all(job.jid != jid for job in self.model.jobs.values())
+            self.run_cron(cron, jid)
+
+    @rule(name=st.sampled_from(list(Model().crons)), paused=st.booleans())
+    def cron_pause_and_resume(self, name: str, paused: bool) -> None:
+        cron = self.model.crons[name]
+        if paused:
+            self.engine.cron_pause(name)
+        else:
+            self.engine.cron_resume(name)
+            if cron.paused:
+                cron.since = self.now
+                cron.floor = max(cron.last, self.now)
+        cron.paused = paused
+
+    def ends_by_time(self, model: Model, now: int) -> None:
+        """Jobs expire and batches are looked at, in the order of their times."""
+        ends: list[tuple[int, str]] = list(model.batches.due(now))
+        ends += [(job.expires, f"job {job.seq}") for job in model.jobs.values() if job.expires <= now]
+        for _, name in sorted(ends):
+            if name.startswith("b-"):
+                model.batches.look(name, now, model.call)
+            else:
+                job = model.jobs.get(int(name.removeprefix("job ")))
+                if job is not None and job.place in {"ready", "scheduled", "retries"}:
+                    model.expire(job)
 
     # What the disk does
 
@@ -578,6 +818,8 @@ class EngineMachine(RuleBasedStateMachine):
         # Each worker that was ever heard of has a fresh time to come back.
         self.beaten = dict.fromkeys(beaten, self.now)
         self.model.counter = max(counter_before, 0)
+        for cron in self.model.crons.values():
+            cron.floor = max(cron.last, cron.since if cron.catch_up else self.now)
         self.model.now = self.now
         self.engine.commit()
         self.store.sync()
@@ -618,6 +860,9 @@ class EngineMachine(RuleBasedStateMachine):
         assert state.processed() == self.model.processed
         assert state.failed() == self.model.failed
         assert state.totals.expired == self.model.expired
+        batches, _ = self.engine.batches(limit=100)
+        shown = {batch["bid"]: {name: batch[name] for name in SHOWN} for batch in batches}
+        assert shown == {bid: self.model.batches.shown(bid) for bid in self.model.batches.by_bid}
         tracks = {}
         for key, value in state.turn.scan(*keys.prefix_range(b"P"), limit=1 << 30):
             track = decode_track(value)
@@ -626,11 +871,24 @@ class EngineMachine(RuleBasedStateMachine):
             jid: (track.state, track.percent, track.until, track.result, track.cancelled)
             for jid, track in self.model.tracks.items()
         }
-        shown, _ = self.engine.history()
+        crons = {
+            cron.name: (cron.last, cron.since, cron.paused, cron.runs, cron.skipped)
+            for cron in self.model.crons.values()
+        }
+        kept = state.turn.scan(*keys.prefix_range(b"J"), limit=1 << 30)
+        records = {key[1:].decode(): decode_periodic(value) for key, value in kept}
+        assert crons == {
+            name: (record.last, record.since, record.paused, record.runs, record.skipped)
+            for name, record in records.items()
+        }
+        for shown_cron in self.engine.cron_list():
+            due = self.model.crons[shown_cron["name"]].next_due
+            assert shown_cron["next_run"] == (None if due is None else format_instant(due))
+        finished, _ = self.engine.history()
         past = [job[2:] for job in self.model.past[::-1]] if self.has_index else []
-        assert [(job["jid"], job["outcome"], job["attempts"]) for job in shown] == past[:50]
+        assert [(job["jid"], job["outcome"], job["attempts"]) for job in finished] == past[:50]
         for jid, _, _ in past:
-            assert [job for job in shown if job["jid"] == jid] == self.engine.finished(jid)
+            assert [job for job in finished if job["jid"] == jid] == self.engine.finished(jid)
         locks = [decode_lock(value) for _, value in state.turn.scan(*keys.prefix_range(b"U"), limit=1 << 30)]
         held = {(jobs[lock.seq].jobtype, jobs[lock.seq].queue): lock.until for lock in locks}
         assert len(held) == len(locks)

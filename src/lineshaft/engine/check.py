@@ -3,8 +3,8 @@
 The store is read once, in key order, in slices. That order is a gift: chores, leases, the sequence and the queues come
 before the jobs that they speak of, and the index comes last.
 
-    F format | I watermark | L leases | N sequence | Q queues | R ready | S sets | T timed | W index
-             |--------- remembered: work in hand -------------|--- held against it ---| counted
+    B batches | F format | I watermark | L leases | N sequence | Q queues | R ready | S sets | T timed | W index
+                         |--------- remembered: work in hand -------------|--- held against it ---| counted
 
 Memory follows the work in hand, not the backlog: the leases, one small record for each queue and each removed queue.
 Two laws speak of all jobs at once, and are held without a list of them:
@@ -32,7 +32,9 @@ from typing import Any, Final
 from msgspec import DecodeError, Struct, json
 
 from lineshaft.engine import keys
+from lineshaft.engine.batches import BATCH
 from lineshaft.engine.cancel import CANCELLED
+from lineshaft.engine.check_batches import BatchLaws
 from lineshaft.engine.engine import KINDS
 from lineshaft.engine.expiring import END as EXPIRES
 from lineshaft.engine.findings import SETS, Finding, Law, Severity, Tally, instant_shown, shown
@@ -49,6 +51,7 @@ from lineshaft.engine.records import (
     decode_history_size,
     decode_leases,
     decode_lock,
+    decode_periodic,
     decode_queue,
     decode_set,
     decode_totals,
@@ -119,6 +122,7 @@ class _Walk:
         self.on_slice = on_slice
         self.found: list[Finding] = []
         self.reader = Reader(store, partial(self._report, Law.UNREADABLE))
+        self.batches = BatchLaws(self.reader, self._report)
         # What is remembered of the rows before.
         self.numbers = _Numbers()
         self.reserved: int | None = 0
@@ -137,6 +141,7 @@ class _Walk:
         self.past_said = HistorySizeRecord(0, 0, 0)
         self.entries = 0
         self.kinds: dict[bytes, Callable[[bytes, bytes], None]] = {
+            b"B": self._batch,
             b"C": self._chore,
             b"D": self._day,
             b"E": self._expiry,
@@ -144,6 +149,7 @@ class _Walk:
             b"G": self._single(keys.TOTALS_KEY, decode_totals),
             b"H": self._history,
             b"I": self._watermark,
+            b"J": self._periodic,
             b"K": self._worker,
             b"L": self._group,
             b"N": self._sequence,
@@ -240,10 +246,14 @@ class _Walk:
         key[1:].decode()
         decode_worker(value)
 
+    def _batch(self, key: bytes, value: bytes) -> None:
+        if not self.batches.row(key, value):
+            self._malformed(key)
+
     def _expiry(self, key: bytes, value: bytes) -> None:
         _, kind, name = keys.expiry_parts(key)
         leads_to_job = len(name) == 8 and value[:1] in {b"R", b"T"}
-        if kind not in {LOCK, EXPIRES, FORGET} or (kind == EXPIRES and not leads_to_job):
+        if kind not in {LOCK, EXPIRES, FORGET, BATCH} or (kind == EXPIRES and not leads_to_job):
             self._malformed(key)
 
     def _track(self, key: bytes, value: bytes) -> None:
@@ -270,6 +280,15 @@ class _Walk:
                 self.past_entries -= 1
         else:
             self._malformed(key)
+
+    def _periodic(self, key: bytes, value: bytes) -> None:
+        key[1:].decode()
+        record = decode_periodic(value)
+        if min(record.since, record.last, record.ran_at, record.runs, record.skipped) < 0:
+            self._report(Law.PERIODIC, key, "an instant or a count is negative")
+        elif bool(record.runs) != bool(record.last_jid) or bool(record.runs) != bool(record.ran_at):
+            what = f"the record counts {record.runs} runs, the last of them {record.last_jid or 'without a jid'}"
+            self._report(Law.PERIODIC, key, what)
 
     def _lock(self, key: bytes, value: bytes) -> None:  # noqa: ARG002 - every kind is looked at in one way
         self.numbers.highest = max(self.numbers.highest, decode_lock(value).seq)
@@ -350,6 +369,7 @@ class _Walk:
             what = f"job {job.jid} uses the features {extras.uses!r}, and its lease says {lease.uses!r}"
             self._report(Law.LEASE, key, what)
         self._hold_cancel(key, job, extras, is_held=lease is not None)
+        self.batches.job(key, job.jid, seq, extras, is_dead=False)
         if self._take_numbers(key, job.jid, seq, order):
             self._find_entry(key, job.jid, seq, order, is_required=is_current)
 
@@ -396,6 +416,7 @@ class _Walk:
         extras, job = read
         seq = extras.seq or order
         self._hold_cancel(key, job, extras, is_held=False)
+        self.batches.job(key, job.jid, seq, extras, is_dead=SETS[code] is Place.DEAD)
         if not 1 <= extras.priority <= 9:
             self._report(Law.MISPLACED, key, f"job {job.jid} has the priority {extras.priority}: there is no such line")
         elif job.queue not in self.queues:
@@ -481,6 +502,7 @@ class _Walk:
     def _hold_counts(self) -> None:
         if self.reader.unreadable:
             return
+        self.batches.whole()
         if self.reserved is not None and max(self.numbers.highest, self.watermark or 0) > self.reserved:
             what = f"{self.numbers.highest} is used, and a start counts on from {self.reserved}: numbers would repeat"
             self._report(Law.SEQUENCE, keys.SEQUENCE_KEY, what)

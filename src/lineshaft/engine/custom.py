@@ -11,6 +11,7 @@ from msgspec import Meta, Raw, Struct, ValidationError, json
 
 from lineshaft.backoff import parse_backoff
 from lineshaft.clock import parse_instant
+from lineshaft.engine.batch import BATCHED
 from lineshaft.engine.expiring import EXPIRING
 from lineshaft.engine.records import Extras
 from lineshaft.engine.tracks import TRACKED
@@ -23,6 +24,9 @@ __all__ = ["Wishes", "read_custom"]
 #: A hundred years: what is further away is as good as never, and an instant must fit into its key.
 MAX_SECONDS: Final = 100 * 366 * 86_400
 
+#: Ours have 18 characters; a longer one is none of them, and need not be kept whole.
+MAX_BID_LENGTH: Final = 100
+
 Seconds = Annotated[float, Meta(ge=0)]
 
 
@@ -34,6 +38,7 @@ class Custom(Struct, gc=False):
     expires_at: str | None = None
     expires_in: Seconds | None = None
     track: Raw = Raw(b"")  #: as `backoff`: only 1 and true are ours
+    bid: Raw = Raw(b"")  #: as `backoff`
     backoff: Raw = Raw(b"")  #: a client may have its own use for the word, so only a string is ours
 
 
@@ -64,7 +69,10 @@ def read_custom(job: Job, now: int, at: int | None) -> Wishes | None:
         lock, lock_until = _digest(job), begin + milliseconds(custom.unique_for)
     if bytes(custom.track) in {b"1", b"true"}:
         uses += TRACKED
-    extras = Extras(uses=uses, lock=lock, backoff=_backoff(custom.backoff), expires=expires or 0)
+    bid = _bid(custom.bid)
+    if bid:
+        uses += BATCHED
+    extras = Extras(uses=uses, lock=lock, backoff=_backoff(custom.backoff), expires=expires or 0, bid=bid)
     return Wishes(extras, lock_until) if extras != _NOTHING else None
 
 
@@ -95,6 +103,14 @@ def _expires(custom: Custom, begin: int) -> int | None:
         except (ValueError, OverflowError):
             raise Refusal(f"invalid timestamp for 'expires_at': {custom.expires_at[:100]}") from None
     return max(min(ends), 1) if ends else None
+
+
+def _bid(sent: Raw) -> str:
+    """The batch that a job asks to join; what no bid can be names a batch that is not known."""
+    if bytes(sent)[:1] != b'"':
+        return ""
+    bid: str = json.decode(sent)
+    return bid[:MAX_BID_LENGTH]
 
 
 def _backoff(sent: Raw) -> str:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from lineshaft.engine import control, finish
 from lineshaft.engine.adopt import Adopted, Arrival, adopt
+from lineshaft.engine.batching import Wanted, batch_commit, batch_new, batch_open, batch_status, batches_page
 from lineshaft.engine.damage import set_aside
 from lineshaft.engine.due import expire_leases, promote, prune_dead, recover_vanished
 from lineshaft.engine.features import FEATURES
@@ -26,17 +27,19 @@ from lineshaft.engine.history import find_finished, page, sweep_history
 from lineshaft.engine.hooks import Hooks, ack_hooked, fetch_hooked, push_bulk_hooked, push_hooked
 from lineshaft.engine.leases import NEVER
 from lineshaft.engine.mutate import MUTATE, begin_mutate, mutate_slice
+from lineshaft.engine.periodic import SkippedRun
 from lineshaft.engine.push import accept, push, push_bulk
 from lineshaft.engine.records import ChoreRecord
 from lineshaft.engine.reschedule import reschedule
 from lineshaft.engine.retry import Report
+from lineshaft.engine.run import run_due, run_now
 from lineshaft.engine.settings import Settings
 from lineshaft.engine.state import State
 from lineshaft.engine.stop import cancel
 from lineshaft.engine.sweep import SWEEP, sweep
 from lineshaft.engine.timed import SetName
 from lineshaft.engine.tracks import track_get, track_set
-from lineshaft.engine.views import Views, figures
+from lineshaft.engine.views import Views, cron_list, cron_upcoming, figures
 from lineshaft.engine.workers import Worker
 from lineshaft.errors import Refusal
 from lineshaft.job import Job
@@ -123,6 +126,7 @@ class Engine:
         state.workers.present = before.workers.present
         state.workers.expelled = before.workers.expelled
         state.push_refusal = before.push_refusal
+        state.periodic.up_since = before.periodic.up_since
         state.load()
         # Whoever waits for a chore that was begun in a turn that is lost is told that it ended.
         state.chores.finished = [n for n in before.chores.active if n not in state.chores.active]
@@ -150,6 +154,22 @@ class Engine:
     ) -> None:
         """TRACK SET: how far a job is, and until when its worker wants to hold it. Raises StoreError."""
         track_set(self.state, jid, holder, percent=percent, desc=desc, reserve_until=reserve_until)
+
+    def batch_new(self, wanted: Wanted) -> str:
+        """BATCH NEW: returns the bid. Raises Refusal, StoreError."""
+        return batch_new(self.state, wanted)
+
+    def batch_open(self, bid: str) -> None:
+        """BATCH OPEN. Raises Refusal for a batch that is not known, StoreError."""
+        batch_open(self.state, bid)
+
+    def batch_commit(self, bid: str) -> None:
+        """BATCH COMMIT. Raises Refusal for a batch that is not known, StoreError."""
+        batch_commit(self.state, bid)
+
+    def batch_status(self, bid: str) -> dict[str, Any]:
+        """BATCH STATUS. Raises Refusal for a batch that is not known, StoreError."""
+        return batch_status(self.state, bid)
 
     def requeue(self, jid: str, holder: str, wait: int | None) -> None:
         """REQUEUE: a worker gives a job back; `wait` in milliseconds, None for at once. Raises Refusal."""
@@ -226,6 +246,28 @@ class Engine:
         arrivals, self.state.arrivals = self.state.arrivals, []
         return arrivals
 
+    # Periodic jobs
+
+    def cron_list(self) -> list[dict[str, Any]]:
+        """CRON LIST: every periodic job: what it is, when it ran last and runs next."""
+        return cron_list(self.state)
+
+    def cron_upcoming(self, name: str, count: int = 5) -> list[str]:
+        """The next due times of a periodic job, as if it were not paused. Raises Refusal."""
+        return cron_upcoming(self.state, name, count)
+
+    def cron_run(self, name: str) -> str:
+        """CRON RUN: push its job now, whatever the schedule says; returns the jid. Raises Refusal."""
+        return run_now(self.state, self.push, name)
+
+    def cron_pause(self, name: str) -> None:
+        """CRON PAUSE: let its due times pass. Raises Refusal."""
+        self.state.periodic.pause(name)
+
+    def cron_resume(self, name: str) -> None:
+        """CRON RESUME: let it run again, from now on. Raises Refusal."""
+        self.state.periodic.resume(name, self.state.now)
+
     # Workers
 
     def connect(self, wid: str, hostname: str, pid: int, labels: tuple[str, ...]) -> Worker:
@@ -273,6 +315,7 @@ class Engine:
         prune_dead(state)
         sweep_history(state)
         forget(state)
+        run_due(state, self.push)
         chore = state.chores.next()
         if chore is not None:
             number, record = chore
@@ -292,6 +335,7 @@ class Engine:
             state.workers.next_check,
             state.expiries.next_at,
             state.history.next_due(state),
+            state.periodic.next_due,
             state.day_ends,
         )
 
@@ -306,6 +350,7 @@ class Engine:
             or state.retries.next_due < instant
             or state.expiries.next_at < instant
             or (state.history.count > 0 and state.history.next_due(state) < instant)
+            or state.periodic.next_due < instant
             or bool(state.chores.active)
             or state.dead.size > state.settings.dead_max
         )
@@ -320,12 +365,26 @@ class Engine:
         finished, self.state.chores.finished = self.state.chores.finished, []
         return finished
 
+    def take_skipped_runs(self) -> list[SkippedRun]:
+        """The runs of periodic jobs whose push was refused since the last call."""
+        skipped, self.state.periodic.skipped = self.state.periodic.skipped, []
+        return skipped
+
+    def take_unknown_batches(self) -> list[tuple[str, str]]:
+        """The jobs that named a batch which is not known since the last call, and its bid."""
+        taken, self.state.unknown_batches = self.state.unknown_batches, []
+        return taken
+
     # Views
 
     @property
     def views(self) -> Views:
         """Everything that can be looked at, as it is now; to be asked for anew in every turn."""
         return Views(self.state)
+
+    def batches(self, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str]:
+        """Batches, the newest first, and the cursor of the next page, empty at the end. Raises StoreError."""
+        return batches_page(self.state, cursor, limit)
 
     def history(self, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str]:
         """Finished jobs, the newest first, and the cursor of the next page, empty at the end. Raises Refusal."""

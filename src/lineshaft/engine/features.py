@@ -5,6 +5,8 @@ The engine gives it to the state when it is built, so that a feature may itself 
 
 from typing import Final
 
+from lineshaft.engine.batch import BATCHED, CALLBACK
+from lineshaft.engine.batches import Callback, Member
 from lineshaft.engine.cancel import CANCELLED, Cancelled
 from lineshaft.engine.expiring import EXPIRING, Expiring
 from lineshaft.engine.feature import Feature
@@ -19,5 +21,7 @@ FEATURES: Final[dict[str, Feature]] = {
     UNIQUE_UNTIL_START: UniqueUntilStart(),
     TRACKED: Tracked(),
     CANCELLED: Cancelled(),
+    BATCHED: Member(),
+    CALLBACK: Callback(),
 }
 """Every feature by its letter in `Extras.uses`."""

@@ -42,7 +42,9 @@ class Law(StrEnum):
     CANCELLED = "cancelled job that nobody holds"
     HISTORY = "history entry astray"
     ENDED = "leases that have all ended"
+    PERIODIC = "periodic job that contradicts itself"
     CHORE = "unknown chore"
+    BATCH = "batch counted wrongly"
     NOT_INDEXED = "job not in the index"
     ASTRAY = "index entry of another job"
     STALE = "index entry of no job"
@@ -105,6 +107,12 @@ def _shown_entry(key: bytes) -> str:
     return f"index entry of {key[3:-8].decode()}, seq {keys.where_seq(key)}"
 
 
+def _shown_batch(key: bytes) -> str:
+    if key[:2] == b"Bm" and len(key) > 10:
+        return f"job {int.from_bytes(key[-8:])} of batch {key[2:-8].decode()}"
+    return {b"b": "batch ", b"j": "callback of batch ", b"m": "jobs of batches"}[key[1:2]] + key[2:].decode()
+
+
 def _shown_number(word: str) -> Callable[[bytes], str]:
     return lambda key: f"{word} {int.from_bytes(key[1:])}" if len(key) == 9 else repr(key)
 
@@ -114,11 +122,13 @@ def _shown_text(word: str) -> Callable[[bytes], str]:
 
 
 _SHOWN: Final[dict[bytes, Callable[[bytes], str]]] = {
+    b"B": _shown_batch,
     b"C": _shown_number("chore"),
     b"D": _shown_text("day"),
     b"F": _shown_text("format"),
     b"G": _shown_text("totals"),
     b"I": _shown_text("watermark of the index"),
+    b"J": _shown_text("periodic job"),
     b"K": _shown_text("worker"),
     b"L": _shown_number("leases of turn"),
     b"N": _shown_text("sequence"),

@@ -10,6 +10,7 @@ from typing import Final
 from msgspec import DecodeError
 
 from lineshaft.engine import keys
+from lineshaft.engine.batches import BATCH, forget_batch
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.expiries import Expiry
 from lineshaft.engine.expiring import END
@@ -63,9 +64,15 @@ def _forget_track(state: State, change: Change, expiry: Expiry) -> None:  # noqa
     change.delete(keys.track_key(expiry.id.decode()))
 
 
+def _look_at_batch(state: State, change: Change, expiry: Expiry) -> None:
+    """A batch is finished for long enough, or was not committed for too long."""
+    forget_batch(state, change, expiry.id.decode())
+
+
 KINDS: Final[dict[bytes, Callable[[State, Change, Expiry], None]]] = {
     LOCK: _forget_lock,
     END: _drop_expired,
     FORGET: _forget_track,
+    BATCH: _look_at_batch,
 }
 """Every kind of expiry entry, and what is done at its time."""

@@ -1,6 +1,9 @@
 """The key space: where everything lies, in byte order.
 
 ```
+B b <bid>                                Batch: what is counted of a set of jobs
+B j <bid> <role>                         a callback of a batch, as a job that is not enqueued yet
+B m <bid> <seq>                          a job that belongs to a batch: pending, failing or dead
 F                                        format: the version of everything below
 N                                        the sequence block that is reserved, as a decimal
 Q <name>                                 QueueRecord: counters, pause, cursors
@@ -13,7 +16,7 @@ T <set> <due> <order>                    a job that waits for an instant: schedu
 W <len><jid> <seq>                       the key under which the job lies now (the jid index)
 K <wid>                                  a worker process that has ever sent a BEAT
 C <id>                                   Chore: long work in progress; resumes after a crash
-E <at> <kind> <id>                       what ends at an instant: `u` a lock, `e` a job, `t` a track
+E <at> <kind> <id>                       what ends at an instant: `u` a lock, `e` a job, `t` a track, `b` a batch
 P <jid>                                  TrackRecord: what can be asked about a job
 U <digest>                               LockRecord: the unique job that holds this lock
 D <yyyy-mm-dd>                           DayRecord: the totals as they stood when that day began
@@ -21,6 +24,7 @@ H j <len><jid> <finished> <seq>          leads from a jid to a finished job
 H n                                      HistorySizeRecord: how many finished jobs are kept, how large
 H t <finished> <seq>                     HistoryRecord: a job that is over
 G                                        TotalsRecord: what removed queues had counted
+J <name>                                 PeriodicRecord: up to where the runs of a periodic job have been dealt with
 ```
 
 Integers are big-endian, 8 bytes (a generation and an order too), so that byte order is time or sequence
@@ -50,6 +54,8 @@ __all__ = [
     "WHERE",
     "after",
     "aside_key",
+    "batch_key",
+    "callback_key",
     "chore_key",
     "day_key",
     "expiry_at",
@@ -61,6 +67,9 @@ __all__ = [
     "history_key",
     "lease_key",
     "lock_key",
+    "member_key",
+    "member_prefix",
+    "periodic_key",
     "prefix_range",
     "queue_key",
     "ready_order",
@@ -90,8 +99,9 @@ HISTORY_SIZE_KEY: Final = b"Hn"
 #: How the keys of finished jobs begin.
 HISTORY: Final = b"Ht"
 
-#: All that FLUSH removes: everything but the format, the sequence (it must go on rising) and the known workers.
-JOB_RANGES: Final = ((b"C", b"F"), (b"G", b"I"), (b"L", b"N"), (b"O", b"Y"))
+#: All that FLUSH removes: everything but the format, the sequence (it must go on rising), the known workers, and how
+#: far the periodic jobs have come (else a run could come twice).
+JOB_RANGES: Final = ((b"B", b"F"), (b"G", b"I"), (b"L", b"N"), (b"O", b"Y"))
 
 #: How a key of the jid index begins, by the length of its encoded jid (512 characters at most, see `job`).
 WHERE: Final = [b"W" + length.to_bytes(2) for length in range(4 * 512 + 1)]
@@ -218,6 +228,11 @@ def expiry_parts(key: bytes) -> tuple[int, bytes, bytes]:
     return int.from_bytes(key[1:9]), key[9:10], key[10:]
 
 
+def periodic_key(name: str) -> bytes:
+    """J <name>"""
+    return b"J" + name.encode()
+
+
 def lock_key(digest: bytes) -> bytes:
     """U <digest>"""
     return b"U" + digest
@@ -226,6 +241,26 @@ def lock_key(digest: bytes) -> bytes:
 def track_key(jid: str) -> bytes:
     """P <jid>"""
     return b"P" + jid.encode()
+
+
+def batch_key(bid: str) -> bytes:
+    """B b <bid>"""
+    return b"Bb" + bid.encode()
+
+
+def callback_key(bid: str, role: str) -> bytes:
+    """B j <bid> <role>; the role is one letter."""
+    return b"Bj%s%s" % (bid.encode(), role.encode())
+
+
+def member_prefix(bid: str) -> bytes:
+    """B m <bid>: a seq behind it makes the key of a job that belongs to the batch; all bids are equally long."""
+    return b"Bm" + bid.encode()
+
+
+def member_key(bid: str, seq: int) -> bytes:
+    """B m <bid> <seq>"""
+    return b"Bm" + bid.encode() + seq.to_bytes(8)
 
 
 def history_key(finished: int, seq: int) -> bytes:

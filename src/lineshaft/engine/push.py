@@ -14,6 +14,7 @@ from lineshaft.engine.naming import open_queue
 from lineshaft.engine.ready import LARGE_PAYLOAD_BYTES, MAX_QUEUES, Entry, Queue, make_entry
 from lineshaft.engine.records import Extras, join_value
 from lineshaft.engine.state import State
+from lineshaft.engine.turn import Change
 from lineshaft.errors import Refusal
 from lineshaft.job import (
     ABSENT,
@@ -28,7 +29,7 @@ from lineshaft.job import (
 )
 from lineshaft.lifecycle import Place
 
-__all__ = ["accept", "push", "push_bulk"]
+__all__ = ["accept", "enter", "push", "push_bulk"]
 
 #: All jobs of a PUSHB are one commit, so everybody waits for the last of them: this many take about 0.1 s.
 MOST_JOBS: Final = 10_000
@@ -77,7 +78,8 @@ def accept(state: State, job: Job) -> None:
     if queue.max_jobs is not None and queue.size >= queue.max_jobs:
         raise Refusal(f"queue {name} is full: it holds {queue.size} jobs, and max_jobs is {queue.max_jobs}")
     if job.custom is not ABSENT and (wishes := read_custom(job, state.now, at)) is not None:
-        _accept_using(state, job, payload, priority, at, queue, wishes)
+        with state.change() as change:
+            enter(state, change, job, payload, priority, at, queue, wishes)
         return
     if at is not None:
         _schedule(state, job, payload, priority, at)
@@ -112,27 +114,26 @@ def accept(state: State, job: Job) -> None:
         state.arrivals.append(name)
 
 
-def _accept_using(
-    state: State, job: Job, payload: bytes, priority: int, at: int | None, queue: Queue, wishes: Wishes
+def enter(
+    state: State, change: Change, job: Job, payload: bytes, priority: int, at: int | None, queue: Queue, wishes: Wishes
 ) -> None:
-    """Store a job that uses a feature. Raises Refusal, StoreError."""
-    with state.change() as change:
-        order = state.take_order()
-        subject = Subject(job.jid, order, wishes.extras)
-        feature.pushed(state, change, subject, wishes.lock_until)
-        if at is not None:
-            extras = wishes.extras.at_home(seq=0, priority=priority)
-            key = state.scheduled.add(change, at, order, order, extras, payload)
-            change.then(state.index.move, job.jid, order, key)
-        else:
-            window = queue.window(priority)
-            key = window.prefix + order.to_bytes(8)
-            change.put(key, join_value(wishes.extras, payload))
-            if state.index.enabled:
-                change.then(state.index.add, job.jid, key)
-            change.then(window.append, make_entry(key, order, wishes.extras, payload), state.queues.bound)
-            change.then(_one_more, state, queue)
-        feature.moved(state, change, subject, Place.READY if at is None else Place.SCHEDULED, key)
+    """Put a job that uses a feature into its queue, or into the scheduled set. Raises Refusal, StoreError."""
+    order = state.take_order()
+    subject = Subject(job.jid, order, wishes.extras)
+    feature.pushed(state, change, subject, wishes.lock_until)
+    if at is not None:
+        extras = wishes.extras.at_home(seq=0, priority=priority)
+        key = state.scheduled.add(change, at, order, order, extras, payload)
+        change.then(state.index.move, job.jid, order, key)
+    else:
+        window = queue.window(priority)
+        key = window.prefix + order.to_bytes(8)
+        change.put(key, join_value(wishes.extras, payload))
+        if state.index.enabled:
+            change.then(state.index.add, job.jid, key)
+        change.then(window.append, make_entry(key, order, wishes.extras, payload), state.queues.bound)
+        change.then(_one_more, state, queue)
+    feature.moved(state, change, subject, Place.READY if at is None else Place.SCHEDULED, key)
 
 
 def _one_more(state: State, queue: Queue) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "HistorySizeRecord",
     "Lease",
     "LockRecord",
+    "PeriodicRecord",
     "QueueRecord",
     "SetRecord",
     "TotalsRecord",
@@ -38,6 +39,7 @@ __all__ = [
     "decode_history_size",
     "decode_leases",
     "decode_lock",
+    "decode_periodic",
     "decode_queue",
     "decode_set",
     "decode_totals",
@@ -60,6 +62,8 @@ class Extras(Struct, frozen=True, omit_defaults=True):
     lock: str = ""  #: the digest of a unique job, in hexadecimal
     backoff: str = ""  #: how long the job waits after a failure, as it was sent
     expires: int = 0  #: from this instant on an expiring job is not to run any more
+    bid: str = ""  #: the batch that it belongs to, or whose callback it is
+    role: str = ""  #: of a callback: which one
 
     def at_home(self, *, seq: int, priority: int = DEFAULT_PRIORITY) -> "Extras":
         """The same with the seq and priority to be written where the key says them, or does not."""
@@ -210,6 +214,20 @@ class HistorySizeRecord(Struct, array_like=True, gc=False):
     oldest: int  #: an instant: no job finished before it
 
 
+class PeriodicRecord(Struct, array_like=True):
+    """How far a periodic job has come. Written in the commit that pushes a run, so that none is pushed twice."""
+
+    schedule: str  #: expression and zone for which the rest holds; empty when it was removed, at `since`
+    since: int  #: when the server first had this schedule, or a pause ended: what was due before is no concern of it
+    last: int = 0  #: the latest due time that was dealt with; neither it nor one before it is ever run again
+    ran_at: int = 0  #: when a run was last pushed
+    runs: int = 0  #: runs that were pushed
+    skipped: int = 0  #: runs whose push was refused
+    last_jid: str = ""  #: of the job that was last pushed
+    outcome: str = ""  #: of the last run: `pushed`, or why it was skipped
+    paused: bool = False
+
+
 encode_record: Final = msgpack.Encoder().encode
 """Any record of this module, but a job, to bytes."""
 
@@ -224,3 +242,4 @@ decode_day: Final = msgpack.Decoder(DayRecord).decode
 decode_track: Final = msgpack.Decoder(TrackRecord).decode
 decode_worker: Final = msgpack.Decoder(WorkerRecord).decode
 decode_chore: Final = msgpack.Decoder(ChoreRecord).decode
+decode_periodic: Final = msgpack.Decoder(PeriodicRecord).decode

@@ -12,9 +12,11 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 from lineshaft.clock import parse_instant
 from lineshaft.errors import Refusal
 from lineshaft.fields import Decoder
+from lineshaft.job import Job, decode_pushed
 
 __all__ = [
     "Ack",
+    "Batch",
     "Beat",
     "Fail",
     "Filter",
@@ -22,8 +24,10 @@ __all__ = [
     "Requeue",
     "Track",
     "parse_ack",
+    "parse_batch",
     "parse_beat",
     "parse_cancel",
+    "parse_cron",
     "parse_fail",
     "parse_mutate",
     "parse_names",
@@ -42,6 +46,8 @@ MAX_BACKTRACE_LINE_LENGTH: Final = 1000
 #: A FETCH takes its place in a line for every queue that it names.
 MAX_NAMES: Final = 1000
 MAX_NAME_LENGTH: Final = 1000
+
+CRON_SUBCOMMANDS: Final = ("LIST", "RUN", "PAUSE", "RESUME")
 
 #: What JSON's readers everywhere hold exactly; it is also repeated in INFO and in the pages.
 Count = Annotated[int, Meta(ge=-(2**53), le=2**53)]
@@ -119,6 +125,26 @@ class _SentRequeue(Struct, frozen=True, forbid_unknown_fields=True):
     wait: Wait | None = field(default=None, name="in")
 
 
+class Batch(Struct, frozen=True):
+    """What a BATCH NEW asks for; callbacks as pushed jobs are, not yet admitted."""
+
+    parent_bid: str
+    description: str
+    complete: Job | None
+    success: Job | None
+    death: Job | None
+
+
+class _SentBatch(Struct, frozen=True, forbid_unknown_fields=True):
+    """A BATCH NEW as it was sent."""
+
+    parent_bid: str | None = None
+    description: str | None = None
+    complete: Raw = Raw(b"")
+    success: Raw = Raw(b"")
+    death: Raw = Raw(b"")
+
+
 class Beat(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """A worker process is alive; `current_state` is where it says that it stands."""
 
@@ -159,6 +185,7 @@ parse_ack: Final = Decoder(Ack, exact=True).decode
 parse_beat: Final = Decoder(Beat).decode
 """Bytes of a BEAT. Raises Refusal `invalid JSON: ...`."""
 
+_decode_batch: Final = Decoder(_SentBatch).decode
 _decode_fail: Final = Decoder(_SentFail).decode
 _decode_cancel: Final = Decoder(_SentCancel).decode
 _decode_requeue: Final = Decoder(_SentRequeue).decode
@@ -181,6 +208,34 @@ def parse_fail(argument: bytes) -> Fail:
         _trim_backtrace(fail.backtrace or []),
         _milliseconds(fail.retry_in),
     )
+
+
+def parse_batch(argument: bytes) -> tuple[str, Batch | str]:
+    """BATCH's subcommand in upper case, and what a NEW asks for, or the bid that the others name. Raises Refusal."""
+    subcommand, _, rest = argument.strip().partition(b" ")
+    word = subcommand.decode(errors="replace").upper()
+    if word == "NEW":
+        sent = _decode_batch(rest)
+        return word, Batch(
+            sent.parent_bid or "",
+            (sent.description or "")[:MAX_MESSAGE_LENGTH],
+            _callback(sent.complete),
+            _callback(sent.success),
+            _callback(sent.death),
+        )
+    if word not in {"OPEN", "COMMIT", "STATUS"}:
+        raise Refusal(f"no such BATCH subcommand: {word[:50]}")
+    try:
+        bid = rest.strip().decode()
+    except UnicodeDecodeError:
+        raise Refusal("invalid batch id: not UTF-8") from None
+    if not bid:
+        raise Refusal("missing batch id")
+    return word, bid
+
+
+def _callback(sent: Raw) -> Job | None:
+    return None if bytes(sent) in {b"", b"null"} else decode_pushed(bytes(sent))
 
 
 def parse_cancel(argument: bytes) -> str:
@@ -256,6 +311,19 @@ def parse_names(argument: bytes) -> list[str]:
     if len(argument) > MAX_NAME_LENGTH and max(map(len, decoded), default=0) > MAX_NAME_LENGTH:
         raise Refusal(f"invalid queue name: longer than {MAX_NAME_LENGTH} characters")
     return decoded
+
+
+def parse_cron(argument: bytes) -> tuple[str, str]:
+    """CRON's subcommand, in upper case whatever it was, and the name after it. Raises Refusal."""
+    subcommand, _, rest = argument.strip().partition(b" ")
+    word, name = subcommand.decode(errors="replace").upper(), rest.strip().decode(errors="replace")
+    if word not in CRON_SUBCOMMANDS:
+        raise Refusal(f"no such CRON subcommand: {word[:50]}")
+    if word != "LIST" and not name:
+        raise Refusal(f"CRON {word} needs the name of a periodic job")
+    if word == "LIST" and name:
+        raise Refusal("CRON LIST takes no name")
+    return word, name
 
 
 def parse_queue(argument: bytes) -> tuple[str, list[str]]:

@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from lineshaft.engine.batching import Wanted
 from lineshaft.engine.filter import EVERYTHING, Filter
 from lineshaft.engine.retry import Report
 from lineshaft.errors import PeerError, Refusal
 from lineshaft.job import decode_pushed, decode_pushed_list
 from lineshaft.lifecycle import WorkerState
 from lineshaft.protocol.admin import instant_of
-from lineshaft.protocol.commands import Filter as SentFilter
 from lineshaft.protocol.commands import (
+    Batch,
     parse_ack,
+    parse_batch,
     parse_beat,
     parse_cancel,
+    parse_cron,
     parse_fail,
     parse_mutate,
     parse_names,
@@ -27,6 +30,7 @@ from lineshaft.protocol.commands import (
     parse_requeue,
     parse_track,
 )
+from lineshaft.protocol.commands import Filter as SentFilter
 from lineshaft.protocol.handshake import parse_hello, verify
 from lineshaft.protocol.resp import OK, bulk
 from lineshaft.server.admin import adopt, backup, inspect, signal
@@ -34,7 +38,7 @@ from lineshaft.server.admin import adopt, backup, inspect, signal
 if TYPE_CHECKING:
     from lineshaft.server.session import Session
 
-__all__ = ["COMMANDS", "HANDSHAKE", "PAID", "Verb"]
+__all__ = ["COMMANDS", "HANDSHAKE", "Verb"]
 
 Verb = Callable[["Session", bytes], bytes | None]
 """Session and argument to the reply; None when it comes later, or not at all."""
@@ -170,6 +174,26 @@ def track(session: "Session", argument: bytes) -> bytes | None:
     return OK
 
 
+def batch(session: "Session", argument: bytes) -> bytes | None:
+    """BATCH NEW {...}, or BATCH OPEN|COMMIT|STATUS bid. Every reply is durable: it promises, or it reveals."""
+    subcommand, message = parse_batch(argument)
+    engine = session.server.engine
+    session.durable = True
+    if isinstance(message, Batch):
+        wanted = Wanted(message.parent_bid, message.description, message.complete, message.success, message.death)
+        bid = engine.batch_new(wanted)
+        session.server.deliver()
+        return bulk(bid.encode())
+    if subcommand == "STATUS":
+        return bulk(msgspec.json.encode(engine.batch_status(message)))
+    if subcommand == "OPEN":
+        engine.batch_open(message)
+        return bulk(message.encode())
+    engine.batch_commit(message)
+    session.server.deliver()
+    return OK
+
+
 def beat(session: "Session", argument: bytes) -> bytes | None:
     """BEAT {"wid","rss_kb","current_state"}"""
     message = parse_beat(argument)
@@ -219,6 +243,20 @@ def _latencies(latencies: dict[str, float]) -> bytes:
     return b"{%s}" % b",".join(pairs)
 
 
+def cron(session: "Session", argument: bytes) -> bytes | None:
+    """CRON LIST, or CRON RUN|PAUSE|RESUME name: the periodic jobs."""
+    subcommand, name = parse_cron(argument)
+    engine = session.server.engine
+    session.durable = True
+    if subcommand == "LIST":
+        reply = bulk(msgspec.json.encode(engine.cron_list()))
+        session.count_unsent(len(reply))
+        return reply
+    {"RUN": engine.cron_run, "PAUSE": engine.cron_pause, "RESUME": engine.cron_resume}[subcommand](name)
+    session.server.deliver()
+    return OK
+
+
 def mutate(session: "Session", argument: bytes) -> bytes | None:
     """MUTATE {"cmd","target","filter"}: answered when the last slice of the work is done."""
     message = parse_mutate(argument)
@@ -254,11 +292,6 @@ def end(session: "Session", argument: bytes) -> bytes | None:
     return None
 
 
-def paid(session: "Session", argument: bytes) -> bytes | None:
-    """A verb of a feature that is still to come."""
-    raise Refusal("batches and the like are not available yet")
-
-
 #: What a worker names among the `features` of its HELLO to learn which of its jobs are cancelled.
 CANCEL_FEATURE: Final = "cancel"
 
@@ -266,8 +299,6 @@ WORKER_STATES: Final = {state.word: state for state in WorkerState}
 
 HANDSHAKE: Final[dict[bytes, Verb]] = {b"HELLO": hello}
 """What is legal before the handshake is through; anything else closes the connection."""
-
-PAID: Final = (b"BATCH",)
 
 COMMANDS: Final[dict[bytes, Verb]] = {
     b"PUSH": push,
@@ -278,6 +309,7 @@ COMMANDS: Final[dict[bytes, Verb]] = {
     b"REQUEUE": requeue,
     b"CANCEL": cancel,
     b"TRACK": track,
+    b"BATCH": batch,
     b"BEAT": beat,
     b"INFO": info,
     b"FLUSH": flush,
@@ -287,7 +319,7 @@ COMMANDS: Final[dict[bytes, Verb]] = {
     b"ADOPT": adopt,
     b"INSPECT": inspect,
     b"SIGNAL": signal,
+    b"CRON": cron,
     b"END": end,
-    **dict.fromkeys(PAID, paid),
 }
 """Every verb after the handshake."""
