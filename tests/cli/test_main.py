@@ -68,6 +68,8 @@ def test_help_lists_the_commands(capsys, words):
         ("workers", ["list", "quiet", "terminate"]),
         ("batch", ["status"]),
         ("cron", ["list", "run", "pause", "resume"]),
+        ("doctor", ["--data -d", "--config -c", "--environment -e", "--json"]),
+        ("bench", ["--connections -c", "--in-flight -p", "--seconds -s", "--size", "--json"]),
         ("completion", ["SHELL"]),
         ("backup", ["DIR", "--json"]),
         ("restore", ["DIR", "--data -d", "--environment -e", "--no-check", "--json"]),

@@ -240,6 +240,52 @@ def test_workers_are_listed_and_told(wire, run):
     assert run("workers", "quiet", "nobody") == (1, "", "lineshaft: the server refused: unknown worker nobody\n")
 
 
+# Batches and periodic jobs
+
+
+def test_a_batch_is_shown(wire, run):
+    bid = wire.command(b'BATCH NEW {"description":"a mailing","success":{"jobtype":"Done","args":[]}}').decode()
+    for number in range(3):
+        wire.push(f"member-0{number}", custom={"bid": bid})
+    wire.command(f"BATCH COMMIT {bid}".encode())
+    wire.ack(wire.fetch()["jid"])
+    code, out, _ = run("batch", "status", bid, "--json")
+    assert (code, json.loads(out)["total"], json.loads(out)["pending"]) == (0, 3, 2)
+    code, out, _ = run("batch", "status", bid)
+    assert code == 0
+    assert "a mailing" in out
+    assert re.search(r"still to run +│ 2 ", out)
+    assert re.search(r"success callback +│ waits ", out)
+    assert run("batch", "status", "b-none") == (1, "", "lineshaft: the server refused: no such batch b-none\n")
+
+
+@pytest.fixture(scope="module")
+def periodic(tmp_path_factory):
+    """A server with a job that is never due while the test runs."""
+    entry = '[[cron]]\nname = "yearly"\nschedule = "0 0 29 2 *"\ntz = "Europe/Madrid"\n[cron.job]\ntype = "T"\n'
+    with ServerProcess(tmp_path_factory.mktemp("periodic"), entry) as running:
+        yield running
+
+
+def test_periodic_jobs_are_listed_run_and_paused(periodic, run, monkeypatch):
+    monkeypatch.delenv("FAKTORY_PROVIDER", raising=False)
+    monkeypatch.setenv("FAKTORY_URL", f"tcp://127.0.0.1:{periodic.port}")
+    monkeypatch.setenv("COLUMNS", "240")
+    (row,) = lines(run("cron", "--json")[1])
+    assert (row["name"], row["paused"], row["last_run"]) == ("yearly", False, None)
+    assert run("cron", "run", "yearly") == (0, "pushed now: yearly\n", "")
+    assert run("cron", "pause", "yearly") == (0, "paused: yearly\n", "")
+    code, out, _ = run("cron")
+    assert code == 0
+    for word in ("0 0 29 2 *", "Europe/Madrid", "paused", " ago"):
+        assert word in out
+    assert run("cron", "resume", "yearly")[0] == 0
+    assert not lines(run("cron", "list", "--json")[1])[0]["paused"]
+    assert run("cron", "run", "none")[0] == 1
+    with WireClient(periodic.port) as client:
+        assert client.fetch()["jobtype"] == "T"
+
+
 # Top
 
 

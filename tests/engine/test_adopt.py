@@ -185,3 +185,17 @@ def test_who_waits_is_served() -> None:
     assert waiting.ask("FETCH default") == b""
     adopt(peer, {"job": job("job-00001")})
     assert b"job-00001" in waiting.take()
+
+
+def test_a_job_of_a_batch_joins_it() -> None:
+    box = Harness()
+    peer = box.connect()
+    bid = peer.ask('BATCH NEW {"complete":{"jobtype":"Done","args":[]}}').split(b"\r\n")[1].decode()
+    unique = {"custom": {"bid": bid, "unique_for": 60}}
+    answer = adopt(peer, *({"job": job(f"job-0000{number}", **unique)} for number in range(2)))
+    assert answer["adopted"] == 2
+    assert adopt(peer, {"job": job("unknown-1", custom={"bid": "b-unknown"})})["adopted"] == 1
+    peer.ask(f"BATCH COMMIT {bid}")
+    status = peer.ask_json(f"BATCH STATUS {bid}")
+    assert (status["total"], status["pending"]) == (2, 2)
+    is_sound(box)

@@ -23,6 +23,8 @@ COMMANDS = {
     "import": ("lineshaft.cli.import_jobs:import_jobs", "Bring jobs, as lines of JSON, into the running server."),
     "import-faktory": ("lineshaft.cli.import_faktory:import_faktory", "Bring the jobs of a Faktory server."),
     "check": ("lineshaft.cli.check:check", "Verify a data directory while no server runs on it."),
+    "doctor": ("lineshaft.cli.doctor:doctor", "Look at this machine and the server, and say what to do."),
+    "bench": ("lineshaft.cli.bench:bench", "Load the running server for some seconds."),
     "completion": ("lineshaft.cli.completion:completion", "Print the completion script for a shell."),
     "flush": ("lineshaft.cli.flush:flush", "Delete every job on the server."),
 }

@@ -10,7 +10,7 @@ That rests on the jid index; with `jid_index = false` all that comes is taken.
 
 from typing import Final
 
-from msgspec import Struct, ValidationError, convert
+from msgspec import Struct, ValidationError, convert, structs
 
 from lineshaft.clock import format_instant
 from lineshaft.engine import feature
@@ -160,7 +160,7 @@ def _count(queue: Queue) -> None:
 
 def _without_lock(extras: Extras) -> Extras:
     uses = "".join(letter for letter in extras.uses if letter not in (UNIQUE, UNIQUE_UNTIL_START))
-    return Extras(priority=extras.priority, uses=uses, backoff=extras.backoff, expires=extras.expires)
+    return structs.replace(extras, uses=uses, lock="")
 
 
 def _failure(job: Job, stamp: str) -> Failure | None:
