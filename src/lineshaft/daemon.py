@@ -20,11 +20,10 @@ import shutil
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
-import uvicorn
 from msgspec import json
 
 from lineshaft.clock import system_clock
@@ -43,7 +42,7 @@ from lineshaft.server.settings import BackupRule, ServerSettings, SyncMode
 from lineshaft.store.memory import MemoryStore
 from lineshaft.store.port import Store
 from lineshaft.store.rocks import RocksStore
-from lineshaft.web.app import build_app
+from lineshaft.web_host import HttpServer, serve_http
 
 __all__ = ["Daemon", "run"]
 
@@ -110,7 +109,7 @@ class Daemon:
             listener.close()
             await self._finish()
             if web is not None:
-                await _stop_web(*web)
+                await web.stop()
         finally:
             self.readers.shutdown(wait=False)
             shell.close()
@@ -164,28 +163,12 @@ class Daemon:
                 refusal = f"storage is low: {free >> 20} MB free, and min_free is {least >> 20} MB"
                 self.server.engine.state.push_refusal = refusal if free < least else None
 
-    async def _serve_web(self) -> "tuple[uvicorn.Server, asyncio.Task[None]] | None":
+    async def _serve_web(self) -> HttpServer | None:
         binding = self.config.web.binding
         if binding is None:
             return None
-        server = self.server
-        app = build_app(
-            self._info,
-            server.engine.signal,
-            password=lambda: self.config.web_password,
-            is_healthy=lambda: server.failed is None,
-        )
         # Bound here: uvicorn ends the process when it cannot have an address.
-        listening = bind(binding, "-w")
-        web = _Web(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none"))
-        task = asyncio.create_task(web.serve([listening]))
-        while not web.started and not task.done():
-            await asyncio.sleep(0.005)
-        return web, task
-
-    def _info(self) -> dict[str, object]:
-        self.server.begin_turn()
-        return self.server.info()
+        return await serve_http(self.server, lambda: self.config, bind(binding, "-w"))
 
     async def _finish(self) -> None:
         """Answer what is in flight, sync, and close every connection."""
@@ -228,21 +211,6 @@ def _bind(binding: Binding) -> socket.socket:
     # Resolved here, since create_server tells a resolver's error as one of the system's.
     found = socket.getaddrinfo(binding.host, binding.port, family, socket.SOCK_STREAM)
     return socket.create_server(found[0][4], family=family)
-
-
-class _Web(uvicorn.Server):
-    """uvicorn without its signal handlers: the daemon has its own."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Leave the signals alone."""
-        yield
-
-
-async def _stop_web(web: uvicorn.Server, task: "asyncio.Task[None]") -> None:
-    web.should_exit = True
-    web.force_exit = True
-    await task
 
 
 def open_store(config: Config) -> Store:

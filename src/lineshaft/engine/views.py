@@ -28,7 +28,19 @@ from lineshaft.engine.tracks import track_get
 from lineshaft.engine.views_jobs import JobView, Slice
 from lineshaft.engine.views_workers import HeldView, WorkerView
 
-__all__ = ["ChoreView", "JobView", "Overview", "QueueView", "Slice", "Views", "cron_list", "cron_upcoming", "figures"]
+__all__ = [
+    "ChoreView",
+    "HeldView",
+    "JobView",
+    "Overview",
+    "QueueView",
+    "Slice",
+    "Views",
+    "WorkerView",
+    "cron_list",
+    "cron_upcoming",
+    "figures",
+]
 
 #: A page of queues; each costs a look at its oldest job.
 MOST_QUEUES: Final = 200

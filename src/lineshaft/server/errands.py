@@ -9,17 +9,13 @@ What is true after every call: each errand's `done` is called exactly once.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from lineshaft.errors import Refusal, StoreError
+from lineshaft.errors import StoreError, Unavailable
 
 if TYPE_CHECKING:
     from lineshaft.engine.engine import Engine
     from lineshaft.server.server import Server
 
-__all__ = ["Errand", "Unavailable", "look", "run"]
-
-
-class Unavailable(Refusal):
-    """Not now: the storage is away or asks for a pause, or the server stops. Nothing was changed."""
+__all__ = ["Errand", "look", "run"]
 
 
 class Errand:
@@ -44,7 +40,7 @@ def run(server: "Server", verb: "Callable[[Engine], Any]", done: Callable[[Any, 
     """Do what `verb` does with the engine, in this turn; `done` hears of the result, or why there is none."""
     errand = Errand(done)
     try:
-        refuse_if_away(server)
+        _refuse_if_away(server)
         server.begin_turn()
         errand.result = verb(server.engine)
     except StoreError as failure:
@@ -62,7 +58,8 @@ def run(server: "Server", verb: "Callable[[Engine], Any]", done: Callable[[Any, 
 
 def look(server: "Server", view: "Callable[[Engine], Any]") -> Any:
     """What `view` reads of the engine. Raises Unavailable, Refusal, StoreError."""
-    refuse_if_away(server)
+    if server.failed is not None:
+        raise Unavailable(f"storage failed: {server.failed}; the server tries to open it again")
     server.begin_turn()
     try:
         return view(server.engine)
@@ -71,7 +68,7 @@ def look(server: "Server", view: "Callable[[Engine], Any]") -> Any:
         raise
 
 
-def refuse_if_away(server: "Server") -> None:
+def _refuse_if_away(server: "Server") -> None:
     """Raises Unavailable when nothing can be done now."""
     if server.failed is not None:
         raise Unavailable(f"storage failed: {server.failed}; the server tries to open it again")
