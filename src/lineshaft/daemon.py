@@ -42,6 +42,7 @@ from lineshaft.server.settings import BackupRule, ServerSettings, SyncMode
 from lineshaft.store.memory import MemoryStore
 from lineshaft.store.port import Store
 from lineshaft.store.rocks import RocksStore
+from lineshaft.supervisor import Supervisor
 from lineshaft.web_host import HttpServer, serve_http
 
 __all__ = ["Daemon", "run"]
@@ -84,6 +85,7 @@ class Daemon:
         self.reload = reload
         self.hooks = hooks
         self.stopping = asyncio.Event()
+        self.supervisor = Supervisor(os.environ)
         #: One thread, so that of two reloads the later one is taken over last.
         self.readers = ThreadPoolExecutor(max_workers=1)
 
@@ -105,7 +107,10 @@ class Daemon:
             self._hear_signals(loop)
             _calm_garbage_collector()
             on_started()
+            self.supervisor.ready()
+            self._show_life(loop)
             await self.stopping.wait()
+            self.supervisor.stopping()
             listener.close()
             await self._finish()
             if web is not None:
@@ -122,8 +127,15 @@ class Daemon:
             loop.add_signal_handler(number, self.stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
 
+    def _show_life(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let the supervisor's watchdog know that the loop turns, for as long as it does."""
+        if self.supervisor.every_seconds is not None:
+            self.supervisor.alive()
+            loop.call_later(self.supervisor.every_seconds, self._show_life, loop)
+
     def _reload(self) -> None:
         """Read the configuration again, in a thread: ten thousand periodic jobs take seconds."""
+        self.supervisor.reloading()
         asyncio.get_running_loop().run_in_executor(self.readers, self._read).add_done_callback(self._take_over)
 
     def _read(self) -> tuple[Config, list[str], Settings]:
@@ -133,6 +145,7 @@ class Daemon:
 
     def _take_over(self, read: "asyncio.Future[tuple[Config, list[str], Settings]]") -> None:
         """Take what was read into effect."""
+        self.supervisor.ready()
         try:
             config, waiting, rules = read.result()
         except ConfigError as error:

@@ -51,6 +51,7 @@ def test_help_lists_the_commands(capsys, words):
                 "--config -c",
                 "--environment -e",
                 "--log-level -l",
+                "--log-format",
                 "--ephemeral",
             ],
         ),

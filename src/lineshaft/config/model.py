@@ -42,6 +42,7 @@ from lineshaft.config.kinds import (
 __all__ = [
     "AT_START",
     "ENVIRONMENTS",
+    "LOG_FORMATS",
     "LOG_LEVELS",
     "TABLES",
     "CatchUp",
@@ -51,6 +52,8 @@ __all__ = [
     "Environment",
     "Faktory",
     "History",
+    "Log",
+    "LogFormat",
     "LogLevel",
     "Plugins",
     "Queue",
@@ -65,11 +68,13 @@ __all__ = [
 ]
 
 Environment = Literal["development", "staging", "production"]
+LogFormat = Literal["console", "json"]
 LogLevel = Literal["debug", "info", "warn", "error"]
 Sync = Literal["always", "interval", "never"]
 CatchUp = Literal["skip", "once"]
 
 ENVIRONMENTS: Final = choice("development", "staging", "production")
+LOG_FORMATS: Final = choice("console", "json")
 LOG_LEVELS: Final = choice("debug", "info", "warn", "error")
 
 
@@ -123,6 +128,13 @@ class Server(Struct, frozen=True):
     line_limit_bytes: Annotated[int, size("1KiB", "1GiB"), AT_START] = field(default=16 << 20, name="line_limit")
     description: Annotated[str, text()] = "Lineshaft"  #: what INFO calls this server
     refuse_duplicate_jids: Annotated[bool, switch()] = False  #: needs the jid index
+
+
+class Log(Struct, frozen=True):
+    """`[log]`: what is written to stderr, and how."""
+
+    level: Annotated[LogLevel, LOG_LEVELS, AT_START] = "info"
+    format: Annotated[LogFormat, LOG_FORMATS, AT_START] = "console"
 
 
 class Workers(Struct, frozen=True):
@@ -225,6 +237,7 @@ TABLES: Final[dict[str, type[Struct]]] = {
     "web": Web,
     "storage": Storage,
     "server": Server,
+    "log": Log,
     "workers": Workers,
     "retention": Retention,
     "history": History,
@@ -242,12 +255,14 @@ class Config(Struct, frozen=True, kw_only=True):
     data_dir: Path
     ephemeral: bool = False  #: keep everything in memory and leave `data_dir` alone
     log_level: LogLevel = "info"
+    log_format: LogFormat = "console"
     tls: tuple[Path, Path] | None = None  #: certificate chain and private key, PEM
     # The tables.
     faktory: Faktory = Faktory()
     web: Web = Web()
     storage: Storage = Storage()
     server: Server = Server()
+    log: Log = Log()
     workers: Workers = Workers()
     retention: Retention = Retention()
     history: History = History()

@@ -9,7 +9,8 @@
     GET  /finished              the history of finished jobs
     GET  /server, /debug        the server itself
     GET  /live                  server-sent events: a message a second
-    GET  /stats, /health        JSON: what INFO gives; `now` and `server`, 503 while the storage is away
+    GET  /stats                 JSON: what INFO gives
+    GET  /health, .../live, .../ready   how it is, see `health`
 
 It runs in the server's own event loop, so nothing here may hold it for long: what is shown is read in bounded slices.
 """
@@ -28,6 +29,7 @@ from lineshaft.engine.timed import SetName
 from lineshaft.errors import Refusal, StoreError, Unavailable
 from lineshaft.web import actions, home, jobs, pages
 from lineshaft.web.backend import Backend
+from lineshaft.web.health import HEALTH
 from lineshaft.web.pulse import MOST_WATCHERS
 from lineshaft.web.render import STATIC, href, language_of, prefix_of
 from lineshaft.web.security import Guard
@@ -71,7 +73,7 @@ def build_app(backend: Backend) -> tuple[Starlette, Site]:
         Route("/debug", page(pages.server)),
         Route("/live", form(_live)),
         Route("/stats", form(_stats)),
-        Route("/health", form(_health)),
+        *[Route(path, form(answer)) for path, answer in HEALTH.items()],
         Mount("/static", _Static(directory=STATIC)),
     ]
     app = Starlette(
@@ -120,12 +122,6 @@ async def _live(_: Request, site: Site) -> Response:
 
 async def _stats(_: Request, site: Site) -> Response:
     return JSONResponse(site.backend.info())
-
-
-async def _health(_: Request, site: Site) -> Response:
-    figures = site.backend.info()
-    status = 200 if site.backend.is_healthy() else 503
-    return JSONResponse({"now": figures["now"], "server": figures["server"]}, status)
 
 
 class _Static(StaticFiles):
