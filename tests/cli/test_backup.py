@@ -157,3 +157,9 @@ def test_what_is_in_the_way(copy, capsys, tmp_path):
     code, _, err = run(capsys, "restore", str(tmp_path / "server"), "-d", str(tmp_path / "new"))
     assert code == 2
     assert "there is no store in it; `lineshaft backup` makes one" in err
+
+
+def test_no_home_is_needed_where_directories_are_named(copy, capsys, tmp_path, monkeypatch):
+    monkeypatch.delenv("HOME")
+    assert run(capsys, "restore", str(copy), "-d", str(tmp_path / "new"))[0] == 0
+    assert run(capsys, "check", "-d", str(tmp_path / "new"))[0] == 0

@@ -26,7 +26,7 @@ from rich.console import Console
 from rocksdict import DBRecoveryMode, Rdict
 
 from lineshaft.config.model import ENVIRONMENTS, Environment
-from lineshaft.config.places import find_places
+from lineshaft.config.places import find_data_directory
 from lineshaft.engine.check import check as check_store
 from lineshaft.engine.findings import Finding, Law, Severity, Tally
 from lineshaft.errors import StoreCorrupt, StoreError, UsageError
@@ -118,7 +118,7 @@ def find_data(data: str | None, environment: Environment | None) -> Path:
         chosen: Environment = ENVIRONMENTS.read(named)
     except ValueError:
         raise UsageError(f'FAKTORY_ENV must be {ENVIRONMENTS.allowed}, not "{named}"') from None
-    return find_places(chosen, config=None, data=data, variables=os.environ).data
+    return find_data_directory(chosen, data=data, variables=os.environ)
 
 
 def require_store(path: Path, *, hint: str = "the server prints its `data` when it starts") -> None:
