@@ -13,6 +13,7 @@ from lineshaft.engine.records import (
     Extras,
     HistorySizeRecord,
     Lease,
+    decode_bucket,
     decode_history,
     decode_history_size,
     decode_leases,
@@ -74,6 +75,10 @@ def check_store(store: Store, *, has_index: bool = True) -> None:
         size = decode_set(rows[b"S" + code]).size if b"S" + code in rows else 0
         assert size == timed[code], f"set {code!r}: size {size}, but {timed[code]} jobs"
     check_features(rows, places, kept, leases)
+    for key, value in rows.items():
+        if key[:1] == b"M":
+            bucket = decode_bucket(value)
+            assert bucket.debt >= 0 < bucket.per, f"{key!r} cannot be"
     index = {keys.where_seq(key): value for key, value in rows.items() if key[:1] == b"W"}
     if not has_index:
         assert not index
@@ -94,11 +99,11 @@ def check_features(
     """What features keep leads to a job that wants it, and what is to end by time has its entry, and no other has."""
     expected: set[bytes] = set()
     for seq, lease in leases.items():
-        assert lease.uses == kept[seq].uses, f"the lease of {seq} says that it uses {lease.uses!r}"
+        assert lease.uses.replace("c", "") == kept[seq].uses, f"the lease of {seq} says that it uses {lease.uses!r}"
     ends = {key: value for key, value in rows.items() if key[:1] == b"E" and key[9:10] == b"e"}
     queues = {(key[1:].decode(), decode_queue(value).generation) for key, value in rows.items() if key[:1] == b"Q"}
     for seq, extras in kept.items():
-        assert "c" not in extras.uses or seq in leases, f"job {seq} is cancelled and no worker has it"
+        assert "c" not in extras.uses, f"job {seq} itself is cancelled, not its lease"
         key = keys.expiry_key(extras.expires, b"e", seq.to_bytes(8))
         swept = places[seq][:1] == b"R" and keys.ready_parts(places[seq])[:2] not in queues
         if not extras.expires or places[seq][:2] == b"Td":
@@ -213,8 +218,13 @@ def check_memory(engine: Engine) -> None:
             assert (entry.special or NO_EXTRAS).uses == split_value(rows[entry.key])[0].uses
     assert leases_in(rows) == state.leases.by_seq
     flagged = {lease.seq: (lease.holder, lease.jid) for lease in state.leases.by_seq.values() if "c" in lease.uses}
+    assert state.leases.extras.keys() <= {seq for seq, lease in state.leases.by_seq.items() if lease.uses}
+    for seq, extras in state.leases.extras.items():
+        stored, _ = split_value(rows[state.leases.by_seq[seq].key])
+        assert stored == extras, f"job {seq}: memory has {extras}, its row {stored}"
     told = state.cancels.by_holder.items()
     assert {seq: (holder, jid) for holder, jids in told for seq, jid in jids.items()} == flagged
+    check_gates(engine, rows)
     groups = {int.from_bytes(key[1:]) for key in rows if key[:1] == b"L"}
     assert groups == state.leases.groups.keys(), "a group outlived its leases"
     if state.index.enabled:
@@ -225,3 +235,27 @@ def check_memory(engine: Engine) -> None:
         generations = {(queue.name, queue.generation) for queue in state.queues}
         current = {key for key in young if keys.ready_parts(key)[:2] in generations}
         assert current <= set(state.index.young.values()) <= young
+
+
+def check_gates(engine: Engine, rows: dict[bytes, bytes]) -> None:
+    """Each throttled queue has a gate that knows its leases; what is written of its bucket is what it owed then."""
+    state = engine.state
+    throttles, limits = state.throttles, state.settings.throttles
+    assert {name: gate.limits for name, gate in throttles.gates.items()} == limits
+    assert all(state.leases.watchers[name].count(gate) == 1 for name, gate in throttles.gates.items())
+    assert {key[1:].decode() for key in rows if key[:1] == b"M"} == throttles.written
+    for queue in state.queues:
+        assert queue.gate is throttles.gates.get(queue.name)
+    for name, gate in throttles.gates.items():
+        leases = {seq: lease.holder for seq, lease in state.leases.by_seq.items() if lease.queue == name}
+        held = {seq: holder for seq, (holder, _) in gate.slots.items()}
+        assert held == leases if gate.limits.timeout is None else held.items() <= leases.items()
+        assert gate.by_holder == Counter(held.values())
+        ends = [end for _, end in gate.slots.values()]
+        assert ends == sorted(ends)
+        bucket = gate.bucket
+        assert (bucket is None) == (gate.limits.rate is None)
+        if bucket is not None and name in throttles.written:
+            row = decode_bucket(rows[keys.throttle_key(name)])
+            assert (row.per, row.at <= bucket.at) == (bucket.per, True)
+            assert bucket.debt == max(row.debt - (bucket.at - row.at) * bucket.rate, 0)

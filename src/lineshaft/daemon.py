@@ -32,7 +32,7 @@ from lineshaft.config.places import server_context
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.hooks import Hooks
 from lineshaft.engine.run import check_periodic
-from lineshaft.engine.settings import Periodic, QueueLimits, Settings
+from lineshaft.engine.settings import Periodic, QueueLimits, Settings, Throttle
 from lineshaft.errors import ConfigError, Refusal
 from lineshaft.plugin_host import PluginHost, load_plugins
 from lineshaft.schedule import Schedule
@@ -100,11 +100,12 @@ class Daemon:
             self.server = shell.server = Server(store, engine, server_settings(config), system_clock, shell)
             self._watch_space(loop)
             shell.after_sync = self._check_space
+            # Before any address is bound: whoever sees one open may send a signal at once.
+            self._hear_signals(loop)
             # HTTP first: whoever sees the job port open may count on both.
             web = await self._serve_web()
             listener = await listen(self.server, bind(config.faktory.binding, "-b"), tls_context(config))
             self.server.need_turn()
-            self._hear_signals(loop)
             _calm_garbage_collector()
             on_started()
             self.supervisor.ready()
@@ -178,7 +179,7 @@ class Daemon:
 
     async def _serve_web(self) -> HttpServer | None:
         binding = self.config.web.binding
-        if binding is None:
+        if binding is None or not self.config.web.enabled:
             return None
         # Bound here: uvicorn ends the process when it cannot have an address.
         return await serve_http(self.server, lambda: self.config, bind(binding, "-w"))
@@ -252,6 +253,10 @@ def engine_settings(config: Config) -> Settings:
         queues={
             name: QueueLimits(queue.limit, queue.reserve_for_seconds, queue.backoff)
             for name, queue in config.queues.named.items()
+        },
+        throttles={
+            name: Throttle(each.concurrency, each.worker, each.timeout_ms, each.rate, each.per_ms or 1000)
+            for name, each in config.throttles.named.items()
         },
         periodic=tuple(periodic(cron) for cron in config.cron),
     )

@@ -7,7 +7,7 @@ Pages know the engine's facade and nothing else; what they look at and what they
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -21,6 +21,8 @@ from lineshaft.engine.engine import Engine
 from lineshaft.errors import StoreError
 from lineshaft.server import errands
 from lineshaft.server.server import Server
+from lineshaft.store.timing import Durations
+from lineshaft.web.accounts import Account, Role, Token
 from lineshaft.web.app import build_app
 from lineshaft.web.backend import Setting, WebSettings
 from lineshaft.web.site import Site
@@ -42,6 +44,11 @@ class ServerBackend:
         config = self.config()
         return WebSettings(
             password=config.web_password,
+            accounts=tuple(
+                Account(name, user.password, Role[user.role.upper()]) for name, user in config.web.users.items()
+            ),
+            tokens=tuple(Token(name, one.token, frozenset(one.scopes)) for name, one in config.api.tokens.items()),
+            slow_after_ms=config.web.slow_after_ms,
             history_ms=config.history.completed_ms,
             dead_ms=config.retention.dead_ms,
         )
@@ -88,6 +95,10 @@ class ServerBackend:
         except StoreError:
             return {}
 
+    def durations(self) -> Mapping[str, Durations]:
+        """How long commits and syncs took, since the store was opened."""
+        return self.server.store.durations()
+
     def configuration(self) -> list[Setting]:
         """Every key that is in effect, secrets masked."""
         config = self.config()
@@ -102,6 +113,12 @@ class ServerBackend:
             if table == "queues":
                 for name, queue in values.named.items():
                     found += _settings(f"queues.{name}", type(queue), queue)
+            if table == "web":
+                found += [Setting("web.users", name, user.role, False) for name, user in values.users.items()]
+            if table == "api":
+                found += [
+                    Setting("api.tokens", name, ", ".join(one.scopes), False) for name, one in values.tokens.items()
+                ]
         return found
 
 

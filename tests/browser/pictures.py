@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from playwright.sync_api import sync_playwright
 
 from browser.conftest import ARGUMENTS, PICTURES
-from browser.scene import past, played
+from browser.scene import CRON, past, played
 from browser.stage import Stage, staged
 from lineshaft.config.model import History
 
@@ -27,6 +27,8 @@ def paths(stage: Stage) -> dict[str, str]:
         "job": f"/jobs/{views.jobs[0].jid}",
         "busy": "/busy",
         "finished": "/finished",
+        "batches": "/batches",
+        "periodic": "/periodic",
         "server": "/server",
         "push": "/push",
         "confirm": "/morgue?confirm=delete&jobtype=ReportJob",
@@ -38,7 +40,7 @@ def main(only: list[str]) -> None:
     PICTURES.mkdir(exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as root,
-        staged(Path(root), history=History(completed_ms=86_400_000)) as stage,
+        staged(Path(root), history=History(completed_ms=86_400_000), cron=CRON) as stage,
         played(stage),
         sync_playwright() as playwright,
     ):

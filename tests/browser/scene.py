@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 from browser.stage import Stage
 from lineshaft.clock import format_instant
+from lineshaft.config import Cron, CronJob
 from lineshaft.web.pulse import GRAINS, Note, Trend
 
 TRACE = [
@@ -45,7 +46,7 @@ def played(stage: Stage) -> Iterator[None]:
         stage.push(*[{"jobtype": "SyncUserJob", "args": [n, {"full": n % 2 == 0}]} for n in range(1210)])
         stage.push(*[{"jobtype": "charge", "queue": "critical", "args": [n]} for n in range(3)])
         stage.push(*[_scheduled(stage, number) for number in range(310)])
-        stage.do(lambda: stage.server.engine.pause(["import"]))
+        stage.do(lambda: stage.server.engine.cron_pause("poll"))
         for number in range(4):
             worker = stack.enter_context(
                 stage.worker(f"c0ffee{number:02}", f"worker-{number + 1}", ("python", "reports"), 3100 + number)
@@ -53,6 +54,7 @@ def played(stage: Stage) -> Iterator[None]:
             for _ in range(3 + number):
                 worker.command(b"FETCH critical default reports mailers")
         _tracked(stage, stack)
+        _batches(stage)
         _silent(stage)
         yield
 
@@ -119,6 +121,42 @@ def _tracked(stage: Stage, stack: ExitStack) -> None:
         client.command(b"CANCEL " + json.dumps({"jid": job["jid"]}).encode())
 
 
+def _batches(stage: Stage) -> None:
+    """Batches, one of them inside another."""
+    with stage.client() as client:
+
+        def begin(description: str, parent: str = "") -> str:
+            success = {"jobtype": "Import::Done", "args": [], "queue": "import"}
+            told = {"description": description, "parent_bid": parent, "success": success, "complete": success}
+            return str(client.command(b"BATCH NEW " + json.dumps(told).encode()).decode())
+
+        whole = begin("Nightly import of all shops")
+        part = begin("Import of shop 17", whole)
+        client.command(b"BATCH COMMIT " + begin("An empty one").encode())
+        for bid, count in ((whole, 30), (part, 12)):
+            stage.push(
+                *[
+                    {"jobtype": "import.row", "queue": "import", "args": [n], "custom": {"bid": bid}}
+                    for n in range(count)
+                ]
+            )
+            client.command(b"BATCH COMMIT " + bid.encode())
+    with stage.worker("c0ffee78", "worker-8") as worker:
+        stage.do(lambda: stage.server.engine.resume(["import"]))
+        for number in range(96):
+            jid = json.loads(worker.command(b"FETCH import"))["jid"]
+            verb = b"FAIL " if number == 95 else b"ACK "
+            worker.command(verb + json.dumps({"jid": jid} | ({"errtype": "Boom"} if number == 95 else {})).encode())
+        stage.do(lambda: stage.server.engine.pause(["import"]))
+
+
+CRON = (
+    Cron(CronJob("ReportJob", "reports"), "30 2 * * *", tz="Europe/Madrid", catch_up="once", name="nightly-report"),
+    Cron(CronJob("Poll", retry=0), "*/10 * * * * *", name="poll"),
+    Cron(CronJob("Cleanup"), "@hourly", name="cleanup"),
+)
+
+
 def _silent(stage: Stage) -> None:
     """One of the workers has said nothing for a while."""
 
@@ -169,4 +207,4 @@ def past(stage: Stage) -> None:
             trend.notes.append((now - step * 5000, round(wave), done - pace * 5 * step))
 
 
-__all__ = ["past", "played"]
+__all__ = ["CRON", "past", "played"]

@@ -8,7 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from browser.conftest import Watched
-from browser.scene import played
+from browser.scene import CRON, played
 from browser.stage import Stage, staged
 from lineshaft.config.model import History
 from lineshaft.engine.timed import SetName
@@ -30,11 +30,15 @@ PAGES = {
     "busy": "/busy",
     "busy-one": "/busy?wid=c0ffee01",
     "finished": "/finished",
+    "batches": "/batches",
+    "batch": "/batches/{batch}",
+    "batch-gone": "/batches/b-nothing",
+    "periodic": "/periodic",
     "server": "/server",
     "push": "/push",
     "nothing": "/nothing/here",
 }
-EMPTY = ["/", "/queues", "/retries", "/scheduled", "/morgue", "/busy", "/finished", "/server"]
+EMPTY = ["/", "/queues", "/retries", "/scheduled", "/morgue", "/busy", "/finished", "/batches", "/periodic", "/server"]
 
 Opener = Callable[..., Watched]
 
@@ -42,7 +46,7 @@ Opener = Callable[..., Watched]
 @pytest.fixture(scope="module")
 def busy_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     root = tmp_path_factory.mktemp("busy")
-    with staged(root, history=History(completed_ms=86_400_000)) as stage, played(stage):
+    with staged(root, history=History(completed_ms=86_400_000), cron=CRON) as stage, played(stage):
         yield stage
 
 
@@ -50,13 +54,14 @@ def address(stage: Stage, name: str) -> str:
     """The path of a page; the workers of the scene do nothing, and are not to be taken for lost meanwhile."""
     engine = stage.server.engine
 
-    def beat() -> tuple[str, str]:
+    def beat() -> tuple[str, str, str]:
         for worker in engine.state.workers.present.values():
             worker.heard_at = stage.clock() - (38_000 if worker.wid == "c0ffee03" else 3000)
-        return engine.views.timed(SetName.DEAD).jobs[0].jid, engine.views.held()[0][-1].jid
+        batches, _ = engine.views.batches()
+        return engine.views.timed(SetName.DEAD).jobs[0].jid, engine.views.held()[0][-1].jid, batches[1]["bid"]
 
-    dead, held = stage.do(beat)
-    return PAGES[name].format(dead=dead, held=held)
+    dead, held, batch = stage.do(beat)
+    return PAGES[name].format(dead=dead, held=held, batch=batch)
 
 
 def serious(page: Any) -> list[str]:

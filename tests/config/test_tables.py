@@ -1,11 +1,15 @@
 """Every key of every table: what it gives, and what is said when it cannot be."""
 
+import re
+
 import pytest
 
 from lineshaft.config import Config, Queue
-from lineshaft.config.model import TABLES, Queues
+from lineshaft.config.model import TABLES, Queues, Throttle
 from lineshaft.config.tables import keys_of
+from lineshaft.daemon import engine_settings
 from lineshaft.engine.settings import Settings
+from lineshaft.engine.settings import Throttle as Limits
 from lineshaft.errors import ConfigError
 from lineshaft.server.settings import ServerSettings
 from lineshaft.store.rocks import DEFAULT_MEMORY_BYTES
@@ -66,6 +70,21 @@ def test_every_key(loaded):
     assert config.queues.named["backpressure2"] == Queue()
 
 
+def test_throttles(loaded):
+    text = (
+        '[throttles]\nmail = { concurrency = 4, timeout = 60 }\n"mail.out" = { worker = 5, rate = 100, per = "1m" }\n'
+    )
+    config = loaded(text)
+    assert config.throttles.named == {
+        "mail": Throttle(concurrency=4, timeout_ms=60_000),
+        "mail.out": Throttle(worker=5, rate=100, per_ms=60_000),
+    }
+    assert engine_settings(config).throttles == {
+        "mail": Limits(concurrency=4, timeout=60_000),
+        "mail.out": Limits(worker=5, rate=100, per=60_000),
+    }
+
+
 def test_a_queue_may_be_called_backpressure(loaded):
     queues = loaded("[queues.backpressure]\nmax_jobs = 1\n").queues
     assert queues.backpressure is None
@@ -110,6 +129,8 @@ CASES = [
     ("[faktory]\nbinding = 7419", f"faktory.binding must be {ADDRESS}, not 7419"),
     ("[faktory]\npassword = 1234", f"faktory.password must be {PASSWORD}"),
     ("[web]\nbinding = true", f'web.binding must be {ADDRESS}, or ":0" to switch it off, not true'),
+    ('[web]\nenabled = "no"', 'web.enabled must be true or false, not "no"'),
+    ('[web]\nslow_after = "never"', f'web.slow_after must be {TIME}, from 1s to 365d, not "never"'),
     ('[web]\npassword = ""', f"web.password must be {PASSWORD}"),
     ('[storage]\nsync = "often"', 'storage.sync must be "always", "interval" or "never", not "often"'),
     ("[storage]\ninterval_ms = 0", "storage.interval_ms must be a whole number from 1 to 60000, not 0"),
@@ -163,14 +184,9 @@ CASES = [
         "queues.q.limit is not a key; the keys of [queues.q] are max_jobs, backpressure, reserve_for, backoff",
     ),
     (
-        "[throttles]\nx = {}",
-        "there is no table [throttles]; the tables are [faktory], [web], [storage], [server],"
-        " [log], [workers], [retention], [history], [plugins], [queues], [[cron]]",
-    ),
-    (
         "sync = 'always'",
-        "there is no table [sync]; the tables are [faktory], [web], [storage], [server],"
-        " [log], [workers], [retention], [history], [plugins], [queues], [[cron]]",
+        "there is no table [sync]; the tables are [faktory], [web], [api], [storage], [server],"
+        " [log], [workers], [retention], [history], [plugins], [queues], [throttles], [[cron]]",
     ),
     ("storage = 1", "storage must be a table, written [storage]"),
     ("[[storage]]", "storage must be a table, written [storage]"),
@@ -188,6 +204,36 @@ CASES = [
         "[queues.q]\nmax_jobs = 1\nbackpressure = 1",
         "[queues.q] sets max_jobs and backpressure, which are the same: leave one out",
     ),
+    ("throttles = 1", "throttles must be a table, written [throttles]"),
+    ("[throttles]\nq = 4", "throttles.q must be a table, as in q = { concurrency = 4 }"),
+    ("[throttles]\nq = {}", "[throttles.q] limits nothing: set concurrency, worker, or rate and per"),
+    ("[throttles]\nq = { timeout = 60 }", "[throttles.q] limits nothing: set concurrency, worker, or rate and per"),
+    ("[throttles]\nq = { rate = 5 }", "[throttles.q] sets one of rate and per, which need each other"),
+    ("[throttles]\nq = { worker = 5, per = 5 }", "[throttles.q] sets one of rate and per, which need each other"),
+    (
+        "[throttles]\nq = { rate = 5, per = 60, timeout = 60 }",
+        "[throttles.q] sets timeout, which needs concurrency or worker",
+    ),
+    (
+        "[throttles]\nq = { concurrency = 0 }",
+        "throttles.q.concurrency must be a whole number from 1 to 1000000000000, not 0",
+    ),
+    ("[throttles]\nq = { worker = 1.5 }", "throttles.q.worker must be a whole number from 1 to 1000000000000, not 1.5"),
+    ("[throttles]\nq = { timeout = 0 }", f"throttles.q.timeout must be {TIME}, from 1s to 1d, not 0"),
+    ("[throttles]\nq = { rate = 0 }", "throttles.q.rate must be a whole number from 1 to 1000000, not 0"),
+    ('[throttles]\nq = { per = "40d" }', f'throttles.q.per must be {TIME}, from 100ms to 30d, not "40d"'),
+    (
+        "[throttles.q]\nlimit = 1",
+        "throttles.q.limit is not a key; the keys of [throttles.q] are concurrency, worker, timeout, rate, per",
+    ),
+    (
+        "[throttles]\nmail.out = { worker = 1 }",
+        '[throttles.mail.out] is a table inside a queue; a queue name with a dot needs quotes: [throttles."mail.out"]',
+    ),
+    (
+        '[throttles."a b"]',
+        '[throttles."a b"]: a queue name has 1 to 255 characters out of a-z, A-Z, 0-9, dot, dash, underscore',
+    ),
 ]
 
 
@@ -202,7 +248,8 @@ def test_what_cannot_be(machine, content, complaint):
 def test_every_key_is_refused_in_some_case_above():
     complaints = "\n".join(complaint for _, complaint in CASES)
     names = {f"{table}.{name}" for table, shape in TABLES.items() for name in keys_of(shape)}
-    for name in names | {f"queues.q.{name}" for name in keys_of(Queue)}:
+    names |= {f"queues.q.{name}" for name in keys_of(Queue)} | {f"throttles.q.{name}" for name in keys_of(Throttle)}
+    for name in names:
         assert f"{name} must be" in complaints
 
 
@@ -224,3 +271,51 @@ def test_a_long_wrong_value_is_cut_off(machine):
 def test_every_table_has_its_place_in_the_config():
     assert set(TABLES) <= set(Config.__struct_fields__)
     assert keys_of(Queues).keys() == {"backpressure"}
+
+
+def test_users_of_the_pages_and_tokens_of_the_api(machine):
+    machine.write(
+        """
+        [web.users]
+        ana = { password = "$argon2id$v=19$x", role = "admin" }
+        [web.users."ben@example.com"]
+        password = "plain"
+        [api.tokens.ci]
+        token = "sha256:00"
+        scopes = ["push", "read"]
+        """
+    )
+    config = machine.load()
+    assert {name: user.role for name, user in config.web.users.items()} == {"ana": "admin", "ben@example.com": "reader"}
+    assert config.web.users["ana"].password == "$argon2id$v=19$x"
+    assert config.api.tokens["ci"].scopes == ("push", "read")
+    assert "plain" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('[web.users.ana]\nrole = "admin"', "web.users.ana needs password"),
+        (
+            '[web.users.ana]\npassword = "x"\nrole = "king"',
+            'web.users.ana.role must be "admin", "operator" or "reader"',
+        ),
+        ('[web.users]\nana = "x"', "web.users.ana must be a table"),
+        ("[web]\nusers = 3", "web.users must be a table"),
+        ('[web.users."a b"]\npassword = "x"', "a name has 1 to 100 characters"),
+        ('[api.tokens.ci]\ntoken = "x"\nscopes = ["fly"]', "api.tokens.ci.scopes must be a list of some of"),
+        ('[web]\ncolour = "red"', "web.colour is not a key"),
+        ('[web.users.ana]\npassword = ""', "web.users.ana.password must be a string that is not empty"),
+    ],
+)
+def test_users_and_tokens_that_cannot_be(machine, text, complaint):
+    machine.write(text)
+    with pytest.raises(ConfigError, match=re.escape(complaint)):
+        machine.load()
+
+
+def test_a_users_password_may_lie_in_a_file(machine):
+    secret = machine.root / "ana"
+    secret.write_text("$argon2id$hash\n")
+    machine.write(f'[web.users.ana]\npassword = "{secret}"')
+    assert machine.load().web.users["ana"].password == "$argon2id$hash"

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant
 from msgspec import structs
 
-from engine.test_model import EngineMachine, EngineWithoutIndexMachine
+from engine.test_model import EngineMachine, EngineWithoutIndexMachine, ThrottledMachine
 from invariants import check_store, rows_of
 from lineshaft.engine import index, keys, sweep
 from lineshaft.engine.batch import decode_batch
@@ -22,6 +22,7 @@ from lineshaft.engine.findings import Finding, Law, Severity, Tally, shown
 from lineshaft.engine.records import (
     ChoreRecord,
     Extras,
+    decode_bucket,
     decode_history_size,
     decode_leases,
     decode_periodic,
@@ -32,7 +33,7 @@ from lineshaft.engine.records import (
     split_value,
 )
 from lineshaft.engine.retry import Report
-from lineshaft.engine.settings import Periodic, Settings
+from lineshaft.engine.settings import Periodic, Settings, Throttle
 from lineshaft.errors import StoreCorrupt
 from lineshaft.job import Job, decode_pushed, decode_stored, encode_job
 from lineshaft.lifecycle import Place
@@ -63,7 +64,9 @@ def work(engine: Engine, queue: str, wid: str, times: int = 1) -> None:
 
 def fill(store: FaultyStore, *, jid_index: bool) -> None:
     """Let the engine leave a bit of everything."""
-    engine = Engine(store, Settings(jid_index=jid_index, history_keep=10**9, periodic=(PERIODIC,)), lambda: 0.5, NOW)
+    throttles = {"over": Throttle(concurrency=5, rate=10, per=60_000)}
+    rules = Settings(jid_index=jid_index, history_keep=10**9, throttles=throttles, periodic=(PERIODIC,))
+    engine = Engine(store, rules, lambda: 0.5, NOW)
     engine.commit()
     for wid in ("worker-1", "worker-2"):
         engine.connect(wid, "h", 1, ())
@@ -103,6 +106,12 @@ def fill(store: FaultyStore, *, jid_index: bool) -> None:
     engine.ack("over-0001", "worker-1")
     if jid_index:
         engine.cancel("plain-000")
+    wishes = '{"unique_for":600,"track":1,"expires_in":600}'
+    push(engine, "wishes-01", queue='"wishes"', custom=wishes, args="[1]")
+    push(engine, "wishes-02", at='"2096-01-01T00:00:00Z"', custom=wishes, args="[2]")
+    push(engine, "wishes-03", queue='"asked"', custom=wishes, args="[3]")
+    work(engine, "asked", "worker-1")
+    engine.ack("wishes-03", "worker-1")
     engine.cron_run("report")
     bid = engine.batch_new(Wanted("", "", _callback(), _callback(), None))
     for number, retry in enumerate([5, 5, 5, -1]):
@@ -207,11 +216,17 @@ class CheckedWithoutIndex(EngineWithoutIndexMachine):
     is_clean = Checked.is_clean
 
 
+class CheckedThrottled(ThrottledMachine):
+    is_clean = Checked.is_clean
+
+
 SHORT = settings(max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck))
 TestRandomRuns = Checked.TestCase
 TestRandomRuns.settings = SHORT
 TestRandomRunsWithoutIndex = CheckedWithoutIndex.TestCase
 TestRandomRunsWithoutIndex.settings = SHORT
+TestRandomRunsThrottled = CheckedThrottled.TestCase
+TestRandomRunsThrottled.settings = SHORT
 
 
 # What somebody breaks.
@@ -325,6 +340,22 @@ def break_mutate(rows: Rows) -> None:
 
 def unknown_chore(rows: Rows) -> None:
     rows[keys.chore_key(3)] = encode_record(ChoreRecord("bake", b"", b"", 1))
+
+
+def break_bucket(rows: Rows) -> None:
+    rows[keys.throttle_key("prio")] = b"\x92\x01\x02"
+
+
+def bucket_of_no_queue(rows: Rows) -> None:
+    rows[keys.throttle_key("no queue")] = rows[keys.throttle_key("over")]
+
+
+def bucket_below_empty(rows: Rows) -> None:
+    rewrite(rows, keys.throttle_key("over"), decode_bucket, debt=-1)
+
+
+def bucket_of_nothing(rows: Rows) -> None:
+    rewrite(rows, keys.throttle_key("over"), decode_bucket, per=0)
 
 
 def unknown_kind(rows: Rows) -> None:
@@ -481,7 +512,27 @@ def history_entry_lost(rows: Rows) -> None:
     del rows[next(key for key in rows if key[:2] == b"Hj")]
 
 
-def cancelled_and_waiting(rows: Rows) -> None:
+def expiry_of(rows: Rows, kind: bytes) -> bytes:
+    return next(key for key in rows if key[:1] == b"E" and key[9:10] == kind)
+
+
+def endless_lock(rows: Rows) -> None:
+    del rows[expiry_of(rows, b"u")]
+
+
+def endless_track(rows: Rows) -> None:
+    del rows[expiry_of(rows, b"t")]
+
+
+def endless_job(rows: Rows) -> None:
+    del rows[expiry_of(rows, b"e")]
+
+
+def expiry_led_astray(rows: Rows) -> None:
+    rows[expiry_of(rows, b"e")] = b"Relsewhere"
+
+
+def feature_of_nobody(rows: Rows) -> None:
     key = where(rows, "failed-04")
     extras, payload = split_value(rows[key])
     rows[key] = join_value(structs.replace(extras, uses="c"), payload)
@@ -629,8 +680,16 @@ BREAKS: list[tuple[Callable[[Rows], None], Law, str]] = [
     (lease_of_another, Law.LEASE, "and here lies ready-001"),
     (lease_of_other_features, Law.LEASE, "and its lease says ''"),
     (history_size, Law.SIZE, "are kept"),
+    (break_bucket, Law.RECORD, "cannot be read"),
+    (bucket_of_no_queue, Law.RECORD, "queue names must match"),
+    (bucket_below_empty, Law.BUCKET, "owes -1 parts"),
+    (bucket_of_nothing, Law.BUCKET, "tokens of 0 parts"),
     (history_entry_lost, Law.HISTORY, "nothing leads from the jid over-0001"),
-    (cancelled_and_waiting, Law.CANCELLED, "runs once more"),
+    (endless_lock, Law.EXPIRY, "the lock never ends by time"),
+    (endless_track, Law.EXPIRY, "this is never forgotten"),
+    (endless_job, Law.EXPIRY, "is not swept when it has expired"),
+    (expiry_led_astray, Law.EXPIRY, "is not swept when it has expired"),
+    (feature_of_nobody, Law.FEATURE, "it can never move"),
     (lease_in_wrong_group, Law.LEASE, "cannot be one of this group"),
     (leased_twice, Law.LEASED_TWICE, "queue default"),
     (ended_group, Law.ENDED, "leases of turn 900"),

@@ -9,11 +9,14 @@ import copy
 import json
 import os
 from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import replace
 
 from engine.batch_model import ROLES, ModelBatch, ModelBatches
 from invariants import check_memory, check_store
@@ -21,14 +24,16 @@ from lineshaft.clock import format_instant
 from lineshaft.engine import index, keys, ready
 from lineshaft.engine.batching import Wanted
 from lineshaft.engine.engine import Engine
+from lineshaft.engine.hooks import Hooks, Verdict
 from lineshaft.engine.mutate import mutate_slice
 from lineshaft.engine.periodic import UNKNOWN, following
 from lineshaft.engine.records import decode_lock, decode_periodic, decode_track, split_value
 from lineshaft.engine.retry import Report
 from lineshaft.engine.run import run_jid
-from lineshaft.engine.settings import Periodic, QueueLimits, Settings
+from lineshaft.engine.settings import Periodic, QueueLimits, Settings, Throttle
 from lineshaft.errors import Refusal, StoreBusy, StoreError
 from lineshaft.job import Job, decode_pushed, decode_stored
+from lineshaft.protocol.commands import parse_fetch
 from lineshaft.schedule import Schedule
 from lineshaft.store.faulty import FaultyStore
 
@@ -57,8 +62,40 @@ WISHES: list[dict[str, object]] = [
     {"expires_at": format_instant(START + 100_000), "expires_in": 80},
 ]
 
+#: `b` has one rate throughout: what is owed when that changes is rounded.
+THROTTLES: list[dict[str, Throttle]] = [
+    {"a": Throttle(concurrency=2), "b": Throttle(rate=3, per=70_000), "c": Throttle(worker=1)},
+    {"a": Throttle(concurrency=1, timeout=21_000), "b": Throttle(concurrency=2, rate=3, per=70_000)},
+    {"a": Throttle(worker=2, concurrency=3, timeout=200_000), "c": Throttle(worker=1, timeout=1000)},
+    {"b": Throttle(worker=1, rate=3, per=70_000)},
+]
+
 #: Of what `Engine.batches` gives of a batch.
 SHOWN = ["total", "pending", "failed", "complete_st", "success_st", "committed", "finished"]
+
+
+#: The hook lets no job with this jid in.
+UNWANTED = JIDS[7]
+
+
+def told(kind: str, job: Job) -> tuple[Job, ...]:
+    """What the hooks of this test push when something happens to a job; nothing ever takes it out again."""
+    if job.queue == "told":
+        return ()
+    return (decode_pushed(f'{{"jid":"{kind}-{job.jid}","jobtype":"{kind}","args":[],"queue":"told"}}'.encode()),)
+
+
+def judged(job: Job) -> Verdict:
+    return Verdict(refusal="unwanted") if job.jid == UNWANTED else Verdict(follow=told("push", job))
+
+
+HOOKS = Hooks(
+    push=judged,
+    fetch=lambda job, _: told("fetch", job),
+    ack=lambda job, _: told("ack", job),
+    fail=lambda job, _: told("fail", job),
+    dead=lambda job: told("dead", job),
+)
 
 
 @dataclass
@@ -76,6 +113,7 @@ class ModelJob:
     former: str = ""
     holder: str = ""
     granted: int = 0
+    since: int = 0
     until: int = 0
     unique: str = ""
     backoff: str = ""
@@ -156,6 +194,32 @@ class Model:
     crons: dict[str, ModelCron] = field(default_factory=lambda: {cron.name: copy.copy(cron) for cron in CRONS})
     #: Instant, seq, jid, outcome and attempts of what is over, the oldest first.
     past: list[tuple[int, int, str, str, int]] = field(default_factory=list)
+    has_history: bool = False
+    #: What the hooks have pushed: the follow-ups of every move that is on disk, and no other.
+    has_hooks: bool = False
+    told: list[str] = field(default_factory=list)
+    #: Tokens that are missing from the bucket of a queue, and as of when.
+    owed: dict[str, tuple[Fraction, int]] = field(default_factory=dict)
+
+    def held(self, name: str, limits: Throttle) -> list[ModelJob]:
+        leased = [job for job in self.jobs.values() if job.place == "leased" and job.queue == name]
+        return [job for job in leased if limits.timeout is None or job.since + limits.timeout > self.now]
+
+    def missing(self, name: str, limits: Throttle) -> Fraction:
+        debt, at = self.owed.get(name, (Fraction(0), self.now))
+        return max(debt - Fraction((self.now - at) * (limits.rate or 0), limits.per), Fraction(0))
+
+    def admits(self, name: str, holder: str, limits: Throttle | None) -> bool:
+        if limits is None:
+            return True
+        held = self.held(name, limits)
+        own = [job for job in held if job.holder == holder]
+        return (
+            (limits.concurrency is None or len(held) < limits.concurrency)
+            and (limits.worker is None or len(own) < limits.worker)
+            and (limits.rate is None or limits.rate - self.missing(name, limits) >= 1)
+        )
+
     batches: ModelBatches = field(default_factory=ModelBatches)
     #: The jobs of batches that are being swept with their queue: they end with the sweep.
     swept: list[ModelJob] = field(default_factory=list)
@@ -186,7 +250,12 @@ class Model:
         self.known.add("calls")
 
     def keep(self, job: ModelJob, outcome: str) -> None:
-        self.past = sorted([*self.past, (self.now, job.seq, job.jid, outcome, job.failures + 1)])
+        if self.has_history:
+            self.past = sorted([*self.past, (self.now, job.seq, job.jid, outcome, job.failures + 1)])
+
+    def tell(self, kind: str, jid: str) -> None:
+        if self.has_hooks:
+            self.told.append(f"{kind}-{jid}")
 
     def note(self, job: ModelJob, state: str, *, ended: bool = False) -> None:
         track = self.tracks.get(job.jid)
@@ -223,6 +292,11 @@ class Model:
         by_grant = sorted(own or held, key=lambda job: job.granted)
         return by_grant[0] if by_grant else None
 
+    def taken_back(self, jid: str, holder: str) -> ModelJob | None:
+        """The job that was taken back from this worker and waits."""
+        waiting = [j for j in self.jobs.values() if j.place == "ready" and j.jid == jid and j.former == holder]
+        return min(waiting, key=lambda job: job.seq, default=None)
+
     def release(self, job: ModelJob) -> None:
         if self.locks.get(job.alike, (0, 0))[0] == job.seq:
             del self.locks[job.alike]
@@ -243,6 +317,7 @@ class Model:
     def die(self, job: ModelJob, now: int) -> None:
         self.release(job)
         self.note(job, "dead")
+        self.tell("dead", job.jid)
         self.turn(job, "dead")
         job.place, job.due, job.order = "dead", now, self.take()
 
@@ -251,6 +326,8 @@ class Model:
         self.failed += 1
         if job.cancelled or job.retry == 0:
             self.keep(job, "cancelled" if job.cancelled else "discarded")
+        if not job.cancelled:
+            self.tell("fail", job.jid)
         count, job.failures = job.failures, job.failures + 1
         job.recoveries, job.former = 0, ""
         if job.cancelled or job.retry == 0:
@@ -283,9 +360,10 @@ def job_bytes(jid: str, queue: str, priority: int, retry: int, at: str | None, c
 
 class EngineMachine(RuleBasedStateMachine):
     has_index = True
+    throttles: ClassVar[dict[str, Throttle]] = {}
 
-    @initialize()
-    def start(self) -> None:
+    @initialize(has_history=st.booleans(), has_hooks=st.booleans())
+    def start(self, has_history: bool, has_hooks: bool) -> None:
         self.now = START
         self.store = FaultyStore()
         self.settings = Settings(
@@ -293,13 +371,14 @@ class EngineMachine(RuleBasedStateMachine):
             recover_limit=3,
             queues={"b": QueueLimits(backoff="fixed:30"), "c": QueueLimits(max_jobs=3)},
             dead_max=4,
-            history_keep=0 if not self.has_index else 10**9,
+            history_keep=10**9 if has_history else 0,
             history_max=3,
+            throttles=self.throttles,
             periodic=tuple(cron.periodic() for cron in CRONS),
             batches_keep=500_000,
             batches_open=100_000,
         )
-        self.model = Model()
+        self.model = Model(has_history=has_history, has_hooks=has_hooks)
         self.beaten: dict[str, int] = {}
         self.connected: dict[str, object] = {}
         self.engine = self.boot()
@@ -308,7 +387,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.history = [self.snapshot()]
 
     def boot(self) -> Engine:
-        engine = Engine(self.store, self.settings, lambda: 0.5, self.now)
+        engine = Engine(self.store, self.settings, lambda: 0.5, self.now, HOOKS if self.model.has_hooks else None)
         jobs = engine.state.periodic
         for entry in jobs.entries.values():
             # Else the first runs are spread over more than one tick.
@@ -349,6 +428,9 @@ class EngineMachine(RuleBasedStateMachine):
             at = format_instant(moment)
         full = queue == "c" and len(self.model.line("c")) >= 3
         job = decode_pushed(job_bytes(jid, queue, priority, retry, at, custom))
+        if self.model.has_hooks and jid == UNWANTED:
+            assert self.engine.push_bulk([job]) == {jid: "unwanted"}
+            return
         if full:
             with pytest.raises(Refusal, match="full"):
                 self.engine.push(job)
@@ -369,6 +451,7 @@ class EngineMachine(RuleBasedStateMachine):
             assert new.alike in self.model.leaving if held is None else held[1] > self.now
             return
         self.model.known.add(queue)
+        self.model.tell("push", jid)
         seq = new.seq = new.order = self.model.take()
         self.model.jobs[seq] = new
         if bid in self.model.batches.by_bid:
@@ -385,13 +468,28 @@ class EngineMachine(RuleBasedStateMachine):
         if at:
             new.place, new.due = "scheduled", self.now + delay * 1000
 
-    @rule(names=st.lists(st.sampled_from(QUEUES), min_size=1, max_size=3), holder=st.sampled_from(HOLDERS))
-    def fetch(self, names: list[str], holder: str) -> None:
+    @rule(
+        names=st.lists(st.sampled_from(QUEUES), min_size=1, max_size=3),
+        weights=st.one_of(st.none(), st.none(), st.lists(st.integers(1, 3), min_size=3, max_size=3)),
+        holder=st.sampled_from(HOLDERS),
+    )
+    def fetch(self, names: list[str], weights: list[int] | None, holder: str) -> None:
         if holder in WORKERS and holder not in self.connected:
             self.connect(holder)
-        payload = self.engine.fetch(names, holder)
+        if weights is None:
+            payload = self.engine.fetch(names, holder)
+        else:
+            said = " ".join(f"{name}:{weight}" for name, weight in zip(names, weights, strict=False))
+            names, summed = parse_fetch(said.encode())
+            assert summed is not None
+            payload = self.engine.fetch(self.engine.weigh(summed), holder)
+            # With a chance that is always the same the heaviest comes first, and of equal ones the first named.
+            names.sort(key=lambda name: -summed[name])
+        limits = self.settings.throttles
+        names = [name for name in names if name not in self.model.paused]
+        names = [name for name in names if self.model.admits(name, holder, limits.get(name))]
         expected = None
-        for job in [job for name in names if name not in self.model.paused for job in self.model.line(name)]:
+        for job in [job for name in names for job in self.model.line(name)]:
             if job.expires > self.now:
                 expected = job
                 break
@@ -403,8 +501,12 @@ class EngineMachine(RuleBasedStateMachine):
         assert payload is not None
         assert decode_stored(payload).jid == expected.jid
         expected.place, expected.holder, expected.until = "leased", holder, self.now + 1800_000
-        expected.granted = self.model.take()
+        expected.granted, expected.since = self.model.take(), self.now
+        taken = limits.get(expected.queue)
+        if taken is not None and taken.rate is not None:
+            self.model.owed[expected.queue] = (self.model.missing(expected.queue, taken) + 1, self.now)
         self.model.note(expected, "working")
+        self.model.tell("fetch", expected.jid)
         if expected.unique == "start":
             self.model.release(expected)
 
@@ -427,6 +529,7 @@ class EngineMachine(RuleBasedStateMachine):
         job.place, job.holder, job.until = "leased", holder, self.now + 1800_000
         job.granted = self.model.take()
         self.model.note(job, "working")
+        self.model.tell("fetch", job.jid)
 
     @rule(
         roles=st.lists(st.sampled_from(list(ROLES)), min_size=1, max_size=3, unique=True),
@@ -478,14 +581,11 @@ class EngineMachine(RuleBasedStateMachine):
         else:
             done = self.engine.ack_with_result(jid, holder, result)
         job = self.model.leased(jid, holder)
-        if job is None and self.has_index:
-            waiting = sorted(
-                (j for j in self.model.jobs.values() if j.place == "ready" and j.jid == jid and j.former == holder),
-                key=lambda j: j.seq,
-            )
-            job = waiting[0] if waiting else None
+        if (job is None or job.holder != holder) and self.has_index:
+            job = self.model.taken_back(jid, holder) or job
         assert done == (job is not None)
         if job is not None:
+            self.model.tell("ack", jid)
             self.model.keep(job, "success")
             self.model.drop(job, "success")
             self.model.processed += 1
@@ -606,7 +706,14 @@ class EngineMachine(RuleBasedStateMachine):
     @rule()
     def flush(self) -> None:
         self.engine.flush()
-        self.model = Model(counter=self.model.counter, now=self.now, crons=self.model.crons)
+        model = self.model
+        self.model = Model(
+            counter=model.counter,
+            now=self.now,
+            crons=model.crons,
+            has_history=model.has_history,
+            has_hooks=model.has_hooks,
+        )
 
     @rule(
         command=st.sampled_from(["clear", "kill", "discard", "requeue"]),
@@ -725,6 +832,7 @@ class EngineMachine(RuleBasedStateMachine):
     def run_cron(self, cron: ModelCron, jid: str) -> None:
         model = self.model
         cron.runs += 1
+        model.tell("push", jid)
         model.known.add(cron.queue)
         seq = model.take()
         job = model.jobs[seq] = ModelJob(seq, jid, cron.queue, 5, 0, order=seq)
@@ -809,6 +917,10 @@ class EngineMachine(RuleBasedStateMachine):
                 self.engine.commit()
         self.store.busy_for(0)
 
+    def forget_rates(self) -> None:
+        rated = {name for name, limits in self.settings.throttles.items() if limits.rate is not None}
+        self.model.owed = {name: owed for name, owed in self.model.owed.items() if name in rated}
+
     def _begin_again(self, then: tuple[Model, dict[str, int]]) -> None:
         self.model, beaten = copy.deepcopy(then[0]), then[1]
         check_store(self.store, has_index=self.has_index)
@@ -817,6 +929,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.connected = {}
         # Each worker that was ever heard of has a fresh time to come back.
         self.beaten = dict.fromkeys(beaten, self.now)
+        self.forget_rates()
         self.model.counter = max(counter_before, 0)
         for cron in self.model.crons.values():
             cron.floor = max(cron.last, cron.since if cron.catch_up else self.now)
@@ -831,11 +944,15 @@ class EngineMachine(RuleBasedStateMachine):
             return
         state = self.engine.state
         found: list[tuple[str, str, str, int]] = []
+        follow_ups: list[str] = []
         jobs: dict[int, Job] = {}
         ready, timed = (state.turn.scan(*keys.prefix_range(kind), limit=1 << 30) for kind in (b"R", b"T"))
         for key, value in [*ready, *timed]:
             extras, payload = split_value(value)
             job = decode_stored(payload)
+            if job.queue == "told":
+                follow_ups.append(job.jid)
+                continue
             failures = job.failure.retry_count + 1 if job.failure else 0
             jobs[extras.seq or (keys.ready_order(key) if key[:1] == b"R" else keys.timed_order(key))] = job
             if key[:1] == b"R":
@@ -853,6 +970,7 @@ class EngineMachine(RuleBasedStateMachine):
             (j.jid, j.place, j.queue, j.failures if j.retry or j.failures == 0 else 0) for j in self.model.jobs.values()
         ]
         assert sorted(found) == sorted(expected)
+        assert sorted(follow_ups) == sorted(self.model.told)
         assert set(state.queues.by_name) >= self.model.known - {"c"}
         for name in QUEUES:
             size = state.queues.by_name[name].size if name in state.queues.by_name else 0
@@ -885,10 +1003,16 @@ class EngineMachine(RuleBasedStateMachine):
             due = self.model.crons[shown_cron["name"]].next_due
             assert shown_cron["next_run"] == (None if due is None else format_instant(due))
         finished, _ = self.engine.history()
-        past = [job[2:] for job in self.model.past[::-1]] if self.has_index else []
+        past = [job[2:] for job in self.model.past[::-1]]
         assert [(job["jid"], job["outcome"], job["attempts"]) for job in finished] == past[:50]
         for jid, _, _ in past:
             assert [job for job in finished if job["jid"] == jid] == self.engine.finished(jid)
+        for shown in self.engine.throttles():
+            name, limits = shown["name"], self.settings.throttles[shown["name"]]
+            assert shown["held"] == len(self.model.held(name, limits))
+            assert (
+                limits.rate is None or shown["tokens"] == (limits.rate - self.model.missing(name, limits)).__floor__()
+            )
         locks = [decode_lock(value) for _, value in state.turn.scan(*keys.prefix_range(b"U"), limit=1 << 30)]
         held = {(jobs[lock.seq].jobtype, jobs[lock.seq].queue): lock.until for lock in locks}
         assert len(held) == len(locks)
@@ -899,6 +1023,42 @@ class EngineMachine(RuleBasedStateMachine):
 
 class EngineWithoutIndexMachine(EngineMachine):
     has_index = False
+
+
+class ThrottledMachine(EngineMachine):
+    """The same where queues are throttled; with rules of its own, since single steps seldom fill a gate."""
+
+    throttles = THROTTLES[0]
+
+    @rule(
+        jids=st.lists(st.sampled_from(JIDS), min_size=1, max_size=4),
+        queue=st.sampled_from(QUEUES),
+        holders=st.lists(st.sampled_from(HOLDERS), min_size=1, max_size=3),
+    )
+    def work(self, jids: list[str], queue: str, holders: list[str]) -> None:
+        for jid in jids:
+            self.push(jid, queue, 5, 1, None, {}, None)
+        for holder in holders * 2:
+            self.fetch([queue], None, holder)
+
+    @rule(weights=st.lists(st.integers(1, 3), min_size=3, max_size=3), holder=st.sampled_from(HOLDERS))
+    def work_everywhere(self, weights: list[int], holder: str) -> None:
+        for queue, jid in zip(QUEUES, JIDS, strict=False):
+            self.push(jid, queue, 5, 1, None, {}, None)
+        for _ in QUEUES:
+            self.fetch(list(QUEUES), weights, holder)
+
+    @rule()
+    def restart(self) -> None:
+        self.commit(sync=True)
+        self.store = self.store.crash(0)
+        self._begin_again(self.history[-1])
+
+    @rule(throttles=st.sampled_from(THROTTLES))
+    def reload(self, throttles: dict[str, Throttle]) -> None:
+        self.settings = replace(self.settings, throttles=throttles)
+        self.engine.apply(self.settings)
+        self.forget_rates()
 
 
 @pytest.fixture(autouse=True)
@@ -918,4 +1078,8 @@ class TestModel(EngineMachine.TestCase):
 
 
 class TestModelWithoutIndex(EngineWithoutIndexMachine.TestCase):
+    settings = MODEL
+
+
+class TestModelThrottled(ThrottledMachine.TestCase):
     settings = MODEL

@@ -1,4 +1,4 @@
-"""The paths and forms that scripts in the field use (docs/protocol.md, "HTTP"), and what every answer carries."""
+"""The paths and forms that scripts in the field use (docs/howto/dashboard.md), and what every answer carries."""
 
 import json
 from urllib.parse import quote

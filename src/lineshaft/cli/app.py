@@ -22,6 +22,7 @@ COMMANDS = {
     "export": ("lineshaft.cli.export:export", "Write the jobs of a data directory or backup as lines of JSON."),
     "import": ("lineshaft.cli.import_jobs:import_jobs", "Bring jobs, as lines of JSON, into the running server."),
     "import-faktory": ("lineshaft.cli.import_faktory:import_faktory", "Bring the jobs of a Faktory server."),
+    "password": ("lineshaft.cli.password:password", "Hash a password for [web.users]."),
     "check": ("lineshaft.cli.check:check", "Verify a data directory while no server runs on it."),
     "doctor": ("lineshaft.cli.doctor:doctor", "Look at this machine and the server, and say what to do."),
     "bench": ("lineshaft.cli.bench:bench", "Load the running server for some seconds."),

@@ -38,6 +38,7 @@ __all__ = [
     "time_zone",
     "web_address",
     "whole",
+    "words",
 ]
 
 
@@ -141,6 +142,18 @@ def names() -> Kind:
         return tuple(value)
 
     return Kind("a list of names, each a string", read)
+
+
+def words(*known: str) -> Kind:
+    """A list of some of these words."""
+    quoted = ", ".join(f'"{word}"' for word in known)
+
+    def read(value: object) -> tuple[str, ...]:
+        if not isinstance(value, list) or not value or not all(word in known for word in value):
+            raise ValueError
+        return tuple(word for word in known if word in value)
+
+    return Kind(f"a list of some of {quoted}", read)
 
 
 def entry_name() -> Kind:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from lineshaft.config.cron import read_cron
 from lineshaft.config.kinds import Binding, Kind, Secret, address, web_address
-from lineshaft.config.model import ENVIRONMENTS, LOG_FORMATS, LOG_LEVELS, Config, Environment, Log
+from lineshaft.config.model import ENVIRONMENTS, LOG_FORMATS, LOG_LEVELS, Config, Environment, Log, WebUser
 from lineshaft.config.places import find_places, find_tls, need_value
 from lineshaft.config.tables import read_tables
 from lineshaft.config.toml import Document, read_directory
@@ -43,9 +43,9 @@ def load_config(flags: Flags, variables: Mapping[str, str], *, root: Path = Path
     thing that cannot be; its message is one line that names the file or flag, the key and what is allowed.
 
     A running server takes over on reload: `[faktory] password`, `[web] password`, `[queues]` and its tables,
-    `[[cron]]`, `[workers]`, `[retention]`, `[storage] min_free`, `[server] description` and `refuse_duplicate_jids`.
-    Both bindings, both directories, TLS, `[log]`, `[storage] sync`, `interval_ms`, `jid_index` and `memory`, `[server]
-    connections` and `line_limit` need a restart.
+    `[[cron]]`, `[throttles]`, `[workers]`, `[retention]`, `[storage] min_free`, `[server] description` and
+    `refuse_duplicate_jids`. Both bindings, both directories, TLS, `[log]`, `[storage] sync`, `interval_ms`, `jid_index`
+    and `memory`, `[server] connections` and `line_limit` need a restart.
     """
     environment = _environment(flags, variables)
     places = find_places(environment, config=flags.config, data=flags.data, variables=variables, root=root)
@@ -110,7 +110,18 @@ def _with_passwords(config: Config, variables: Mapping[str, str], document: Docu
             own = _opened(own, document.located(("faktory", "password")))
         if web is not None:
             web = _opened(web, document.located(("web", "password")))
-    return replace(config, faktory=replace(config.faktory, password=own), web=replace(config.web, password=web))
+    users = {} if config.password_skipped else _with_own_passwords(config, document)
+    return replace(
+        config, faktory=replace(config.faktory, password=own), web=replace(config.web, password=web, users=users)
+    )
+
+
+def _with_own_passwords(config: Config, document: Document) -> dict[str, WebUser]:
+    """The users of the pages, each password out of the file that it may name."""
+    return {
+        name: replace(user, password=_opened(user.password, document.located(("web", "users", name, "password"))))
+        for name, user in config.web.users.items()
+    }
 
 
 def _opened(given: Secret, name: str) -> Secret:

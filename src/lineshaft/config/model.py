@@ -37,6 +37,7 @@ from lineshaft.config.kinds import (
     time_zone,
     web_address,
     whole,
+    words,
 )
 
 __all__ = [
@@ -45,6 +46,8 @@ __all__ = [
     "LOG_FORMATS",
     "LOG_LEVELS",
     "TABLES",
+    "Api",
+    "ApiToken",
     "CatchUp",
     "Config",
     "Cron",
@@ -63,7 +66,10 @@ __all__ = [
     "Storage",
     "Sync",
     "Takes",
+    "Throttle",
+    "Throttles",
     "Web",
+    "WebUser",
     "Workers",
 ]
 
@@ -71,6 +77,7 @@ Environment = Literal["development", "staging", "production"]
 LogFormat = Literal["console", "json"]
 LogLevel = Literal["debug", "info", "warn", "error"]
 Sync = Literal["always", "interval", "never"]
+WebRole = Literal["admin", "operator", "reader"]
 CatchUp = Literal["skip", "once"]
 
 ENVIRONMENTS: Final = choice("development", "staging", "production")
@@ -97,11 +104,35 @@ class Faktory(Struct, frozen=True):
     password: Annotated[Secret | None, secret()] = None  #: what clients must know; None asks for none
 
 
+class WebUser(Struct, frozen=True):
+    """`[web.users.NAME]`: somebody who may use the pages."""
+
+    password: Annotated[Secret, secret()]  #: an argon2 hash, or the password itself
+    role: Annotated[WebRole, choice("admin", "operator", "reader")] = "reader"
+
+
 class Web(Struct, frozen=True):
     """`[web]`: HTTP."""
 
     binding: Annotated[Binding | None, web_address(), AT_START] = Binding("127.0.0.1", 7420)  #: None is off
+    enabled: Annotated[bool, switch(), AT_START] = True
     password: Annotated[Secret | None, secret()] = None  #: None takes the one of `[faktory]`
+    #: A queue whose oldest job waits longer is shown as one that needs attention.
+    slow_after_ms: Annotated[int, duration("1s", "365d")] = field(default=60_000, name="slow_after")
+    users: dict[str, WebUser] = {}  #: no key of its own: `tables` collects the `[web.users.NAME]` here
+
+
+class ApiToken(Struct, frozen=True):
+    """`[api.tokens.NAME]`: a program that may use the HTTP API."""
+
+    token: Annotated[Secret, secret()]  #: the token itself, or `sha256:` and its digest
+    scopes: Annotated[tuple[str, ...], words("push", "read", "admin")] = ("read",)
+
+
+class Api(Struct, frozen=True):
+    """`[api]`: the HTTP API under `/api/v1`."""
+
+    tokens: dict[str, ApiToken] = {}  #: no key of its own: `tables` collects the `[api.tokens.NAME]` here
 
 
 class Storage(Struct, frozen=True):
@@ -194,6 +225,23 @@ class Queues(Struct, frozen=True):
     named: dict[str, Queue] = {}  #: no key of its own: `tables` collects the `[queues.NAME]` here
 
 
+class Throttle(Struct, frozen=True):
+    """`[throttles] NAME = { ... }`: how many jobs of a queue may run, or begin; None is no limit of that kind."""
+
+    concurrency: Annotated[int | None, whole(1, _MANY)] = None
+    worker: Annotated[int | None, whole(1, _MANY)] = None
+    timeout_ms: Annotated[int | None, duration("1s", "1d")] = field(default=None, name="timeout")
+    #: A burst is as many, and a bucket counts in parts of a millisecond: this keeps it well inside 64 bits.
+    rate: Annotated[int | None, whole(1, 1_000_000)] = None
+    per_ms: Annotated[int | None, duration("100ms", "30d")] = field(default=None, name="per")
+
+
+class Throttles(Struct, frozen=True):
+    """`[throttles]`: a table for each queue that is throttled."""
+
+    named: dict[str, Throttle] = {}  #: no key of its own, as in `Queues`
+
+
 class CronJob(Struct, frozen=True):
     """`[cron.job]`: the job that a periodic job pushes."""
 
@@ -235,6 +283,7 @@ class Cron(Struct, frozen=True):
 TABLES: Final[dict[str, type[Struct]]] = {
     "faktory": Faktory,
     "web": Web,
+    "api": Api,
     "storage": Storage,
     "server": Server,
     "log": Log,
@@ -243,6 +292,7 @@ TABLES: Final[dict[str, type[Struct]]] = {
     "history": History,
     "plugins": Plugins,
     "queues": Queues,
+    "throttles": Throttles,
 }
 
 
@@ -260,6 +310,7 @@ class Config(Struct, frozen=True, kw_only=True):
     # The tables.
     faktory: Faktory = Faktory()
     web: Web = Web()
+    api: Api = Api()
     storage: Storage = Storage()
     server: Server = Server()
     log: Log = Log()
@@ -268,6 +319,7 @@ class Config(Struct, frozen=True, kw_only=True):
     history: History = History()
     plugins: Plugins = Plugins()
     queues: Queues = Queues()
+    throttles: Throttles = Throttles()
     cron: tuple[Cron, ...] = ()
     # For those who ask where it all came from.
     files: tuple[Path, ...] = ()  #: the files of conf.d, in the order in which they were read

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from lineshaft.config.kinds import Kind
-from lineshaft.config.model import AT_START, TABLES, Queue, Queues
+from lineshaft.config.model import AT_START, TABLES, ApiToken, Queue, Queues, Throttle, Throttles, WebUser
 from lineshaft.config.toml import Document, KeyPath, dotted, keys_only
 from lineshaft.schedule import ScheduleError
 
@@ -25,6 +25,13 @@ ARRAYS: Final = ("cron",)
 
 #: As the engine has it; stated again because a name that no client can use is better refused at the start.
 _QUEUE_NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,255}")
+
+
+#: Tables that hold a table of named ones: its name and field, and what each of them is.
+_NAMED: Final[dict[str, tuple[str, type[Struct]]]] = {"web": ("users", WebUser), "api": ("tokens", ApiToken)}
+
+#: Whoever has such a name can be written into a log line and typed into a login.
+_ENTRY_NAME: Final = re.compile(r"[A-Za-z0-9._@-]{1,100}")
 
 
 class Key(Struct, frozen=True):
@@ -64,12 +71,19 @@ def read_tables(document: Document) -> dict[str, Struct]:
             raise document.error((name,), f"there is no table [{dotted((name,))}]; the tables are {known}")
         if name == "queues":
             tables[name] = _read_queues(_need_table(document, (name,), value), document)
+        elif name in _NAMED:
+            tables[name] = _read_with_named(name, _need_table(document, (name,), value), document)
+        elif name == "throttles":
+            throttles = _need_table(document, (name,), value)
+            tables[name] = Throttles(
+                {queue: _read_throttle(queue, item, document) for queue, item in throttles.items()}
+            )
         else:
             tables[name] = read_table(TABLES[name], value, (name,), document)
     return tables
 
 
-def read_table(shape: type[T], value: object, path: KeyPath, document: Document, **tables: Struct) -> T:
+def read_table(shape: type[T], value: object, path: KeyPath, document: Document, **tables: object) -> T:
     """One table as its record, with the tables inside it that were read already.
 
     Raises ConfigError for the first thing in it that cannot be, or that is missing.
@@ -96,6 +110,20 @@ def _read_value(kind: Kind, value: object, path: KeyPath, document: Document) ->
         raise document.error(path, f"{dotted(path)} must be {kind.allowed}{instead}{reason}") from None
 
 
+def _read_with_named(name: str, table: dict[str, Any], document: Document) -> Struct:
+    """A table that holds, beside its keys, one of named tables."""
+    inner, shape = _NAMED[name]
+    found = {}
+    for entry, value in _need_table(document, (name, inner), table.get(inner, {})).items():
+        path = (name, inner, entry)
+        if _ENTRY_NAME.fullmatch(entry) is None:
+            allowed = "1 to 100 characters out of a-z, A-Z, 0-9, dot, dash, underscore, @"
+            raise document.error(path, f"[{dotted(path)}]: a name has {allowed}")
+        found[entry] = read_table(shape, value, path, document)
+    own = {key: value for key, value in table.items() if key != inner}
+    return read_table(TABLES[name], own, (name,), document, **{inner: found})
+
+
 def _read_queues(table: dict[str, Any], document: Document) -> Queues:
     """`[queues]` holds keys for every queue and a table for each named one; a table is told by being one."""
     own = {name: value for name, value in table.items() if not isinstance(value, dict)}
@@ -110,20 +138,42 @@ def _read_queues(table: dict[str, Any], document: Document) -> Queues:
 
 def _read_queue(name: str, table: dict[str, Any], document: Document) -> Queue:
     path = ("queues", name)
-    if _QUEUE_NAME.fullmatch(name) is None:
-        raise document.error(
-            path, f"[{dotted(path)}]: a queue name has 1 to 255 characters out of a-z, A-Z, 0-9, dot, dash, underscore"
-        )
-    for key, value in table.items():
-        if isinstance(value, dict) and key not in keys_of(Queue):
-            here, quoted = (*path, key), f'[queues."{name}.{key}"]'
-            complaint = "is a table inside a queue; a queue name with a dot needs quotes"
-            raise document.error(here, f"[{dotted(here)}] {complaint}: {quoted}")
+    _check_named(path, table, Queue, document)
     queue = read_table(Queue, table, path, document)
     if queue.max_jobs is not None and queue.backpressure is not None:
         complaint = "sets max_jobs and backpressure, which are the same: leave one out"
         raise document.error((*path, "backpressure"), f"[{dotted(path)}] {complaint}")
     return queue
+
+
+def _read_throttle(name: str, value: object, document: Document) -> Throttle:
+    """What limits one queue: something, and nothing that could have no effect."""
+    path = ("throttles", name)
+    if not isinstance(value, dict):
+        raise document.error(path, f"{dotted(path)} must be a table, as in {name} = {{ concurrency = 4 }}")
+    _check_named(path, value, Throttle, document)
+    throttle = read_table(Throttle, value, path, document)
+    has_slots = throttle.concurrency is not None or throttle.worker is not None
+    if not has_slots and throttle.rate is None:
+        raise document.error(path, f"[{dotted(path)}] limits nothing: set concurrency, worker, or rate and per")
+    if (throttle.rate is None) != (throttle.per_ms is None):
+        raise document.error(path, f"[{dotted(path)}] sets one of rate and per, which need each other")
+    if throttle.timeout_ms is not None and not has_slots:
+        raise document.error((*path, "timeout"), f"[{dotted(path)}] sets timeout, which needs concurrency or worker")
+    return throttle
+
+
+def _check_named(path: tuple[str, str], table: dict[str, Any], shape: type[Struct], document: Document) -> None:
+    """A table that stands for a queue has a name that one can have."""
+    if _QUEUE_NAME.fullmatch(path[1]) is None:
+        raise document.error(
+            path, f"[{dotted(path)}]: a queue name has 1 to 255 characters out of a-z, A-Z, 0-9, dot, dash, underscore"
+        )
+    for key, value in table.items():
+        if isinstance(value, dict) and key not in keys_of(shape):
+            here, quoted = (*path, key), f'[{path[0]}."{path[1]}.{key}"]'
+            complaint = "is a table inside a queue; a queue name with a dot needs quotes"
+            raise document.error(here, f"[{dotted(here)}] {complaint}: {quoted}")
 
 
 def _need_table(document: Document, path: KeyPath, value: object) -> dict[str, Any]:

@@ -10,7 +10,7 @@ waits, reads no clock, and knows nothing of connections but the name of who hold
 transition: it happens whole, or raises and has changed nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from lineshaft.engine.fetch import fetch
 from lineshaft.engine.filter import Filter
 from lineshaft.engine.forget import forget
 from lineshaft.engine.history import find_finished, page, sweep_history
-from lineshaft.engine.hooks import Hooks, ack_hooked, fetch_hooked, push_bulk_hooked, push_hooked
+from lineshaft.engine.hooks import Hooks, fetch_hooked, push_bulk_hooked, push_hooked
 from lineshaft.engine.leases import NEVER
 from lineshaft.engine.mutate import MUTATE, begin_mutate, mutate_slice
 from lineshaft.engine.periodic import SkippedRun
@@ -39,7 +39,9 @@ from lineshaft.engine.stop import cancel
 from lineshaft.engine.sweep import SWEEP, sweep
 from lineshaft.engine.timed import SetName
 from lineshaft.engine.tracks import track_get, track_set
-from lineshaft.engine.views import Views, cron_list, cron_upcoming, figures
+from lineshaft.engine.views import Views, figures
+from lineshaft.engine.views_periodic import cron_list, cron_upcoming
+from lineshaft.engine.weights import Weighted
 from lineshaft.engine.workers import Worker
 from lineshaft.errors import Refusal
 from lineshaft.job import Job
@@ -60,7 +62,7 @@ class Engine:
     #: PUSHB: accept many jobs; returns jid to error text for those that were refused.
     push_bulk: Callable[[list[Job]], dict[str, str]]
     #: FETCH: lease the next job of the first named queue that has one; queues, holder. Raises StoreError.
-    fetch: Callable[[list[str], str], bytes | None]
+    fetch: Callable[[Iterable[str], str], bytes | None]
     #: ACK: the job is done; jid, holder. False when there is no such lease.
     ack: Callable[[str, str], bool]
 
@@ -76,21 +78,14 @@ class Engine:
         """Work on this state. The verbs of the hot path are bound to it directly, without a method in between."""
         self.state = state
         state.features, state.hooks = FEATURES, self.hooks
-        if self.hooks is not None:
-            self._bind_hooked(state, self.hooks)
-            return
+        hooks = self.hooks or Hooks()
         self.push = partial(push if state.settings.refuse_duplicate_jids else accept, state)
         self.push_bulk = partial(push_bulk, state)
-        self.fetch = partial(fetch, state)
-        self.ack = partial(finish.ack_and_keep if state.settings.history_keep else finish.ack, state)
-
-    def _bind_hooked(self, state: State, hooks: Hooks) -> None:
-        """The same with hooks, but the verbs in which nobody wants any."""
-        ack = finish.ack_and_keep if state.settings.history_keep else finish.ack
-        self.push = partial(push_hooked, state, hooks)
-        self.push_bulk = partial(push_bulk_hooked, state, hooks)
         self.fetch = partial(fetch_hooked, state, hooks) if hooks.fetch else partial(fetch, state)
-        self.ack = partial(ack_hooked, state, hooks, ack) if hooks.ack else partial(ack, state)
+        self.ack = partial(finish.ack_in_full if state.settings.history_keep or hooks.ack else finish.ack, state)
+        if hooks.push:
+            self.push = partial(push_hooked, state, hooks)
+            self.push_bulk = partial(push_bulk_hooked, state, hooks)
 
     # Turns
 
@@ -140,10 +135,7 @@ class Engine:
 
     def ack_with_result(self, jid: str, holder: str, result: bytes) -> bool:
         """ACK with a result, which is JSON. False when there is no such lease."""
-        with_result = partial(finish.ack_with_result, result=result)
-        if self.hooks is not None and self.hooks.ack is not None:
-            return ack_hooked(self.state, self.hooks, with_result, jid, holder)
-        return with_result(self.state, jid, holder)
+        return finish.ack_in_full(self.state, jid, holder, result)
 
     def track_get(self, jid: str) -> dict[str, Any]:
         """TRACK GET: what is known of a job. Raises StoreError."""
@@ -182,6 +174,10 @@ class Engine:
     def cancelled(self, holder: str) -> list[str]:
         """Some jids of jobs that this worker holds and is to stop."""
         return self.state.cancels.of(holder)
+
+    def weigh(self, weights: Mapping[str, int]) -> Iterable[str]:
+        """What `fetch` can be given to try queues in a random order, the heavier ones sooner."""
+        return Weighted(weights, lambda: self.state)
 
     def give_back(self, jid: str, holder: str) -> None:
         """A fetched job never reached its worker: back to the head of its queue."""
@@ -240,11 +236,23 @@ class Engine:
         queue = self.state.queues.by_name.get(name)
         if queue is not None:
             queue.wanted = wanted
+            if wanted and queue.gate is not None:
+                self.state.throttles.watch(queue.gate, queue, self.state.now)
 
     def take_arrivals(self) -> list[str]:
         """The queues in which a job has become available since the last call."""
         arrivals, self.state.arrivals = self.state.arrivals, []
         return arrivals
+
+    def holds_back(self, name: str, holder: str) -> bool:
+        """Whether it is this holder's own limit that keeps it from a queue; others may find a job there."""
+        queue = self.state.queues.by_name.get(name)
+        return queue is not None and queue.gate is not None and queue.gate.holds_back(holder)
+
+    def take_eased(self) -> list[tuple[str, str | None]]:
+        """Queues and holders that were held back and may not be any more; None is every holder."""
+        eased, self.state.throttles.eased = self.state.throttles.eased, []
+        return eased
 
     # Periodic jobs
 
@@ -300,6 +308,11 @@ class Engine:
 
     # Time
 
+    def shift(self, milliseconds: int) -> None:
+        """The clock was set by this much, which is no time that passed; before `advance`."""
+        self.state.workers.shift(milliseconds)
+        self.state.throttles.shift(milliseconds)
+
     def tick(self) -> int:
         """Do a slice of what is due now; returns the instant of the next call, now itself when there is more.
 
@@ -315,6 +328,7 @@ class Engine:
         prune_dead(state)
         sweep_history(state)
         forget(state)
+        state.throttles.wake(state.now)
         run_due(state, self.push)
         chore = state.chores.next()
         if chore is not None:
@@ -335,6 +349,7 @@ class Engine:
             state.workers.next_check,
             state.expiries.next_at,
             state.history.next_due(state),
+            state.throttles.next_at,
             state.periodic.next_due,
             state.day_ends,
         )
@@ -349,6 +364,7 @@ class Engine:
             state.scheduled.next_due < instant
             or state.retries.next_due < instant
             or state.expiries.next_at < instant
+            or state.throttles.next_at < instant
             or (state.history.count > 0 and state.history.next_due(state) < instant)
             or state.periodic.next_due < instant
             or bool(state.chores.active)
@@ -393,6 +409,10 @@ class Engine:
     def finished(self, jid: str) -> list[dict[str, Any]]:
         """The finished jobs with a jid, the newest first. Raises StoreError."""
         return find_finished(self.state, jid)
+
+    def throttles(self) -> list[dict[str, Any]]:
+        """Each throttled queue: its limits, what is held of them, how many jobs wait."""
+        return list(self.state.throttles.views(self.state.now))
 
     def figures(self) -> dict[str, Any]:
         """The `faktory` part of INFO."""

@@ -5,27 +5,24 @@ is true of every call: it reads at most `limit` rows and a few megabytes, wherev
 that cannot be read is left out, and who works with it next sets it aside.
 """
 
-from collections.abc import Callable
-from functools import cache
 from heapq import nsmallest
 from itertools import islice
 from typing import Any, Final
 
 from msgspec import Struct
 
-from lineshaft.clock import format_instant
 from lineshaft.engine import views_jobs, views_workers
+from lineshaft.engine.batching import batch_status, batches_page
 from lineshaft.engine.control import queue_latency
 from lineshaft.engine.filter import EVERYTHING, Filter
 from lineshaft.engine.history import find_finished, page
-from lineshaft.engine.leases import NEVER
 from lineshaft.engine.mutate import describe
-from lineshaft.engine.periodic import UNKNOWN, Entry, following
 from lineshaft.engine.ready import Queue
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import SetName
 from lineshaft.engine.tracks import track_get
 from lineshaft.engine.views_jobs import JobView, Slice
+from lineshaft.engine.views_periodic import cron_page
 from lineshaft.engine.views_workers import HeldView, WorkerView
 
 __all__ = [
@@ -37,8 +34,6 @@ __all__ = [
     "Slice",
     "Views",
     "WorkerView",
-    "cron_list",
-    "cron_upcoming",
     "figures",
 ]
 
@@ -62,6 +57,7 @@ class Overview(Struct, frozen=True):
     retries: int
     dead: int
     finished: int  #: kept in the history
+    periodic: int
     next_scheduled: int  #: instants before which nothing is due; later than any date when there is nothing
     next_retry: int
     push_refusal: str | None  #: why pushes are refused, if they are
@@ -113,6 +109,7 @@ class Views:
             retries=state.retries.size,
             dead=state.dead.size,
             finished=state.history.count,
+            periodic=len(state.periodic.entries),
             next_scheduled=state.scheduled.next_due,
             next_retry=state.retries.next_due,
             push_refusal=state.push_refusal,
@@ -202,6 +199,20 @@ class Views:
         """
         return views_workers.held(self._state, after, limit, holder)
 
+    # Batches and periodic jobs
+
+    def batches(self, *, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str]:
+        """Batches, the newest first, and the next page's cursor, empty at the end. Raises StoreError."""
+        return batches_page(self._state, cursor, limit)
+
+    def batch(self, bid: str) -> dict[str, Any]:
+        """What BATCH STATUS gives. Raises Refusal for one that is not known, StoreError."""
+        return batch_status(self._state, bid)
+
+    def periodic(self, *, first: int = 0, limit: int = 50) -> tuple[list[dict[str, Any]], int]:
+        """Periodic jobs in the order of the configuration, from that place on; and how many there are in all."""
+        return cron_page(self._state, first, limit), len(self._state.periodic.entries)
+
     # Long work
 
     def chores(self, limit: int = 20) -> list[ChoreView]:
@@ -229,43 +240,3 @@ def figures(state: State) -> dict[str, Any]:
             "Workers": {"reaped": 0, "size": len(state.workers.present)},
         },
     }
-
-
-def cron_list(state: State) -> list[dict[str, Any]]:
-    """Every periodic job, in the order of the configuration; instants are RFC 3339, None for never."""
-    # Ten thousand entries have few due times, and those are most of the work.
-    shown = cache(format_instant)
-    return [_periodic_shown(entry, shown) for entry in state.periodic.entries.values()]
-
-
-def _periodic_shown(entry: Entry, shown: Callable[[int], str]) -> dict[str, Any]:
-    what, record = entry.what, entry.record
-    next_due = following(what, entry.floor) if entry.next_due == UNKNOWN else entry.next_due
-    return {
-        "name": what.name,
-        "schedule": what.schedule.expression,
-        "tz": what.schedule.zone,
-        "catch_up": "once" if what.catch_up else "skip",
-        "jobtype": what.jobtype,
-        "queue": what.queue,
-        "paused": record.paused,
-        "last_due": shown(record.last) if record.last else None,
-        "last_run": shown(record.ran_at) if record.ran_at else None,
-        "last_jid": record.last_jid or None,
-        "outcome": record.outcome or None,
-        "next_run": shown(next_due) if next_due < NEVER else None,
-        "runs": record.runs,
-        "skipped": record.skipped,
-    }
-
-
-def cron_upcoming(state: State, name: str, count: int) -> list[str]:
-    """The next due times of a periodic job, as if it were not paused. Raises Refusal."""
-    entry = state.periodic.get(name)
-    due, found = max(entry.floor, state.now) if entry.record.paused else entry.floor, []
-    for _ in range(count):
-        due = following(entry.what, due)
-        if due == NEVER:
-            break
-        found.append(format_instant(due))
-    return found

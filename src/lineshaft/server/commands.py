@@ -1,7 +1,7 @@
 """The verbs: each parses its argument, calls the engine, returns its reply. All of them stand in one table at the end.
 
 `session.durable = True` stands before every reply that promises, or reveals, a change that must survive a power
-cut. FETCH, BEAT and a plain ACK need none: at-least-once covers them.
+cut. FETCH, a plain BEAT and a plain ACK need none: at-least-once covers them.
 """
 
 from collections.abc import Callable
@@ -24,8 +24,8 @@ from lineshaft.protocol.commands import (
     parse_cancel,
     parse_cron,
     parse_fail,
+    parse_fetch,
     parse_mutate,
-    parse_names,
     parse_queue,
     parse_requeue,
     parse_track,
@@ -103,7 +103,7 @@ def fetch(session: "Session", argument: bytes) -> bytes | None:
         if worker.state is not WorkerState.RUNNING:
             server.park(session, [])
             return None
-    payload = server.engine.fetch(session.fetch_names, session.holder)
+    payload = server.engine.fetch(session.fetch_order, session.holder)
     if payload is None:
         server.park(session, session.fetch_names)
         return None
@@ -116,7 +116,8 @@ def fetch(session: "Session", argument: bytes) -> bytes | None:
 def _name_queues(session: "Session", argument: bytes) -> None:
     if not argument:
         raise Refusal("must call fetch with at least one queue")
-    session.fetch_names = parse_names(argument)
+    session.fetch_names, weights = parse_fetch(argument)
+    session.fetch_order = session.fetch_names if weights is None else session.server.engine.weigh(weights)
     session.fetch_argument = argument
 
 
@@ -127,6 +128,7 @@ def ack(session: "Session", argument: bytes) -> bytes | None:
         session.server.engine.ack(message.jid, session.holder)
     else:
         session.server.engine.ack_with_result(message.jid, session.holder, bytes(message.result))
+        session.durable = True
     return OK
 
 
@@ -202,6 +204,7 @@ def beat(session: "Session", argument: bytes) -> bytes | None:
     state = engine.beat(message.wid or "", message.rss_kb or 0, said)
     if session.learns_cancels and (jids := engine.cancelled(message.wid or "")):
         reply = bulk(msgspec.json.encode({"state": state.word, "cancelled": jids}))
+        session.durable = True
         session.count_unsent(len(reply))
         return reply
     return OK if state is WorkerState.RUNNING else bulk(b'{"state":"%b"}' % state.word.encode())

@@ -21,17 +21,19 @@ from typing import Final
 import argon2
 from msgspec import Struct
 
-__all__ = ["Account", "Keyring", "Role", "Visitor", "hash_password"]
+__all__ = ["Account", "Keyring", "Role", "Token", "Visitor", "hash_password"]
 
 MOST_KNOWN: Final = 1000
 
 #: How a hash begins; what begins otherwise is the password itself.
 HASHED: Final = "$argon2"
+DIGESTED: Final = "sha256:"
 
 
 class Role(IntEnum):
     """What somebody may do; each may do what those before may."""
 
+    NOBODY = 0
     READER = 1
     OPERATOR = 2
     ADMIN = 3
@@ -50,11 +52,27 @@ class Account(Struct, frozen=True):
     role: Role
 
 
+class Token(Struct, frozen=True):
+    """A program that may use the API."""
+
+    name: str
+    token: str  #: the token itself, or DIGESTED and the SHA-256 of it: what is long and drawn by chance needs no more
+    scopes: frozenset[str]
+
+    def is_it(self, given: bytes) -> bool:
+        """Whether this is the token."""
+        if self.token.startswith(DIGESTED):
+            wanted, told = self.token.removeprefix(DIGESTED).lower(), hashlib.sha256(given).hexdigest()
+            return hmac.compare_digest(told.encode(), wanted.encode())
+        return hmac.compare_digest(given, self.token.encode())
+
+
 class Visitor(Struct, frozen=True):
     """Who makes a request."""
 
     name: str
     role: Role
+    scopes: frozenset[str] = frozenset()  #: of a program's token; a person has none
 
     def may(self, role: Role) -> bool:
         """Whether this visitor may do what `role` may."""

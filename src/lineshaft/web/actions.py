@@ -1,7 +1,7 @@
 """Actions: the forms that change something, and the pages that ask before much is changed.
 
 Each goes through the engine's own verbs and is answered when it is on disk, by a redirect (302), as scripts expect it
-(docs/protocol.md, "HTTP"). What has gone meanwhile is no error. Every action is noted in the audit log, also one that
+(docs/howto/dashboard.md). What has gone meanwhile is no error. Every action is noted in the audit log, also one that
 was refused.
 """
 
@@ -30,7 +30,20 @@ from lineshaft.web.rows import filter_of, row_of, search
 from lineshaft.web.security import visitor_of
 from lineshaft.web.site import Site
 
-__all__ = ["act", "confirm_queue", "confirm_timed", "on_job", "on_queue", "on_timed", "on_workers", "push"]
+__all__ = [
+    "act",
+    "confirm_queue",
+    "confirm_timed",
+    "on_every_place",
+    "on_job",
+    "on_queue",
+    "on_queue_jobs",
+    "on_set",
+    "on_timed",
+    "on_workers",
+    "push",
+    "read_form",
+]
 
 T = TypeVar("T")
 
@@ -77,7 +90,7 @@ async def act(
     return result
 
 
-async def _form(request: Request) -> Form:
+async def read_form(request: Request) -> Form:
     """The fields of a form. Raises Refusal for one that is too long."""
     body = bytearray()
     async for part in request.stream():
@@ -103,7 +116,7 @@ def _refused(text: str) -> Response:
 
 async def on_queue(request: Request, site: Site) -> Response:
     """POST /queues/NAME: action=pause|resume|delete|clear, or kill_jobs|delete_jobs with jids."""
-    name, form = request.path_params["name"], await _form(request)
+    name, form = request.path_params["name"], await read_form(request)
     action, back = _text(form, "action"), request.query_params.get("back", "")
     target = f"queue {name}"
     if action == "pause":
@@ -114,7 +127,7 @@ async def on_queue(request: Request, site: Site) -> Response:
         await act(request, site, Role.ADMIN, "remove", target, lambda engine: engine.remove([name]))
         return site.back_to(request, "queues", did="removed")
     elif action == "clear":
-        await act(request, site, Role.ADMIN, "clear", target, _on_queue_jobs("clear", name, None))
+        await act(request, site, Role.ADMIN, "clear", target, on_queue_jobs("clear", name, None))
         return site.back_to(request, "queues", name, did="cleared")
     elif action in ("kill_jobs", "delete_jobs"):
         return await _on_jobs_of_queue(request, site, name, action.removesuffix("_jobs"), form.get("jid", []))
@@ -129,12 +142,12 @@ async def _on_jobs_of_queue(request: Request, site: Site, name: str, action: str
         return site.back_to(request, "queues", name, did="nothing")
     command = _COMMANDS[action]
     gone = await act(
-        request, site, Role.OPERATOR, action, f"queue {name}", _on_queue_jobs(command, name, jids[:MOST_JIDS])
+        request, site, Role.OPERATOR, action, f"queue {name}", on_queue_jobs(command, name, jids[:MOST_JIDS])
     )
     return site.back_to(request, "queues", name, did=_DID[command], n=gone)
 
 
-def _on_queue_jobs(command: str, name: str, jids: list[str] | None) -> Callable[[Engine], int]:
+def on_queue_jobs(command: str, name: str, jids: list[str] | None) -> Callable[[Engine], int]:
     """A MUTATE on a queue; how many jobs it concerned at once."""
 
     def verb(engine: Engine) -> int:
@@ -183,7 +196,7 @@ async def on_timed(request: Request, site: Site, name: SetName) -> Response:
 
     The page's own buttons send run=KEY or delete=KEY for one job, and all=1 with a filter for everything that matches.
     """
-    form = await _form(request)
+    form = await read_form(request)
     keys, command = form.get("key", []), _COMMANDS.get(_text(form, "action"))
     for field, meant in (("run", "requeue"), ("delete", "discard")):
         if _text(form, field):
@@ -200,7 +213,7 @@ async def on_timed(request: Request, site: Site, name: SetName) -> Response:
         return _refused("a key is <RFC 3339 time>|<jid>")
     if not jids:
         return site.back_to(request, PATHS[name], did="nothing", **back)
-    verb = _on_set(name, command, jids=jids[:MOST_JIDS])
+    verb = on_set(name, command, jids=jids[:MOST_JIDS])
     moved = await act(request, site, Role.OPERATOR, command, name.value, verb)
     return site.back_to(request, PATHS[name], did=_DID[command], n=moved, **back)
 
@@ -214,7 +227,7 @@ async def _on_all(request: Request, site: Site, name: SetName, command: str, wan
     role = Role.ADMIN if command == "discard" else Role.OPERATOR
     told = f"{name.value}, all" if wanted == EVERYTHING else f"{name.value}, {_described(wanted)}"
     size = getattr(site.look(lambda engine: engine.views.overview()), name.value)
-    moved = await act(request, site, role, command, told, _on_set(name, command, chosen=wanted))
+    moved = await act(request, site, role, command, told, on_set(name, command, chosen=wanted))
     goes_on = any(chore.what == f"{command} {name.value}" for chore in site.look(lambda engine: engine.views.chores()))
     if goes_on and moved < size:
         return site.back_to(request, PATHS[name], did="begun")
@@ -227,7 +240,7 @@ def _described(wanted: Filter) -> str:
     return ", ".join([*fields, *(["text"] if wanted.text else [])])
 
 
-def _on_set(
+def on_set(
     name: SetName, command: str, *, jids: list[str] | None = None, chosen: Filter | None = None
 ) -> Callable[[Engine], int]:
     """A MUTATE on a timed set; how many jobs it concerned at once."""
@@ -304,7 +317,7 @@ def _yes(language: Language, verb: str) -> str:
 
 async def on_job(request: Request, site: Site) -> Response:
     """POST /jobs/JID: action=run|kill|delete|cancel|reschedule."""
-    jid, form = request.path_params["jid"], await _form(request)
+    jid, form = request.path_params["jid"], await read_form(request)
     action = _text(form, "action")
     back = ("busy",) if request.query_params.get("back") == "busy" else ("jobs", jid)
     if action == "reschedule":
@@ -319,12 +332,12 @@ async def on_job(request: Request, site: Site) -> Response:
         return site.back_to(request, *back, did="cancelled")
     command = {"run": "requeue", "kill": "kill", "delete": "discard"}[action]
     moved = await act(
-        request, site, Role.OPERATOR, action, f"job {jid}", lambda engine: _everywhere(engine, jid, command)
+        request, site, Role.OPERATOR, action, f"job {jid}", lambda engine: on_every_place(engine, jid, command)
     )
     return site.back_to(request, *back, did=_DID[command] if moved else "gone", n=moved)
 
 
-def _everywhere(engine: Engine, jid: str, command: str) -> int:
+def on_every_place(engine: Engine, jid: str, command: str) -> int:
     """A MUTATE on every live job with a jid, wherever it waits; how many that were."""
     targets = {target for view in engine.views.find(jid) if (target := _target(view, command))}
     for target in sorted(targets):
@@ -360,10 +373,10 @@ async def _reschedule(request: Request, site: Site, jid: str, at: str) -> Respon
 
 async def push(request: Request, site: Site) -> Response:
     """POST /push: a job from the form."""
-    form = await _form(request)
+    form = await read_form(request)
     text = _text(form, "job")
     try:
-        raw = with_jid(text)
+        raw = with_jid(text.encode())
         job = decode_pushed(raw)
         await act(request, site, Role.OPERATOR, "push", f"job {job.jid}", lambda engine: engine.push(job), 1)
     except (Refusal, ValueError) as error:
@@ -376,7 +389,7 @@ async def push(request: Request, site: Site) -> Response:
 
 async def on_workers(request: Request, site: Site) -> Response:
     """POST /busy: signal=quiet|terminate, wid=...|all: the worker hears of it with its next BEAT."""
-    form = await _form(request)
+    form = await read_form(request)
     state, wids = SIGNALS.get(_text(form, "signal")), form.get("wid", [])
     if state is None or not wids:
         return _refused("signal must be quiet or terminate, and wid a worker's or all")

@@ -5,10 +5,14 @@
     GET  /retries ... /morgue   the timed sets;                 POST  key=... action=retry|kill|delete
     GET  /jobs/JID              a job, wherever it is;          POST  run, kill, delete, cancel, reschedule
     GET  /busy                  workers and running jobs;       POST  signal=quiet|terminate wid=...|all
+    GET  /batches, /batches/BID batches
+    GET  /periodic              periodic jobs;                  POST  /periodic/NAME action=run|pause|resume
     GET  /push                  the form of a new job;          POST  push it
     GET  /finished              the history of finished jobs
     GET  /server, /debug        the server itself
     GET  /live                  server-sent events: a message a second
+    /api/v1/...                 the HTTP API (`api`)
+    GET  /metrics               for Prometheus
     GET  /stats                 JSON: what INFO gives
     GET  /health, .../live, .../ready   how it is, see `health`
 
@@ -27,9 +31,12 @@ from starlette.staticfiles import StaticFiles
 
 from lineshaft.engine.timed import SetName
 from lineshaft.errors import Refusal, StoreError, Unavailable
-from lineshaft.web import actions, home, jobs, pages
+from lineshaft.web import actions, batches, home, jobs, pages, periodic
+from lineshaft.web.api import PREFIX, api_routes
 from lineshaft.web.backend import Backend
 from lineshaft.web.health import HEALTH
+from lineshaft.web.metrics import metrics
+from lineshaft.web.openapi import openapi
 from lineshaft.web.pulse import MOST_WATCHERS
 from lineshaft.web.render import STATIC, href, language_of, prefix_of
 from lineshaft.web.security import Guard
@@ -66,14 +73,21 @@ def build_app(backend: Backend) -> tuple[Starlette, Site]:
         *[route for name, path in pages.PATHS.items() for route in _timed_routes(name, path, page, both)],
         Route("/jobs", form(jobs.find)),
         *both("/jobs/{jid:path}", jobs.by_jid, actions.on_job),
+        Route("/batches", page(batches.batches)),
+        Route("/batches/{bid:path}", page(batches.batch)),
+        Route("/periodic", page(periodic.periodic)),
+        Route("/periodic/{name:path}", form(periodic.on_periodic), methods=["POST"]),
         *both("/busy", pages.busy, actions.on_workers),
         *both("/push", jobs.push_form, actions.push),
         Route("/finished", page(pages.finished)),
         Route("/server", page(pages.server)),
         Route("/debug", page(pages.server)),
         Route("/live", form(_live)),
+        Route("/metrics", form(metrics)),
         Route("/stats", form(_stats)),
         *[Route(path, form(answer)) for path, answer in HEALTH.items()],
+        Route(f"{PREFIX}/openapi.json", form(openapi)),
+        *api_routes(site),
         Mount("/static", _Static(directory=STATIC)),
     ]
     app = Starlette(

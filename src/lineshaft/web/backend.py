@@ -4,13 +4,14 @@ The composition root hands in the real one (`web_host`). Whoever shows something
 awaits `act`: both work on the engine's facade, within a turn of the server, in the server's own event loop.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
 from lineshaft.engine.engine import Engine
-from lineshaft.web.accounts import Account
+from lineshaft.store.timing import Durations
+from lineshaft.web.accounts import Account, Token
 
 __all__ = ["Backend", "Setting", "WebSettings"]
 
@@ -22,6 +23,7 @@ class WebSettings(Struct, frozen=True):
 
     password: str | None = None  #: asked for when there are no accounts; None lets everybody in
     accounts: tuple[Account, ...] = ()  #: with any, only these come in
+    tokens: tuple[Token, ...] = ()  #: of programs, for the API
     slow_after_ms: int = 60_000  #: a queue whose oldest job waits longer needs attention
     history_ms: int = 0  #: how long finished jobs are kept
     dead_ms: int = 0  #: how long dead ones are
@@ -68,6 +70,10 @@ class Backend(Protocol):
 
     def storage(self) -> dict[str, int]:
         """The store's own figures, by name; empty while it is away."""
+        ...
+
+    def durations(self) -> Mapping[str, Durations]:
+        """How long commits and syncs took."""
         ...
 
     def configuration(self) -> list[Setting]:

@@ -183,9 +183,9 @@ async def push_form(request: Request, site: Site, *, text: str | None = None, er
     )
 
 
-def with_jid(text: str) -> bytes:
-    """The job of the form, with a jid made up when it has none. Raises ValueError for what is no JSON object."""
-    raw = msgspec.json.decode(text.encode(), type=dict[str, msgspec.Raw])
+def with_jid(job: bytes) -> bytes:
+    """A job, with a jid made up when it has none. Raises ValueError for what is no JSON object."""
+    raw = msgspec.json.decode(job, type=dict[str, msgspec.Raw])
     if bytes(raw.get("jid", msgspec.Raw(b'""'))) in (b'""', b"null"):
         raw["jid"] = msgspec.Raw(plain.dumps(secrets.token_hex(12)).encode())
     return msgspec.json.encode(raw)

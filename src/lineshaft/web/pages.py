@@ -10,6 +10,7 @@ from lineshaft.clock import parse_instant
 from lineshaft.engine.filter import EVERYTHING, Filter
 from lineshaft.engine.timed import SetName
 from lineshaft.job import DEFAULT_QUEUE, decode_stored
+from lineshaft.store.timing import Durations
 from lineshaft.web.home import SILENT_MS, Tile, queue_rows
 from lineshaft.web.language import Language
 from lineshaft.web.render import href, language_of, prefix_of
@@ -311,6 +312,10 @@ async def server(request: Request, site: Site) -> Response:
         Tile(text("Loop delay"), f"{language.decimal(max(late, default=0.0))} ms", text("the worst of 5 min")),
         Tile(text("Watching"), language.number(site.pulse.watchers), text("browsers")),
     ]
+    times = [
+        (text("Commit") if name == "commit" else text("Sync"), _taken(language, taken))
+        for name, taken in site.backend.durations().items()
+    ]
     facts = [
         (text("Name"), info["description"]),
         (text("Version"), info["lineshaft_version"]),
@@ -327,14 +332,25 @@ async def server(request: Request, site: Site) -> Response:
         text("Server"),
         tiles=tiles,
         facts=facts,
-        storage=[
-            (name.removesuffix("_bytes").replace("_", " "), _figure(language, name, value))
-            for name, value in storage.items()
-        ],
+        storage=[*times, *_storage(language, storage)],
         chores=site.look(lambda engine: engine.views.chores()),
         deeds=list(site.audit.deeds)[:30],
         settings=site.backend.configuration(),
     )
+
+
+def _storage(language: Language, storage: Mapping[str, int]) -> list[tuple[str, str]]:
+    return [
+        (name.removesuffix("_bytes").replace("_", " "), _figure(language, name, value))
+        for name, value in storage.items()
+    ]
+
+
+def _taken(language: Language, taken: Durations) -> str:
+    """How long something takes: half of the time at most, and nearly always at most."""
+    half, most = (language.decimal(taken.at_most(share) * 1000, 2) for share in (0.5, 0.99))
+    told = language.gettext("half within {half} ms, 99 % within {most} ms, {count} in all")
+    return told.format(half=half, most=most, count=language.number(taken.count))
 
 
 def _figure(language: Language, name: str, value: int) -> str:

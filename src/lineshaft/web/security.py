@@ -3,8 +3,8 @@
 One middleware around everything, in this order:
 
 1. the prefix behind a proxy (`X-Script-Name`) is taken over, if it is a path and nothing else;
-2. the password: HTTP basic auth against the accounts, or against the one password; `/health` wants none, and the API
-   and `/metrics` look at bearer tokens themselves;
+2. the password: HTTP basic auth against the accounts, or against the one password; or, for the API and `/metrics`, the
+   bearer token of a program; `/health` wants none;
 3. a form that another site sends is refused: browsers say where a request comes from (`Sec-Fetch-Site`, `Origin`), and
    what says nothing is no browser;
 4. headers: a content security policy that allows nothing but our own files, and nobody may frame the pages.
@@ -118,8 +118,9 @@ class Guard:
     async def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         path = scope["path"]
         scope["lineshaft.visitor"] = _EVERYBODY
-        if path not in OPEN_PATHS and not _carries_token(path, headers):
-            visitor = await self._recognise(scope, headers)
+        if path not in OPEN_PATHS:
+            shown = _token(path, headers)
+            visitor = await (self._recognise(scope, headers) if shown is None else self._admit(scope, shown))
             if isinstance(visitor, Response):
                 return visitor
             scope["lineshaft.visitor"] = visitor
@@ -149,6 +150,14 @@ class Guard:
             return Visitor(name or account.name, account.role)
         return await self._turn_away(address)
 
+    async def _admit(self, scope: Scope, shown: bytes) -> Visitor | Response:
+        """A program with a token."""
+        for token in self.backend.settings().tokens:
+            if token.is_it(shown):
+                role = Role.ADMIN if "admin" in token.scopes else Role.READER if "read" in token.scopes else Role.NOBODY
+                return Visitor(f"token {token.name}", role, token.scopes)
+        return await self._turn_away((scope.get("client") or ("",))[0])
+
     async def _compare(self, account: Account, given: bytes) -> bool:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self.keyring.opens, account, given)
@@ -168,10 +177,12 @@ class Guard:
         return _who_are_you()
 
 
-def _carries_token(path: str, headers: Headers) -> bool:
-    """Whether a request shows a bearer token where one is looked at."""
-    bearer = headers.get("authorization", "")[:7].lower() == "bearer "
-    return bearer and (path.startswith("/api/") or path == "/metrics")
+def _token(path: str, headers: Headers) -> bytes | None:
+    """The bearer token that a request shows, where one is looked at."""
+    scheme, _, shown = headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not (path.startswith("/api/") or path == "/metrics"):
+        return None
+    return shown.strip().encode()[:1024]
 
 
 def _account(name: str, accounts: tuple[Account, ...], password: str | None) -> Account | None:

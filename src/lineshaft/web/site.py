@@ -133,6 +133,8 @@ class Site:
         item("retries", text("Retries"), ("retries",), None if counts is None else counts.retries)
         item("scheduled", text("Scheduled"), ("scheduled",), None if counts is None else counts.scheduled)
         item("dead", text("Dead"), ("morgue",), dead, bad=bool(dead))
+        item("batches", text("Batches"), ("batches",))
+        item("periodic", text("Periodic"), ("periodic",), None if counts is None else counts.periodic)
         if counts is not None and (counts.finished or self.backend.settings().history_ms):
             item("finished", text("Finished"), ("finished",), counts.finished)
         item("server", text("Server"), ("server",))
@@ -162,6 +164,8 @@ DEEDS: Final = {
     "begun": N_("The work goes on in the background; its progress stands below."),
     "paused": N_("The queue is paused."),
     "resumed": N_("The queue runs again."),
+    "rests": N_("The periodic job rests."),
+    "again": N_("The periodic job runs again."),
     "removed": N_("The queue is removed."),
     "cleared": N_("The queue is empty now."),
     "quiet": N_("The worker hears of it with its next heartbeat."),
