@@ -27,10 +27,11 @@ from contextlib import suppress
 from msgspec import json
 
 from lineshaft.clock import system_clock
-from lineshaft.config import Binding, Config, Cron, take_over
+from lineshaft.config import Binding, Config, Cron, Queue, take_over
 from lineshaft.config.places import server_context
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.hooks import Hooks
+from lineshaft.engine.records import LaneRules, Rate
 from lineshaft.engine.run import check_periodic
 from lineshaft.engine.settings import Periodic, QueueLimits, Settings, Throttle
 from lineshaft.errors import ConfigError, Refusal
@@ -251,7 +252,7 @@ def engine_settings(config: Config) -> Settings:
         history_max_bytes=config.history.max_bytes,
         every_queue=QueueLimits(config.queues.backpressure),
         queues={
-            name: QueueLimits(queue.limit, queue.reserve_for_seconds, queue.backoff)
+            name: QueueLimits(queue.limit, queue.reserve_for_seconds, queue.backoff, lane_rules(queue))
             for name, queue in config.queues.named.items()
         },
         throttles={
@@ -260,6 +261,14 @@ def engine_settings(config: Config) -> Settings:
         },
         periodic=tuple(periodic(cron) for cron in config.cron),
     )
+
+
+def lane_rules(queue: Queue) -> LaneRules | None:
+    """The lanes of a queue; None where it has none."""
+    if queue.lane_by is None:
+        return None
+    rate = None if queue.lane_rate is None else Rate(queue.lane_rate.tokens, queue.lane_rate.per_ms)
+    return LaneRules(queue.lane_by, queue.lane_concurrency, queue.lane_order == "strict", rate)
 
 
 def periodic(cron: Cron) -> Periodic:

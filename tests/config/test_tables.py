@@ -8,6 +8,7 @@ from lineshaft.config import Config, Queue
 from lineshaft.config.model import TABLES, Queues, Throttle
 from lineshaft.config.tables import keys_of
 from lineshaft.daemon import engine_settings
+from lineshaft.engine.records import LaneRules, Rate
 from lineshaft.engine.settings import Settings
 from lineshaft.engine.settings import Throttle as Limits
 from lineshaft.errors import ConfigError
@@ -91,6 +92,27 @@ def test_a_queue_may_be_called_backpressure(loaded):
     assert queues.named["backpressure"].limit == 1
 
 
+def test_lanes(loaded):
+    text = """
+    [queues.mail]
+    lane_by = "tenant"
+    lane_concurrency = 4
+    lane_rate = { rate = 10, per = 60 }
+    [queues.orders]
+    lane_by = "order_id"
+    lane_order = "strict"
+    """
+    config = loaded(text)
+    mail, orders = config.queues.named["mail"], config.queues.named["orders"]
+    assert (mail.lane_by, mail.lane_concurrency, mail.lane_order) == ("tenant", 4, "priority")
+    assert (mail.lane_rate.tokens, mail.lane_rate.per_ms) == (10, 60_000)
+    assert orders.lane_order == "strict"
+    rules = engine_settings(config)
+    assert rules.limits("mail").lanes == LaneRules("tenant", 4, strict=False, rate=Rate(10, 60_000))
+    assert rules.limits("orders").lanes == LaneRules("order_id", strict=True)
+    assert rules.limits("other").lanes is None
+
+
 def test_duplicates_can_be_refused(loaded):
     assert loaded("[server]\nrefuse_duplicate_jids = true\n").server.refuse_duplicate_jids is True
 
@@ -169,6 +191,29 @@ CASES = [
         'queues.q.backoff must be "fixed:SECONDS", "linear:SECONDS" or "exponential:FACTOR:SECONDS:MOST", '
         'and "~PERCENT" for jitter, not "weekly"',
     ),
+    (
+        '[queues.q]\nlane_by = "x"\nlane_concurrency = 0',
+        "queues.q.lane_concurrency must be a whole number from 1 to 1000000000000, not 0",
+    ),
+    ('[queues.q]\nlane_by = ""', 'queues.q.lane_by must be a non-empty string of one line, not ""'),
+    (
+        '[queues.q]\nlane_by = "x"\nlane_order = "fair"',
+        'queues.q.lane_order must be "priority" or "strict", not "fair"',
+    ),
+    (
+        '[queues.q]\nlane_by = "x"\nlane_rate = { rate = 10 }',
+        'queues.q.lane_rate must be a rate such as { rate = 10, per = "60s" }: a whole number from 1 to 1000000, '
+        f"and {TIME}, from 1s to 30d, not a table",
+    ),
+    (
+        "[queues.q]\nlane_concurrency = 2",
+        "[queues.q] sets lane_concurrency and no lane_by: there are no lanes then",
+    ),
+    ('[queues.q]\nlane_order = "strict"', "[queues.q] sets lane_order and no lane_by: there are no lanes then"),
+    (
+        '[queues.q]\nlane_by = "x"\nlane_order = "strict"\nlane_concurrency = 2',
+        '[queues.q] sets lane_order = "strict", and then one job of a lane runs at a time: leave lane_concurrency out',
+    ),
     ("[queues.q]\nreserve_for = 30", f"queues.q.reserve_for must be {TIME}, from 60s to 86400s, not 30"),
     # What has no place.
     (
@@ -181,7 +226,8 @@ CASES = [
     ),
     (
         "[queues.q]\nlimit = 1",
-        "queues.q.limit is not a key; the keys of [queues.q] are max_jobs, backpressure, reserve_for, backoff",
+        "queues.q.limit is not a key; the keys of [queues.q] are max_jobs, backpressure, reserve_for, backoff,"
+        " lane_by, lane_concurrency, lane_order, lane_rate",
     ),
     (
         "sync = 'always'",

@@ -7,6 +7,7 @@ import pytest
 
 from harness import Harness, Peer
 from invariants import check_memory, check_store
+from lineshaft.engine.records import LaneRules
 from lineshaft.engine.settings import QueueLimits, Settings
 
 NOW = 1_764_000_000_000
@@ -198,4 +199,16 @@ def test_a_job_of_a_batch_joins_it() -> None:
     peer.ask(f"BATCH COMMIT {bid}")
     status = peer.ask_json(f"BATCH STATUS {bid}")
     assert (status["total"], status["pending"]) == (2, 2)
+    is_sound(box)
+
+
+def test_jobs_of_a_queue_with_lanes_join_their_lanes() -> None:
+    box = Harness(rules=Settings(queues={"fair": QueueLimits(lanes=LaneRules("tenant"))}))
+    peer = box.connect()
+    tenants = ["a", "a", "a", "b"]
+    jobs = [job(f"job-0000{number}", queue="fair", custom={"tenant": name}) for number, name in enumerate(tenants)]
+    assert adopt(peer, *({"job": one} for one in jobs))["adopted"] == 4
+    assert adopt(peer, {"job": job("later-001", queue="fair", custom={"tenant": "c"}), "place": "retries", "at": LATER})
+    order = [peer.ask_json("FETCH fair")["jid"] for _ in range(4)]
+    assert order == ["job-00000", "job-00003", "job-00001", "job-00002"], "lanes take turns"
     is_sound(box)

@@ -19,6 +19,7 @@ from lineshaft.schedule import NAMES, Schedule, find_zone
 __all__ = [
     "Binding",
     "Kind",
+    "Rate",
     "Secret",
     "address",
     "backoff_rule",
@@ -30,6 +31,7 @@ __all__ = [
     "json_object",
     "names",
     "queue_name",
+    "rate",
     "schedule",
     "secret",
     "size",
@@ -48,6 +50,13 @@ class Kind(Struct, frozen=True):
     allowed: str  #: completes the sentence "KEY must be ..."
     read: Callable[[Any], Any]  #: TOML value to ours; raises ValueError
     is_secret: bool = False  #: whether a refused value must stay out of messages
+
+
+class Rate(Struct, frozen=True):
+    """So many in so many milliseconds."""
+
+    tokens: int
+    per_ms: int
 
 
 class Secret(str):
@@ -246,6 +255,19 @@ def whole(least: int, most: int) -> Kind:
         return value
 
     return Kind(f"a whole number from {least} to {most}", read)
+
+
+def rate(least: str, most: str) -> Kind:
+    """So many in a time: `{ rate = 10, per = 60 }`, where the time is from `least` to `most`. Read as a Rate."""
+    number, time = whole(1, 1_000_000), duration(least, most)
+
+    def read(value: object) -> Rate:
+        if not isinstance(value, dict) or set(value) != {"rate", "per"}:
+            raise ValueError
+        return Rate(number.read(value["rate"]), time.read(value["per"]))
+
+    spoken = f'such as {{ rate = 10, per = "60s" }}: {number.allowed}, and {time.allowed}'
+    return Kind(f"a rate {spoken}", read)
 
 
 #: Decimal as disks are sold, binary as memory is; in lower case, since nobody means millibits.

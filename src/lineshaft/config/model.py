@@ -18,6 +18,7 @@ from msgspec import Struct, field, json, structs
 
 from lineshaft.config.kinds import (
     Binding,
+    Rate,
     Secret,
     address,
     backoff_rule,
@@ -29,6 +30,7 @@ from lineshaft.config.kinds import (
     json_object,
     names,
     queue_name,
+    rate,
     schedule,
     secret,
     size,
@@ -55,6 +57,7 @@ __all__ = [
     "Environment",
     "Faktory",
     "History",
+    "LaneOrder",
     "Log",
     "LogFormat",
     "LogLevel",
@@ -77,6 +80,7 @@ Environment = Literal["development", "staging", "production"]
 LogFormat = Literal["console", "json"]
 LogLevel = Literal["debug", "info", "warn", "error"]
 Sync = Literal["always", "interval", "never"]
+LaneOrder = Literal["priority", "strict"]
 WebRole = Literal["admin", "operator", "reader"]
 CatchUp = Literal["skip", "once"]
 
@@ -211,6 +215,10 @@ class Queue(Struct, frozen=True):
         default=None, name="reserve_for"
     )
     backoff: Annotated[str | None, backoff_rule()] = None  #: for jobs that do not say themselves
+    lane_by: Annotated[str | None, text()] = None  #: the key of `custom` that tells its lanes apart
+    lane_concurrency: Annotated[int | None, whole(1, _MANY)] = None
+    lane_order: Annotated[LaneOrder, choice("priority", "strict")] = "priority"
+    lane_rate: Annotated[Rate | None, rate("1s", "30d")] = None
 
     @property
     def limit(self) -> int | None:

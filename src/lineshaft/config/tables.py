@@ -143,6 +143,12 @@ def _read_queue(name: str, table: dict[str, Any], document: Document) -> Queue:
     if queue.max_jobs is not None and queue.backpressure is not None:
         complaint = "sets max_jobs and backpressure, which are the same: leave one out"
         raise document.error((*path, "backpressure"), f"[{dotted(path)}] {complaint}")
+    for key in ("lane_concurrency", "lane_order", "lane_rate"):
+        if key in table and queue.lane_by is None:
+            raise document.error((*path, key), f"[{dotted(path)}] sets {key} and no lane_by: there are no lanes then")
+    if queue.lane_order == "strict" and queue.lane_concurrency not in (None, 1):
+        complaint = 'sets lane_order = "strict", and then one job of a lane runs at a time: leave lane_concurrency out'
+        raise document.error((*path, "lane_concurrency"), f"[{dotted(path)}] {complaint}")
     return queue
 
 

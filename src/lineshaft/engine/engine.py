@@ -25,11 +25,13 @@ from lineshaft.engine.filter import Filter
 from lineshaft.engine.forget import forget
 from lineshaft.engine.history import find_finished, page, sweep_history
 from lineshaft.engine.hooks import Hooks, fetch_hooked, push_bulk_hooked, push_hooked
+from lineshaft.engine.lanes import RELANE
 from lineshaft.engine.leases import NEVER
 from lineshaft.engine.mutate import MUTATE, begin_mutate, mutate_slice
 from lineshaft.engine.periodic import SkippedRun
 from lineshaft.engine.push import accept, push, push_bulk
 from lineshaft.engine.records import ChoreRecord
+from lineshaft.engine.relane import relane
 from lineshaft.engine.reschedule import reschedule
 from lineshaft.engine.retry import Report
 from lineshaft.engine.run import run_due, run_now
@@ -50,7 +52,11 @@ from lineshaft.store.port import Store
 
 __all__ = ["KINDS", "NEVER", "Engine"]
 
-KINDS: Final[dict[str, Callable[[State, int, ChoreRecord], None]]] = {MUTATE: mutate_slice, SWEEP: sweep}
+KINDS: Final[dict[str, Callable[[State, int, ChoreRecord], None]]] = {
+    MUTATE: mutate_slice,
+    SWEEP: sweep,
+    RELANE: relane,
+}
 """Every kind of long work, and the function that does its next slice."""
 
 

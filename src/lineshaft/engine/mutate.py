@@ -19,13 +19,14 @@ from lineshaft.engine.ending import Ending
 from lineshaft.engine.filter import Filter
 from lineshaft.engine.glob import Glob
 from lineshaft.engine.hooks import killed
-from lineshaft.engine.moves import join_queue, join_set, leave
+from lineshaft.engine.moves import join_queue, join_set, leave, take_out
 from lineshaft.engine.records import ChoreRecord, Extras, split_value
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import SetName
 from lineshaft.engine.turn import Change
 from lineshaft.errors import Refusal
 from lineshaft.job import Job, decode_stored
+from lineshaft.store.port import KeyRange
 
 __all__ = ["MUTATE", "begin_mutate", "describe", "mutate_slice"]
 
@@ -93,7 +94,7 @@ def begin_mutate(
         return None
     # Without the index a job is found by looking at all of them.
     order = Order(command, target, jids, jobtype or None, regexp or None, generation, chosen)
-    start, _ = _bounds(order)
+    start, _ = _ranges(order)[0]
     number = state.take_order()
     record = ChoreRecord(MUTATE, json.encode(order), b"" if _by_index(state, order) else start, state.order)
     with state.change() as change:
@@ -152,10 +153,12 @@ def _by_index(state: State, order: Order) -> bool:
     return order.jids is not None and state.index.enabled
 
 
-def _bounds(order: Order) -> tuple[bytes, bytes]:
+def _ranges(order: Order) -> list[KeyRange]:
+    """Where the target's jobs lie, in key order: those of a queue that are in no lane, and those that are in one."""
     if order.target.startswith(QUEUE_TARGET):
-        return keys.ready_range(order.target.removeprefix(QUEUE_TARGET), order.generation)
-    return keys.prefix_range(keys.timed_prefix(_code(order.target)))
+        name = order.target.removeprefix(QUEUE_TARGET)
+        return [keys.ready_range(name, order.generation), keys.laned_range(name, order.generation)]
+    return [keys.prefix_range(keys.timed_prefix(_code(order.target)))]
 
 
 def _code(target: str) -> bytes:
@@ -164,11 +167,14 @@ def _code(target: str) -> bytes:
 
 def _rows(state: State, order: Order, record: ChoreRecord) -> tuple[list[Row], bytes | None]:
     """The next jobs of the target, and the cursor behind them; no cursor at the end."""
-    _, end = _bounds(order)
     limit_bytes = SLICE_BYTES if order.regexp is None else GLOB_SLICE_BYTES
-    stored = state.turn.scan(record.cursor, end, limit=SLICE, limit_bytes=limit_bytes)
-    rows = [row for key, value in stored if (row := _row(state, key, value)) is not None]
-    return rows, keys.after(stored[-1][0]) if stored else None
+    for start, end in _ranges(order):
+        begin = max(start, record.cursor)
+        stored = state.turn.scan(begin, end, limit=SLICE, limit_bytes=limit_bytes) if begin < end else []
+        if stored:
+            rows = [row for key, value in stored if (row := _row(state, key, value)) is not None]
+            return rows, keys.after(stored[-1][0])
+    return [], None
 
 
 def _rows_by_jid(state: State, order: Order, record: ChoreRecord) -> tuple[list[Row], bytes | None]:
@@ -180,10 +186,10 @@ def _rows_by_jid(state: State, order: Order, record: ChoreRecord) -> tuple[list[
 
 
 def _located(state: State, order: Order, jids: list[str]) -> Iterator[Row]:
-    start, end = _bounds(order)
+    ranges = _ranges(order)
     for jid in dict.fromkeys(jids):
         for _, key in state.index.find(jid):
-            value = state.turn.get(key) if start <= key < end else None
+            value = state.turn.get(key) if any(start <= key < end for start, end in ranges) else None
             if value is not None and (row := _row(state, key, value)) is not None:
                 yield row
 
@@ -195,10 +201,10 @@ def _row(state: State, key: bytes, value: bytes) -> Row | None:
     except DecodeError:
         state.turn.damaged[key] = value
         return None
-    if key[:1] == b"R":
+    if keys.is_ready(key):
         order = keys.ready_order(key)
         _, _, priority = keys.ready_parts(key)
-        extras = extras.at_home(seq=extras.seq, priority=priority)
+        extras = extras.at_home(seq=extras.seq, priority=extras.own_priority(priority))
     else:
         order = keys.timed_order(key)
     return Row(key, order, extras.seq or order, extras, job, payload)
@@ -229,15 +235,8 @@ def _apply(state: State, change: Change, order: Order, row: Row) -> bool:
     """Do it to one job; False when it is not to be touched."""
     if state.leases.holds(row.seq) or (order.command == "kill" and order.target == SetName.DEAD):
         return False
-    if row.key[:1] == b"R":
-        name, _, priority = keys.ready_parts(row.key)
-        queue = state.queues.by_name.get(name)
-        if queue is None or queue.generation != order.generation:
-            return False
-        change.delete(row.key)
-        change.then(state.queues.lose, queue, priority, keys.ready_order(row.key))
-    else:
-        state.sets[SetName(order.target)].remove(change, row.key)
+    if not take_out(state, change, row.key, row.extras, row.payload):
+        return False
     if order.command == "kill":
         join_set(state, change, state.dead, state.now, row.job, row.seq, row.extras.afresh())
     elif order.command == "requeue":

@@ -4,24 +4,31 @@ A cursor is the key of the last row that was looked at, in hexadecimal; the next
 the same at the beginning and behind ten million jobs, and rows that come or go meanwhile move nothing.
 """
 
+from collections.abc import Iterator
+from itertools import chain
 from typing import Final
 
 from msgspec import DecodeError, Struct
 
 from lineshaft.engine import keys
 from lineshaft.engine.filter import Filter
+from lineshaft.engine.ready import Queue
 from lineshaft.engine.records import Extras, Lease, split_value
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import SetName
 from lineshaft.errors import Refusal
 from lineshaft.job import Job, decode_stored
 from lineshaft.lifecycle import Place
+from lineshaft.store.port import KeyRange
 
 __all__ = ["JobView", "Slice", "enqueued", "find", "find_at", "timed"]
 
 #: What one slice reads at most, however few jobs that is.
 SLICE_BYTES: Final = 1 << 20
 MOST_ROWS: Final = 500
+
+#: The lanes of one slice, as good as empty perhaps.
+MOST_SPANS: Final = 1000
 
 #: More jobs than this with one jid are not shown: only a client that reuses one jid makes them.
 MOST_TWINS: Final = 20
@@ -63,17 +70,17 @@ def enqueued(state: State, name: str, cursor: str, limit: int, filter: Filter) -
     if queue is None:
         return Slice([], "", 0)
     limit = max(1, min(limit, MOST_ROWS))
-    begin = _decode_cursor(cursor, keys.ready_range(name, queue.generation)) if cursor else b""
+    bounds = [keys.ready_range(name, queue.generation), keys.laned_range(name, queue.generation)]
+    begin = _decode_cursor(cursor, *bounds) if cursor else b""
     jobs: list[JobView] = []
     looked_at = 0
     last = begin
-    for window in queue.windows:
-        _, end = keys.prefix_range(window.prefix)
+    for spans, (start, end) in enumerate(_spans(state, queue, begin)):
+        if spans > MOST_SPANS:
+            return Slice(jobs, start.hex(), looked_at)
         if begin >= end:
             continue
-        # Never from the queue's beginning: the deleted keys of what has left cost time to skip.
-        start = max(begin, window.prefix + window.cursor(state.order + 1).to_bytes(8))
-        rows = state.turn.scan(start, end, limit=limit - looked_at, limit_bytes=SLICE_BYTES)
+        rows = state.turn.scan(max(begin, start), end, limit=limit - looked_at, limit_bytes=SLICE_BYTES)
         looked_at += len(rows)
         for key, value in rows:
             last = keys.after(key)
@@ -83,6 +90,18 @@ def enqueued(state: State, name: str, cursor: str, limit: int, filter: Filter) -
         if looked_at >= limit or (rows and sum(len(value) for _, value in rows) >= SLICE_BYTES):
             return Slice(jobs, last.hex(), looked_at)
     return Slice(jobs, "", looked_at)
+
+
+def _spans(state: State, queue: Queue, begin: bytes) -> Iterator[KeyRange]:
+    """Where the jobs of a queue lie, in key order: those in no lane, then lane by lane. Raises StoreError.
+
+    Never from the queue's beginning: the deleted keys of what has left cost time to skip.
+    """
+    lanes = [] if queue.lanes is None else queue.lanes.lines(begin)
+    for line in chain([queue], lanes):
+        for window in line.windows:
+            _, end = keys.prefix_range(window.prefix)
+            yield window.prefix + window.cursor(state.order + 1).to_bytes(8), end
 
 
 def timed(state: State, name: SetName, cursor: str, limit: int, filter: Filter, *, newest: bool) -> Slice:
@@ -134,19 +153,19 @@ def find_at(state: State, name: SetName, due: int, jid: str) -> JobView | None:
     return next((view for view in views if view is not None and view.jid == jid), None)
 
 
-def _decode_cursor(cursor: str, bounds: tuple[bytes, bytes]) -> bytes:
+def _decode_cursor(cursor: str, *bounds: KeyRange) -> bytes:
     try:
         key = bytes.fromhex(cursor)
     except ValueError:
         key = b""
-    if not bounds[0] <= key <= bounds[1]:
+    if not any(start <= key <= end for start, end in bounds):
         raise Refusal("invalid cursor")
     return key
 
 
 def _is_in_reach(state: State, view: JobView) -> bool:
     """Whether a job is not one of those that a removed queue left behind, and nobody holds."""
-    if view.lease is not None or view.key[:1] != b"R":
+    if view.lease is not None or not keys.is_ready(view.key):
         return True
     name, generation, _ = keys.ready_parts(view.key)
     queue = state.queues.by_name.get(name)
@@ -160,8 +179,9 @@ def _view(state: State, key: bytes, value: bytes) -> JobView | None:
         job = decode_stored(payload)
     except DecodeError:
         return None
-    if key[:1] == b"R":
+    if keys.is_ready(key):
         name, _, priority = keys.ready_parts(key)
+        priority = extras.own_priority(priority)
         seq = extras.seq or keys.ready_order(key)
         lease = state.leases.by_seq.get(seq)
         place = Place.READY if lease is None else Place.LEASED
