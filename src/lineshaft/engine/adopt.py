@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct, ValidationError, convert, structs
 
 from lineshaft.clock import format_instant
-from lineshaft.engine import feature
+from lineshaft.engine import feature, keys
 from lineshaft.engine.custom import Wishes, read_custom
 from lineshaft.engine.feature import Subject
 from lineshaft.engine.moves import join_queue, join_set
@@ -101,12 +101,26 @@ def _unknown(state: State, arrivals: dict[int, Arrival], outcome: Adopted) -> di
     left = {}
     for position, arrival in arrivals.items():
         jid = arrival.job.jid
-        if jid in seen or state.index.has(jid):
+        if jid in seen or _is_live(state, jid):
             outcome.known.append(position)
         else:
             seen.add(jid)
             left[position] = arrival
     return left
+
+
+def _is_live(state: State, jid: str) -> bool:
+    """Whether a job with this jid is here; one whose queue was removed, and waits to be swept, is not."""
+    for seq, key in state.index.find(jid):
+        if state.turn.get(key) is None:
+            continue
+        if key[:1] != b"R" or state.leases.holds(seq):
+            return True
+        name, generation, _ = keys.ready_parts(key)
+        queue = state.queues.by_name.get(name)
+        if queue is not None and queue.generation == generation:
+            return True
+    return False
 
 
 def _take_in(state: State, arrival: Arrival) -> None:
