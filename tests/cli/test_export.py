@@ -11,6 +11,7 @@ import pytest
 
 from engine.test_check import fill
 from invariants import rows_of
+from lineshaft.cli.check import examine
 from lineshaft.cli.main import run_command
 from lineshaft.engine.keys import prefix_range
 from lineshaft.store.faulty import FaultyStore
@@ -77,6 +78,7 @@ def test_every_job_is_there_and_nothing_changes(data, capfdbinary):
     jobs = [line for line in lines if "place" in line]
     by_place = {place: sum(line["place"] == place for line in jobs) for place in end["end"]}
     assert by_place == end["end"]
+    assert examine(data).jobs == end["end"], "as many as a check counts"
     assert [by_place[place] for place in ("scheduled", "retries", "dead")] == counts(data)
     assert by_place["ready"]
     assert by_place["leased"]

@@ -107,8 +107,10 @@ class Export:
             name = key[1:].decode()
             self._queues[name] = decode_queue(value)
             yield _line({"queue": name, "paused": self._queues[name].paused})
-        for key, value in self._rows(b"R"):
-            yield from self._ready(key, value)
+        # Those in lanes lie under a key of their own kind.
+        for prefix in (b"R", b"V"):
+            for key, value in self._rows(prefix):
+                yield from self._ready(key, value)
         for code, place in SETS.items():
             for key, value in self._rows(b"T" + code):
                 yield from self._job(place, key, value, at=keys.timed_due(key))

@@ -114,7 +114,7 @@ def _is_live(state: State, jid: str) -> bool:
     for seq, key in state.index.find(jid):
         if state.turn.get(key) is None:
             continue
-        if key[:1] != b"R" or state.leases.holds(seq):
+        if not keys.is_ready(key) or state.leases.holds(seq):
             return True
         name, generation, _ = keys.ready_parts(key)
         queue = state.queues.by_name.get(name)
