@@ -743,7 +743,8 @@ class EngineMachine(RuleBasedStateMachine):
                 verb(bid)
             return
         verb(bid)
-        self.model.batches.by_bid[bid].committed |= commit
+        if commit:
+            self.model.batches.commit(bid)
         self.model.batches.follow(bid, self.now, self.model.call)
 
     @rule(

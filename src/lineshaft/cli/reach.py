@@ -49,7 +49,7 @@ def reach(variables: Mapping[str, str] | None = None, *, timeout_seconds: float 
     address = find_address(None, variables)
     where = shown(address)
     try:
-        with Client(environment=variables, timeout_seconds=timeout_seconds) as client:
+        with Client(environment=variables, timeout_seconds=timeout_seconds, reconnect=False) as client:
             yield client
     except ConnectionRefusedError:
         raise Unreachable(

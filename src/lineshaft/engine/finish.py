@@ -75,9 +75,13 @@ def _ack_using(state: State, lease: Lease) -> bool:
     with state.change() as change:
         change.delete(lease.key)
         leave(state, change, lease.jid, lease.seq, extras, Ending.DONE)
-        change.then(_end, state, lease)
-        change.then(count, state, lease.queue, 1, 0)
+        change.then(_done, state, lease)
     return True
+
+
+def _done(state: State, lease: Lease) -> None:
+    _end(state, lease)
+    count(state, lease.queue, 1, 0)
 
 
 def _end(state: State, lease: Lease) -> None:
