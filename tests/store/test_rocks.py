@@ -1,5 +1,6 @@
 """The store on RocksDB keeps the port's promises, and those that only a disk can break."""
 
+import errno
 import os
 import resource
 import shutil
@@ -396,6 +397,48 @@ def test_a_checkpoint_goes_nowhere_that_exists(path: Path, tmp_path: Path) -> No
     with pytest.raises(StoreError, match="nowhere"):
         store.checkpoint(tmp_path / "nowhere" / "copy")
     assert store.get(b"last") == b"99"
+    store.close()
+
+
+def elsewhere(*_: object) -> None:
+    """What the kernel says when a directory is to be renamed to another file system."""
+    raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+
+def test_a_copy_to_another_disk_is_given_up_when_the_store_is_closed(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = hundred_commits(path)
+    monkeypatch.setattr("lineshaft.store.copying.os.rename", elsewhere)
+    check, asked = store._check, []
+
+    def closing() -> None:
+        asked.append(None)
+        if len(asked) == 2:
+            # The first was before the copying; now some of it is done.
+            store.close()
+        check()
+
+    monkeypatch.setattr(store, "_check", closing)
+    with pytest.raises(StoreError, match="is closed"):
+        store.checkpoint(tmp_path / "copy")
+    assert sorted(os.listdir(tmp_path)) == [path.name]
+    assert not (path / "backup.staging").exists()
+
+
+def test_a_copy_to_another_disk_that_fails_leaves_nothing(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = hundred_commits(path)
+    monkeypatch.setattr("lineshaft.store.copying.os.rename", elsewhere)
+    with pytest.raises(StoreError, match="cross-device"):
+        # Everything is copied, and then the copy cannot have its name.
+        store.checkpoint(tmp_path / "copy")
+    assert sorted(os.listdir(tmp_path)) == [path.name]
+    assert store.get(b"last") == b"99"
+    monkeypatch.undo()
+    store.checkpoint(tmp_path / "copy")
+    assert (tmp_path / "copy" / "CURRENT").exists()
     store.close()
 
 
