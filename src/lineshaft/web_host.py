@@ -86,6 +86,12 @@ class ServerBackend:
         """Whether the server can take a job."""
         return self.server.failed is None
 
+    def why_not_ready(self) -> str | None:
+        """Why jobs can be neither pushed nor fetched at the moment; None when they can."""
+        if self.server.stopping:
+            return "shutdown in progress"
+        return None if self.server.failed is None else f"storage failed: {self.server.failed}"
+
     def storage(self) -> dict[str, int]:
         """The store's own figures."""
         try:

@@ -14,7 +14,8 @@
     GET  /live                  server-sent events: a message a second
     /api/v1/...                 the HTTP API (`api`)
     GET  /metrics               for Prometheus
-    GET  /stats, /health        JSON: what INFO gives; `now` and `server`, 503 while the storage is away
+    GET  /stats                 JSON: what INFO gives
+    GET  /health, .../live, .../ready   how it is, see `health`
 
 It runs in the server's own event loop, so nothing here may hold it for long: what is shown is read in bounded slices.
 """
@@ -34,6 +35,7 @@ from lineshaft.errors import Refusal, StoreError, Unavailable
 from lineshaft.web import actions, batches, home, jobs, limits, pages, periodic
 from lineshaft.web.api import PREFIX, api_routes
 from lineshaft.web.backend import Backend
+from lineshaft.web.health import HEALTH
 from lineshaft.web.metrics import metrics
 from lineshaft.web.openapi import openapi
 from lineshaft.web.pulse import MOST_WATCHERS
@@ -85,7 +87,7 @@ def build_app(backend: Backend) -> tuple[Starlette, Site]:
         Route("/live", form(_live)),
         Route("/metrics", form(metrics)),
         Route("/stats", form(_stats)),
-        Route("/health", form(_health)),
+        *[Route(path, form(answer)) for path, answer in HEALTH.items()],
         Route(f"{PREFIX}/openapi.json", form(openapi)),
         *api_routes(site),
         Mount("/static", _Static(directory=STATIC)),
@@ -136,12 +138,6 @@ async def _live(_: Request, site: Site) -> Response:
 
 async def _stats(_: Request, site: Site) -> Response:
     return JSONResponse(site.backend.info())
-
-
-async def _health(_: Request, site: Site) -> Response:
-    figures = site.backend.info()
-    status = 200 if site.backend.is_healthy() else 503
-    return JSONResponse({"now": figures["now"], "server": figures["server"]}, status)
 
 
 class _Static(StaticFiles):

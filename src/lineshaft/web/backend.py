@@ -68,6 +68,10 @@ class Backend(Protocol):
         """Whether the server can take a job."""
         ...
 
+    def why_not_ready(self) -> str | None:
+        """Why jobs can be neither pushed nor fetched at the moment; None when they can."""
+        ...
+
     def storage(self) -> dict[str, int]:
         """The store's own figures, by name; empty while it is away."""
         ...
