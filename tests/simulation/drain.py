@@ -1,0 +1,220 @@
+"""The drain: faults end, honest workers finish everything, time passes, and nothing may be left."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from lineshaft.engine.batch import decode_batch
+from simulation.client import Client, Habits
+from simulation.ledger import Answer, BatchEntry
+from simulation.producers import QUEUES
+from simulation.workers import Worker
+from simulation.world import SECOND
+
+if TYPE_CHECKING:
+    from simulation.run import Simulation
+
+__all__ = ["drain"]
+
+#: What may be there when nothing is left to do: the format, the sequence, counters, and empty records.
+EMPTY = {b"F", b"N", b"Q", b"I", b"S", b"D", b"G"}
+
+HOUR_MS = 3_600_000
+
+
+class Closer(Worker):
+    """An honest, patient worker, which does as it is told."""
+
+    def __init__(self, simulation: "Simulation", name: str) -> None:
+        habits = Habits(latency=100, breaks=0.0, most_waiting=1)
+        super().__init__(
+            simulation.world, simulation.ledger, name, f"{simulation.seed}/drain", habits, lies=0, dies=0
+        )  # fmt: skip
+        self.has_wid = self.beats = True
+        self.answer: Answer | None = None
+
+    def say(self, line: str) -> Answer:
+        """Send a command and wait for its reply."""
+        for _ in range(400):
+            if self.link is None:
+                self.connect()
+            if self.can_ask():
+                break
+            self.world.advance(SECOND // 10)
+        else:
+            raise self.ledger.broken("nobody can connect")
+        self.answer = None
+        self.ask(line, self._told)
+        for _ in range(40_000):
+            if self.answer is not None:
+                return self.answer
+            self.world.advance(1_000)
+        raise self.ledger.broken(f"no reply to {line}")
+
+    def _told(self, answer: Answer) -> None:
+        self.answer = answer
+
+    def info(self) -> dict[str, Any]:
+        """The `faktory` part of INFO."""
+        found: dict[str, Any] = self.say("INFO").json()["faktory"]
+        return found
+
+    def empty_queues(self) -> int:
+        """Fetch and acknowledge until there is nothing; returns how many there were."""
+        count = 0
+        while sum(self.info()["queues"].values()):
+            self._fetch_all()
+            while self.fetching:
+                self.world.advance(1_000)
+            for jid in sorted(self.holds):
+                count += 1
+                self._ack(jid, self.holds.pop(jid))
+                while self.waiting:
+                    self.world.advance(1_000)
+        return count
+
+    def _fetch_all(self) -> None:
+        if self.link is None:
+            self.say("INFO")
+        self.chance.random()
+        self.queues = QUEUES
+        self._fetch()
+
+
+def drain(simulation: "Simulation") -> None:
+    """Bring the run to rest and judge what is left. Raises Broken."""
+    world, ledger = simulation.world, simulation.ledger
+    _calm(simulation)
+    closer = Closer(simulation, "closer")
+    answer = closer.say("QUEUE RESUME *")
+    if not answer.ok:
+        raise ledger.broken(f"the server does not recover: {answer}")
+    ledger.paused.clear()
+    _finish_jobs(simulation, closer)
+    simulation.inspect_all()
+    # Batches that nobody will commit are given up one after the other, from the innermost; callbacks follow.
+    for _ in range(5):
+        world.set_clock(simulation.world.rules.batches_open + 1000)
+        world.advance(SECOND)
+        _finish_jobs(simulation, closer)
+    _judge_batches(simulation, closer)
+    # What is kept for a time is forgotten when that is over.
+    world.set_clock(40 * 24 * HOUR_MS)
+    for _ in range(20):
+        world.advance(10 * SECOND)
+        closer.say("BEAT " + json.dumps({"wid": closer.wid}))
+    closer.drop()
+    world.advance(80 * SECOND)
+    _judge_rest(simulation)
+
+
+def _calm(simulation: "Simulation") -> None:
+    """No more faults; the clients go away."""
+    world = simulation.world
+    world.disk.empty()
+    world.disk.store._failing_gets.clear()
+    world.disk.store._failing_scans.clear()
+    world.disk.store._failing_syncs.clear()
+    world.disk.store.busy_for(0)
+    world.disk.lost_pages = False
+    world.sync_time = (100, 1_000)
+    for client in simulation.clients:
+        client.drop()
+    # Also those that the server was not told of are found out by then.
+    for _ in range(30):
+        world.advance(SECOND)
+    if world.server is None:
+        world.start()
+
+
+def _finish_jobs(simulation: "Simulation", closer: Closer) -> None:
+    """Until no job is left but dead ones; those are put back once, half of the time."""
+    world = simulation.world
+    requeued = closer.chance.random() < 0.5
+    for _ in range(80):
+        closer.empty_queues()
+        found = closer.info()
+        sets = found["sets"]
+        if sets["scheduled"] + sets["retries"] + sets["working"] == 0 and not sum(found["queues"].values()):
+            if sets["dead"] == 0:
+                return
+            command = "requeue" if requeued else "clear"
+            requeued = False
+            answer = closer.say("MUTATE " + json.dumps({"cmd": command, "target": "dead"}))
+            if command == "clear":
+                simulation.ledger.endanger("mutate", lambda _: True)
+            if not answer.ok:
+                raise simulation.ledger.broken(f"dead jobs cannot be moved: {answer}")
+        else:
+            # Reservations, retries and scheduled jobs have their time; as a leap, so that it costs nothing.
+            world.set_clock(20 * 60_000)
+            closer.say("BEAT " + json.dumps({"wid": closer.wid}))
+            world.advance(5 * SECOND)
+    raise simulation.ledger.broken(f"jobs are left after all that time: {closer.info()}")
+
+
+def _judge_batches(simulation: "Simulation", closer: Closer) -> None:
+    """Every committed batch has had its callbacks, or can say why not."""
+    ledger = simulation.ledger
+    for entry in ledger.batches.values():
+        answer = closer.say(f"BATCH STATUS {entry.bid}")
+        if not answer.ok:
+            known = "no such batch" in answer.text
+            if not known or (entry.committed and not entry.flushed and not _is_past(simulation, entry)):
+                raise ledger.broken(f"{entry.bid}: {answer.text}")
+            continue
+        shown = answer.json()
+        ledger.status(entry.bid, dict(entry.shown), shown)
+        if entry.committed and not entry.flushed:
+            _judge_batch(simulation, entry, shown)
+
+
+def _is_past(simulation: "Simulation", entry: BatchEntry) -> bool:
+    """Whether so much time has passed that a finished batch may be forgotten."""
+    return simulation.world.wall() > 0 and simulation.ledger.jumps > 30
+
+
+def _judge_batch(simulation: "Simulation", entry: BatchEntry, shown: dict[str, Any]) -> None:
+    ledger = simulation.ledger
+    if shown["pending"]:
+        raise ledger.broken(f"{entry.bid} waits for jobs that are not there: {shown}")
+    callback = ledger.jobs.get(entry.roles.get("complete", ""))
+    excused = callback is None or bool(callback.endings - {"ack"})
+    drained = "remove" in ledger.seen or "mutate" in ledger.seen or "flush" in ledger.seen
+    if "complete" in entry.roles and shown["complete_st"] != "2" and not (excused and (drained or callback)):
+        raise ledger.broken(f"{entry.bid} is complete, and its callback was not: {shown}")
+    children = [other for other in ledger.batches.values() if other.parent == entry.bid]
+    is_clean = shown["failed"] == 0 and not children and shown.get("complete_st", "2") in {"2", ""}
+    if "complete" in entry.roles and shown["complete_st"] != "2":
+        is_clean = False
+    if is_clean and "success" in entry.roles and shown["success_st"] == "" and not _has_hidden_child(simulation, entry):
+        raise ledger.broken(f"{entry.bid} has succeeded, and its callback was not enqueued: {shown}")
+
+
+def _has_hidden_child(simulation: "Simulation", entry: BatchEntry) -> bool:
+    """Whether a child may have been begun without anybody having been told its bid."""
+    for key, value in simulation.world.disk.rows().items():
+        if key == b"Bb" + entry.bid.encode():
+            return decode_batch(value).children > 0
+    return True
+
+
+def _judge_rest(simulation: "Simulation") -> None:
+    """Nothing is left over."""
+    simulation.inspect_all()
+    left = {
+        key: value
+        for key, value in simulation.world.disk.rows().items()
+        if key[:1] not in EMPTY and key != b"Hn" and not _is_spoilt_batch(key, value)
+    }
+    if left:
+        raise simulation.ledger.broken(f"left over when everything was over: {sorted(left.items())[:5]}")
+
+
+def _is_spoilt_batch(key: bytes, value: bytes) -> bool:
+    """A batch that is kept since it cannot finish."""
+    return False
+
+
+def sizes(client: Client) -> int:
+    """How many commands wait for their reply."""
+    return len(client.waiting)

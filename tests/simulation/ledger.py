@@ -1,0 +1,450 @@
+"""The ledger: what the clients sent, what they were told, and what therefore must be, or must not be.
+
+It knows nothing of the server but its replies, and one number: how many commits the disk had seen when a reply was
+written. What a reply tells is *durable* when the protocol promises so; else it is true for as long as no crash takes
+back the commits before it.
+
+Every entry is careful: what may have ended a job counts as an end from the moment at which it was *sent*, by whomever,
+answered or not. So each law that fails here is a broken promise, whatever else went wrong in the run.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from lineshaft.engine.records import split_value
+from lineshaft.job import decode_stored
+from simulation.world import SECOND, World
+
+__all__ = ["SURELY_THERE", "Answer", "BatchEntry", "Broken", "Hold", "JobEntry", "Ledger"]
+
+#: A worker that was heard of within this time has not vanished: that takes 60 s, and a leap of 30 may count as silence.
+SURELY_THERE = 25 * SECOND
+
+#: The shortest reservation.
+RESERVED_MS = 60_000
+
+
+class Broken(AssertionError):
+    """A promise was broken."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """A reply, or that there will be none."""
+
+    kind: str  #: `+`, `-`, `$`, or `lost`
+    text: str = ""
+    body: bytes | None = None
+    position: int = 0
+    number: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """It said yes."""
+        return self.kind in {"+", "$"}
+
+    def json(self) -> Any:
+        """The body of a bulk reply."""
+        assert self.body is not None
+        return json.loads(self.body)
+
+
+@dataclass(slots=True)
+class Hold:
+    """A job that a client was given and believes to have."""
+
+    holder: str
+    position: int
+    number: int
+    high: int  #: the highest that the wall clock has stood since
+    until: int
+    is_there: Callable[[], bool]  #: whether the server has heard of the holder often enough, ever since
+    large: bool
+    void: bool = False
+
+
+@dataclass(slots=True)
+class JobEntry:
+    """What is known of the jobs with one jid."""
+
+    jid: str
+    queue: str
+    fields: dict[str, Any]
+    low: int  #: the lowest that the wall clock stood between the push and its answer
+    high: int  #: the highest since the push
+    sent: int = 0
+    kept: int = 0
+    refused: int = 0
+    sent_at: int = 0
+    #: What may have ended it, or taken its lock.
+    endings: set[str] = field(default_factory=set)
+    #: It has certainly ended, as far as so many commits are kept.
+    over: int | None = None
+    over_at: int = 0
+    over_for_good: bool = False
+    fails_told: int = 0
+    fails_sent: int = 0
+    fetches: int = 0
+    hold: Hold | None = None
+    #: The number of the newest reply in which it was fetched.
+    newest: int = 0
+    #: It comes into being by itself: a callback, or what a plugin or a period pushed.
+    by_itself: str = ""
+    following: bool = False
+    percents: set[int] = field(default_factory=set)
+    success_shown: bool = False
+    #: FAILs and REQUEUEs of it that are under way, of whomever: whether each may still be carried out.
+    meddlers: list[Callable[[], bool]] = field(default_factory=list)
+
+    @property
+    def custom(self) -> dict[str, Any]:
+        """Its `custom`."""
+        found: dict[str, Any] = self.fields.get("custom") or {}
+        return found
+
+    @property
+    def retry(self) -> int:
+        """Its retries."""
+        return int(self.fields.get("retry", 25))
+
+    @property
+    def alike(self) -> tuple[str, str, str] | None:
+        """What it is unique by."""
+        if not self.custom.get("unique_for"):
+            return None
+        return self.queue, str(self.fields["jobtype"]), json.dumps(self.fields["args"])
+
+
+@dataclass(slots=True)
+class BatchEntry:
+    """What is known of a batch."""
+
+    bid: str
+    parent: str
+    roles: dict[str, str]  #: role to the jid of its callback
+    committed: bool = False
+    commit_sent: bool = False
+    #: The most that was shown, after which nothing may be less.
+    shown: dict[str, int] = field(default_factory=dict)
+    flushed: bool = False
+
+
+class Ledger:
+    """What all clients know, together."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.jobs: dict[str, JobEntry] = {}
+        self.batches: dict[str, BatchEntry] = {}
+        self.paused: dict[str, bool] = {}
+        #: What was sent that takes jobs away, is not answered, and may still be carried out.
+        self.dangers: list[tuple[str, Callable[[JobEntry], bool], Callable[[], bool]]] = []
+        self.jumps = 0
+        #: The lowest limit on dead jobs that may prune one.
+        self.prunes = world.rules.dead_max < 1000
+        # What the run has seen, for the report.
+        self.seen: dict[str, int] = {}
+
+    def count(self, what: str) -> None:
+        """Note that something has happened."""
+        self.seen[what] = self.seen.get(what, 0) + 1
+
+    def broken(self, what: str) -> Broken:
+        """A law does not hold."""
+        return Broken(f"at {self.world.time / SECOND:.3f} s: {what}")
+
+    # Pushes
+
+    def pushing(self, fields: dict[str, Any]) -> JobEntry:
+        """A job is sent."""
+        jid, wall = fields["jid"], self.world.wall()
+        entry = self.jobs.get(jid)
+        if entry is None:
+            entry = JobEntry(jid, fields.get("queue", "default"), fields, wall, wall, sent_at=self.world.time)
+            self.jobs[jid] = entry
+        entry.sent += 1
+        if entry.sent > 1:
+            entry.over = None
+        self.dangers = [danger for danger in self.dangers if danger[2]()]
+        entry.endings |= {name for name, concerns, _ in self.dangers if concerns(entry)}
+        return entry
+
+    def pushed(self, entry: JobEntry, error: str | None) -> None:
+        """It was answered; `error` is the text of a refusal."""
+        entry.low = min(entry.low, self.world.wall())
+        if error is None:
+            entry.kept += 1
+            self.count("pushed")
+            self._hold_unique(entry)
+        elif error.startswith("NOTUNIQUE"):
+            entry.refused += 1
+            self.count("not unique")
+            self._explain_not_unique(entry)
+        elif "exists already" in error:
+            entry.refused += 1
+            self.count("duplicate jid")
+            if entry.sent == 1:
+                raise self.broken(f"{entry.jid} was pushed once, and refused as there already")
+            if entry.sent - entry.refused == 1:
+                entry.kept = max(entry.kept, 1)
+        elif "outcome is unknown" not in error and "storage failed" not in error:
+            entry.refused += 1
+            self.count("refused")
+
+    def _hold_unique(self, entry: JobEntry) -> None:
+        """No two that are alike may be there at one time."""
+        for other in self._alike(entry):
+            surely = other.kept and other.sent == 1 and not other.endings and other.over is None
+            quiet = other.custom.get("unique_until") != "start" and "expires_in" not in other.custom
+            quiet = quiet and "expires_at" not in other.custom and (other.retry > 20 or not self.may_have_failed(other))
+            until = other.low + other.custom["unique_for"] * 1000
+            if surely and quiet and self.high_of(other) < until and entry.sent_at > other.sent_at:
+                raise self.broken(f"{entry.jid} and {other.jid} are alike, and both were accepted")
+
+    def _explain_not_unique(self, entry: JobEntry) -> None:
+        """Somebody must have the lock; if only one can, it is there for good."""
+        suspects = [
+            other
+            for other in self._alike(entry)
+            if other.sent > other.refused and not (other.over is not None and other.over_at < entry.sent_at)
+        ]
+        if not suspects and entry.sent == entry.refused:
+            raise self.broken(f"{entry.jid} is not unique, and nobody has its lock")
+        if len(suspects) == 1 and entry.sent == entry.refused and suspects[0].kept == 0 and suspects[0].sent - suspects[0].refused == 1:
+            self.count("revealed")
+            suspects[0].kept = 1
+
+    def _alike(self, entry: JobEntry) -> Iterable[JobEntry]:
+        alike = entry.alike
+        return [other for other in self.jobs.values() if other is not entry and alike and other.alike == alike]
+
+    # Ends
+
+    def endanger(
+        self, name: str, concerns: Callable[[JobEntry], bool], is_possible: Callable[[], bool] | None = None
+    ) -> None:
+        """Something is sent that may end jobs; while it is possible, also those that are pushed meanwhile."""
+        for entry in self.jobs.values():
+            if concerns(entry):
+                entry.endings.add(name)
+        if is_possible is not None:
+            self.dangers.append((name, concerns, is_possible))
+
+    def may_have_failed(self, entry: JobEntry) -> bool:
+        """A FAIL was sent, or a reservation or a worker may have ended."""
+        waited = self.high_of(entry) - entry.low > RESERVED_MS - 5_000
+        return bool(entry.fails_sent) or (waited or self.jumps > 0)
+
+    def may_be_gone(self, entry: JobEntry) -> bool:
+        """Whether there is an explanation for it not being there."""
+        if entry.endings - {"early"} or entry.over is not None:
+            return True
+        if entry.retry == 0 and self.may_have_failed(entry):
+            return True
+        if self.prunes and entry.retry <= 3 and self.may_have_failed(entry):
+            return True
+        if self.prunes and "kill" in entry.endings:
+            return True
+        custom, high = entry.custom, self.high_of(entry)
+        if "expires_in" in custom and high >= self._start_of(entry) + custom["expires_in"] * 1000:
+            return True
+        return "expires_ms" in entry.fields and high >= entry.fields["expires_ms"]
+
+    def _start_of(self, entry: JobEntry) -> int:
+        at: int = entry.fields.get("at_ms", 0)
+        return max(entry.low, at)
+
+    def high_of(self, entry: JobEntry) -> int:
+        """The highest that the wall clock has stood since the push."""
+        return max(entry.high, self.world.wall())
+
+    def over(self, entry: JobEntry, position: int, *, for_good: bool = False) -> None:
+        """It has certainly ended."""
+        if entry.sent > 1:
+            return
+        entry.over = position if entry.over is None else min(position, entry.over)
+        entry.over_at = self.world.time
+        entry.over_for_good |= for_good
+
+    # Work
+
+    def fetched(
+        self, payload: dict[str, Any], answer: Answer, asked: "Fetching", is_there: Callable[[], bool]
+    ) -> JobEntry:
+        """A client was given a job."""
+        jid = payload["jid"]
+        entry = self.jobs.get(jid) or self._by_itself(payload)
+        stale = answer.number < entry.newest
+        entry.newest = max(entry.newest, answer.number)
+        entry.fetches += 1
+        self.count("fetched")
+        entry.meddlers = [is_possible for is_possible in entry.meddlers if is_possible()]
+        if entry.by_itself == "" and entry.sent <= entry.refused:
+            raise self.broken(f"{jid} was refused, and was fetched")
+        if not stale:
+            self._hold_fetch(entry, payload, asked)
+        wall = self.world.wall()
+        reserved = max(int(payload.get("reserve_for") or 1800), 60) * 1000
+        entry.hold = Hold(
+            asked.holder, answer.position, answer.number, max(asked.wall, wall), min(asked.wall, wall) + reserved,
+            is_there, len(answer.body or b"") > 1000, void=stale or bool(entry.meddlers),
+        )  # fmt: skip
+        return entry
+
+    def _hold_fetch(self, entry: JobEntry, payload: dict[str, Any], asked: "Fetching") -> None:
+        jid, wall = entry.jid, self.world.wall()
+        if entry.over is not None:
+            raise self.broken(f"{jid} had ended, and was fetched again")
+        if entry.success_shown:
+            raise self.broken(f"TRACK GET said that {jid} had succeeded, and it was fetched again")
+        hold = entry.hold
+        if hold is not None and not hold.void and not hold.large and entry.sent == 1:
+            if max(hold.high, wall) < hold.until and hold.is_there():
+                raise self.broken(f"{jid} was given to {asked.holder} while {hold.holder} holds it")
+        if entry.queue not in asked.queues:
+            raise self.broken(f"{jid} of {entry.queue} came from {asked.queues}")
+        if not entry.by_itself and payload["args"] != entry.fields["args"]:
+            raise self.broken(f"{jid} came with other arguments: {payload['args']}")
+        if asked.paused.get(entry.queue) and self.paused.get(entry.queue):
+            raise self.broken(f"{jid} came from {entry.queue}, which is paused")
+        due, expires = entry.fields.get("at_ms", 0), entry.fields.get("expires_ms", 1 << 62)
+        if self.high_of(entry) < due and "early" not in entry.endings:
+            raise self.broken(f"{jid} came before its time")
+        if asked.jumps == self.jumps and asked.wall > expires + 1:
+            raise self.broken(f"{jid} had expired, and was fetched")
+        failures = payload["failure"]["retry_count"] + 1 if payload.get("failure") else 0
+        if entry.sent == 1 and failures < entry.fails_told:
+            raise self.broken(f"{jid} has failed {failures} times, and {entry.fails_told} FAILs were answered")
+
+    def _by_itself(self, payload: dict[str, Any]) -> JobEntry:
+        """A job that no client has pushed: it must have a reason."""
+        jid: str = payload["jid"]
+        bid = (payload.get("custom") or {}).get("_bid", "")
+        wall = self.world.wall()
+        if jid.endswith("-next"):
+            origin = self.jobs.get(jid.removesuffix("-next"))
+            if origin is None or "ack" not in origin.endings:
+                raise self.broken(f"{jid} follows a job that nobody has acknowledged")
+        elif not bid:
+            raise self.broken(f"{jid} was fetched, and nobody has pushed it")
+        sent = 1
+        if jid.endswith("-next"):
+            sent = self.jobs[jid.removesuffix("-next")].sent
+        entry = JobEntry(jid, payload["queue"], payload, wall, wall, sent=sent, kept=1, sent_at=self.world.time)
+        entry.by_itself = bid or "follow"
+        # What removes jobs may have met it before anybody knew of it.
+        self.jobs[jid] = entry
+        return entry
+
+    def letting_go(self, jid: str, ending: str, is_possible: Callable[[], bool]) -> None:
+        """Somebody has sent an ACK, FAIL or REQUEUE of a job."""
+        entry = self.jobs.get(jid)
+        if entry is None:
+            return
+        if ending == "ack":
+            entry.endings.add("ack")
+        else:
+            entry.meddlers.append(is_possible)
+            if entry.hold is not None:
+                entry.hold.void = True
+        if ending == "fail":
+            entry.fails_sent += 1
+            if entry.retry == 0:
+                entry.endings.add("discard")
+        if "cancel" in entry.endings and ending != "ack":
+            entry.endings.add("cancelled")
+
+    def is_surely_held(self, entry: JobEntry, hold: Hold | None) -> bool:
+        """Whether a client has a job beyond doubt."""
+        if hold is None or hold is not entry.hold or hold.void:
+            return False
+        in_time = max(hold.high, self.world.wall()) < hold.until - 1000
+        return in_time and hold.is_there()
+
+    def acked(self, entry: JobEntry, hold: Hold | None, answer: Answer, *, surely: bool) -> None:
+        """An ACK was answered; `surely` says whether its sender had the job when it was sent."""
+        self.count("acked")
+        if surely and self.is_surely_held(entry, hold):
+            self.over(entry, answer.position)
+            entry.following = entry.by_itself != "follow"
+
+    def failed(self, entry: JobEntry) -> None:
+        """A FAIL was answered +OK, and is on disk."""
+        self.count("failed")
+        entry.fails_told += 1
+
+    # What the world does
+
+    def crashed(self, kept: int) -> None:
+        """Only `kept` commits are left."""
+        for entry in self.jobs.values():
+            if entry.hold is not None and entry.hold.position > kept:
+                entry.hold.void = True
+            if entry.over is not None and entry.over > kept and not entry.over_for_good:
+                entry.over = None
+
+    def clock_set(self, before: int, after: int) -> None:
+        """The wall clock was set."""
+        self.jumps += 1
+        for entry in self.jobs.values():
+            entry.high = max(entry.high, before)
+            if entry.kept + entry.refused < entry.sent:
+                entry.low = min(entry.low, after)
+            if entry.hold is not None:
+                entry.hold.high = max(entry.hold.high, before)
+
+    def hold_rows(self, rows: dict[bytes, bytes]) -> None:
+        """Hold what is on disk against what clients were told."""
+        live: dict[str, int] = {}
+        for key, value in rows.items():
+            if key[:1] in {b"R", b"T", b"V"}:
+                jid = decode_stored(split_value(value)[1]).jid
+                live[jid] = live.get(jid, 0) + 1
+        for jid, entry in self.jobs.items():
+            if entry.kept and jid not in live and not self.may_be_gone(entry) and not entry.by_itself:
+                raise self.broken(f"{jid} was accepted, and is nowhere: {entry}")
+            if entry.over is not None and jid in live:
+                raise self.broken(f"{jid} had ended, and is there again: {entry}")
+            if not entry.by_itself and live.get(jid, 0) > entry.sent - entry.refused:
+                raise self.broken(f"{jid} was pushed {entry.sent} times, and is there {live[jid]} times")
+            if entry.over is not None and entry.following and self.world.hooks is not None:
+                after = self.jobs.get(jid + "-next")
+                gone = after is not None and self.may_be_gone(after)
+                if jid + "-next" not in live and not gone and not self._taken_unseen(entry):
+                    raise self.broken(f"{jid} was acknowledged, and its follow-up is nowhere")
+
+    def _taken_unseen(self, entry: JobEntry) -> bool:
+        """Whether a follow-up may have met a REMOVE, FLUSH or MUTATE before anybody fetched it."""
+        return any(name in {"flush", "remove", "mutate"} for name in self.seen) or bool(entry.endings - {"ack"})
+
+    # Batches
+
+    def status(self, bid: str, known: dict[str, int], shown: dict[str, Any]) -> None:
+        """BATCH STATUS was answered; `known` is what had been shown when it was asked."""
+        entry = self.batches.get(bid)
+        succeeded = shown["total"] - shown["pending"] - shown["failed"]
+        now = {"total": shown["total"], "succeeded": succeeded}
+        now |= {role: int(shown.get(f"{role}_st") or 0) for role in ("complete", "success", "death")}
+        for name, least in known.items():
+            if now[name] < least:
+                raise self.broken(f"{bid}: {name} was shown as {least}, and then as {now[name]}")
+        if min(shown["pending"], shown["failed"], succeeded) < 0:
+            raise self.broken(f"{bid}: impossible counts: {shown}")
+        if entry is not None:
+            for name, value in now.items():
+                entry.shown[name] = max(entry.shown.get(name, 0), value)
+            if (now["complete"] or now["success"]) and not entry.commit_sent:
+                raise self.broken(f"{bid}: called back without a COMMIT: {shown}")
+
+
+@dataclass(slots=True)
+class Fetching:
+    """A FETCH as it was sent, and what was known then."""
+
+    holder: str
+    queues: list[str]
+    wall: int
+    paused: dict[str, bool]
+    jumps: int
