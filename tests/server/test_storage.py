@@ -395,6 +395,22 @@ class TestBusy:
         assert late.take() == OK
         assert peer.take() == OK
 
+    def test_a_hello_that_came_in_time_is_answered_however_long_the_pause(self) -> None:
+        harness, _, _ = self.stalled()
+        late, silent = harness.connect(hello=None), harness.connect(hello=None)
+        assert late.ask('HELLO {"v":2}') == b'+HI {"v":2}\r\n'
+        # The store is ready again after the time for a HELLO; the timer comes before the turn that takes this one up.
+        harness.store.busy_for(0)
+        harness.clock.advance(seconds=3)
+        harness.server.wake()
+        harness.server.wake()
+        harness.settle()
+        assert silent.closed, "no HELLO in two seconds"
+        assert not late.closed
+        assert late.take() == OK
+        assert late.ask("PUSH " + job("abcdefgh")) == OK
+        check(harness)
+
     def test_a_connection_that_breaks_meanwhile_harms_nobody(self) -> None:
         harness, peer, other = self.stalled()
         assert other.ask("FETCH default") == b""

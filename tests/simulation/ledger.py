@@ -144,6 +144,8 @@ class Ledger:
         self.jumps = 0
         #: The lowest limit on dead jobs that may prune one.
         self.prunes = world.rules.dead_max < 1000
+        #: Crashes: the number of the last reply before it, and how many commits were left.
+        self.crashes: list[tuple[int, int]] = []
         # What the run has seen, for the report.
         self.seen: dict[str, int] = {}
 
@@ -289,7 +291,7 @@ class Ledger:
         reserved = max(int(payload.get("reserve_for") or 1800), 60) * 1000
         entry.hold = Hold(
             asked.holder, answer.position, answer.number, max(asked.wall, wall), min(asked.wall, wall) + reserved,
-            is_there, len(answer.body or b"") > 1000, void=stale or bool(entry.meddlers),
+            is_there, len(answer.body or b"") > 1000, void=stale or bool(entry.meddlers) or self.is_taken_back(answer),
         )  # fmt: skip
         return entry
 
@@ -310,7 +312,7 @@ class Ledger:
         if asked.paused.get(entry.queue) and self.paused.get(entry.queue):
             raise self.broken(f"{jid} came from {entry.queue}, which is paused")
         due, expires = entry.fields.get("at_ms", 0), entry.fields.get("expires_ms", 1 << 62)
-        if self.high_of(entry) < due and "early" not in entry.endings:
+        if self.high_of(entry) < due and not entry.endings & {"early", "mutate"}:
             raise self.broken(f"{jid} came before its time")
         if asked.jumps == self.jumps and asked.wall > expires + 1:
             raise self.broken(f"{jid} had expired, and was fetched")
@@ -366,7 +368,7 @@ class Ledger:
     def acked(self, entry: JobEntry, hold: Hold | None, answer: Answer, *, surely: bool) -> None:
         """An ACK was answered; `surely` says whether its sender had the job when it was sent."""
         self.count("acked")
-        if surely and self.is_surely_held(entry, hold):
+        if surely and self.is_surely_held(entry, hold) and not self.is_taken_back(answer):
             self.over(entry, answer.position)
             entry.following = entry.by_itself != "follow"
 
@@ -377,8 +379,13 @@ class Ledger:
 
     # What the world does
 
+    def is_taken_back(self, answer: Answer) -> bool:
+        """Whether a crash since the reply was written has taken what it told of; it may come in late."""
+        return any(last >= answer.number and kept < answer.position for last, kept in self.crashes)
+
     def crashed(self, kept: int) -> None:
         """Only `kept` commits are left."""
+        self.crashes.append((self.world.writes, kept))
         for entry in self.jobs.values():
             if entry.hold is not None and entry.hold.position > kept:
                 entry.hold.void = True
