@@ -84,7 +84,8 @@ class JobEntry:
     over: int | None = None
     over_at: int = 0
     over_for_good: bool = False
-    fails_told: int = 0
+    #: The numbers of the replies to its FAILs.
+    fails_told: list[int] = field(default_factory=list)
     fails_sent: int = 0
     fetches: int = 0
     hold: Hold | None = None
@@ -286,7 +287,7 @@ class Ledger:
         if entry.by_itself == "" and entry.sent <= entry.refused:
             raise self.broken(f"{jid} was refused, and was fetched")
         if not stale:
-            self._hold_fetch(entry, payload, asked)
+            self._hold_fetch(entry, payload, asked, answer)
         wall = self.world.wall()
         reserved = max(int(payload.get("reserve_for") or 1800), 60) * 1000
         entry.hold = Hold(
@@ -295,7 +296,7 @@ class Ledger:
         )  # fmt: skip
         return entry
 
-    def _hold_fetch(self, entry: JobEntry, payload: dict[str, Any], asked: "Fetching") -> None:
+    def _hold_fetch(self, entry: JobEntry, payload: dict[str, Any], asked: "Fetching", answer: Answer) -> None:
         jid, wall = entry.jid, self.world.wall()
         if entry.over is not None:
             raise self.broken(f"{jid} had ended, and was fetched again")
@@ -317,8 +318,9 @@ class Ledger:
         if asked.jumps == self.jumps and asked.wall > expires + 1:
             raise self.broken(f"{jid} had expired, and was fetched")
         failures = payload["failure"]["retry_count"] + 1 if payload.get("failure") else 0
-        if entry.sent == 1 and failures < entry.fails_told:
-            raise self.broken(f"{jid} has failed {failures} times, and {entry.fails_told} FAILs were answered")
+        told = sum(number < answer.number for number in entry.fails_told)
+        if entry.sent == 1 and failures < told:
+            raise self.broken(f"{jid} has failed {failures} times, and {told} FAILs were answered")
 
     def _by_itself(self, payload: dict[str, Any]) -> JobEntry:
         """A job that no client has pushed: it must have a reason."""
@@ -372,10 +374,10 @@ class Ledger:
             self.over(entry, answer.position)
             entry.following = entry.by_itself != "follow"
 
-    def failed(self, entry: JobEntry) -> None:
+    def failed(self, entry: JobEntry, answer: Answer) -> None:
         """A FAIL was answered +OK, and is on disk."""
         self.count("failed")
-        entry.fails_told += 1
+        entry.fails_told.append(answer.number)
 
     # What the world does
 

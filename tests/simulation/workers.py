@@ -162,7 +162,7 @@ class Worker(Client):
 
     def _failed(self, entry: JobEntry, answer: Answer) -> None:
         if answer.ok:
-            self.ledger.failed(entry)
+            self.ledger.failed(entry, answer)
 
     def _requeue(self, jid: str) -> None:
         self.holds.pop(jid)
