@@ -23,24 +23,42 @@ class LoadFailed(Exception):
 
 @dataclass(frozen=True)
 class Load:
-    """One way to load a server, and how close to the reference the server must come under it."""
+    """One way to load a server, and how close the server must come to a yardstick under it.
+
+    The yardstick is the reference under the same load; where `plain` names another load, it is the same server under
+    that one, in the same round: what a feature costs the jobs that use it.
+    """
 
     name: str
     mode: str
     connections: int
     #: Jobs of a full run by sync mode; about three seconds each on a quiet two-core machine.
     jobs: dict[str, int]
-    #: Least ratio to the reference with the jid index on. Without it, every load has the same target.
+    #: Least ratio to the yardstick; without the jid index, every load has the same one to the reference.
     target: float
     in_flight: int = 1
     bulk: int = 1
+    #: The fields of every job but jid and queue, as jobload takes them; `%J` is the job's jid.
+    body: str | None = None
+    plain: "Load | None" = None
 
+
+def _asking(name: str, plain: Load, body: str) -> Load:
+    """The load of `plain` with jobs that ask for a feature; such jobs must have half the speed at least."""
+    jobs = {sync: count // 2 for sync, count in plain.jobs.items()}
+    return Load(name, plain.mode, plain.connections, jobs, 0.5, plain.in_flight, plain.bulk, body, plain)
+
+
+PLAIN = Load("cycle, 10 x 16 in flight", "cycle", 10, {"never": 300_000, "always": 200_000}, 0.7, in_flight=16)
 
 LOADS = (
     Load("cycle, 10 connections", "cycle", 10, {"never": 80_000, "always": 30_000}, 0.85),
     Load("cycle, 50 connections", "cycle", 50, {"never": 100_000, "always": 60_000}, 0.85),
-    Load("cycle, 10 x 16 in flight", "cycle", 10, {"never": 300_000, "always": 200_000}, 0.7, in_flight=16),
+    PLAIN,
     Load("PUSHB of 100", "push", 10, {"never": 800_000, "always": 500_000}, 0.6, bulk=100),
+    # A feature is a job body here; a new row needs no more.
+    _asking("unique, 10 x 16 in flight", PLAIN, '"jobtype":"SomeJob","args":["%J"],"custom":{"unique_for":600}'),
+    _asking("tracked, 10 x 16 in flight", PLAIN, '"jobtype":"SomeJob","args":[1,"string",3],"custom":{"track":1}'),
 )
 
 
@@ -90,6 +108,8 @@ def run_jobload(load: Load, *, jobs: int, port: int, pid: int) -> Measure:
     command = [str(PROGRAM), "-p", "faktory", "-j", "-P", str(port), "-d", str(RUN_LIMIT_SECONDS)]
     for flag, value in arguments.items():
         command += [flag, str(value)]
+    if load.body is not None:
+        command += ["--body", load.body]
     try:
         done = subprocess.run(
             [*command, "--pids", str(pid)],

@@ -1,8 +1,9 @@
 """From the measures of a bench run to its verdict.
 
-Absolute speeds of different days or machines cannot be compared; the ratio to the reference, measured
+Absolute speeds of different days or machines cannot be compared; the ratio to a yardstick, measured
 in the same minute on the same machine, can. So the verdict looks at one number per load: the median,
-over the rounds, of the server's jobs per second divided by the reference's in that same round.
+over the rounds, of the server's jobs per second divided by the yardstick's in that same round. That is
+the reference, or for jobs that ask for a feature the same server with plain jobs.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,7 +32,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How a server compares with the reference under one load and sync mode."""
+    """How a server compares with its yardstick under one load and sync mode."""
 
     load: str
     sync: str
@@ -47,35 +48,36 @@ class Ratio:
         return self.median >= self.target
 
 
-def compare(subject: Series, reference: Series) -> Ratio:
-    """Divide round by round. Both series must be of the same load, sync mode and number of rounds."""
-    assert (subject.load, subject.sync) == (reference.load, reference.sync), "two different loads compared"
+def compare(subject: Series, yardstick: Series) -> Ratio:
+    """Divide round by round. Both series must be of the same sync mode, number of rounds, and load or its plain one."""
+    load = subject.load
+    assert (load.plain or load, subject.sync) == (yardstick.load, yardstick.sync), "two different loads compared"
     index = subject.jid_index is not False
     ratios = [
         ours.jobs_per_second / theirs.jobs_per_second
-        for ours, theirs in zip(subject.rounds, reference.rounds, strict=True)
+        for ours, theirs in zip(subject.rounds, yardstick.rounds, strict=True)
     ]
     return Ratio(
-        load=subject.load.name,
+        load=load.name,
         sync=subject.sync,
         jid_index=index,
         median=median(ratios),
         least=min(ratios),
         most=max(ratios),
-        target=subject.load.target if index else TARGET_WITHOUT_INDEX,
+        target=load.target if index or load.plain else TARGET_WITHOUT_INDEX,
     )
 
 
 def ratios_table(ratios: Iterable[Ratio]) -> str:
     """One line per ratio, with its verdict."""
-    head = f"{'sync':<7} {'load':<25} {'index':<5} {'ratio':>6}  {'min .. max':<14} {'target':>6}"
+    head = f"{'sync':<7} {'load':<26} {'index':<5} {'ratio':>6}  {'min .. max':<14} {'target':>6}"
     return "\n".join([head, *map(_ratio_line, ratios)])
 
 
 def medians_table(series: Iterable[Series]) -> str:
     """One line per contestant, load and sync mode; each number is the median of its rounds."""
     lines = [
-        f"{'sync':<7} {'load':<25} {'server':<20} {'jobs/s':>9} {'RSS MB':>7} {'CPU s/100k':>10}"
+        f"{'sync':<7} {'load':<26} {'server':<20} {'jobs/s':>9} {'RSS MB':>7} {'CPU s/100k':>10}"
         "   p50/p99 in microseconds"
     ]
     for one in series:
@@ -83,7 +85,7 @@ def medians_table(series: Iterable[Series]) -> str:
         rss = median(measure.rss_mb for measure in one.rounds)
         cpu = median(measure.cpu_seconds_per_100k_jobs for measure in one.rounds)
         lines.append(
-            f"{one.sync:<7} {one.load.name:<25} {one.contestant:<20} {rate:>9,.0f} {rss:>7.0f} {cpu:>10.2f}"
+            f"{one.sync:<7} {one.load.name:<26} {one.contestant:<20} {rate:>9,.0f} {rss:>7.0f} {cpu:>10.2f}"
             f"   {_latencies(one)}"
         )
     return "\n".join(lines)
@@ -94,7 +96,7 @@ def _ratio_line(ratio: Ratio) -> str:
     extremes = f"{ratio.least:.2f} .. {ratio.most:.2f}"
     verdict = "ok" if ratio.is_met else "MISSED"
     return (
-        f"{ratio.sync:<7} {ratio.load:<25} {index:<5} {ratio.median:>6.2f}  "
+        f"{ratio.sync:<7} {ratio.load:<26} {index:<5} {ratio.median:>6.2f}  "
         f"{extremes:<14} {ratio.target:>6.2f}  {verdict}"
     )
 

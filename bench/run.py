@@ -3,8 +3,9 @@
 Every measure is one fresh server on an empty directory, warmed up with a small run of the same load,
 then loaded and stopped; the same for each contestant, and only one runs at a time. In each round each
 contestant runs once, and the order turns from round to round, so that neither always has the warmer
-machine. FLUSH is not used to start afresh: the reference only drops its memory, while the server has
-data to delete, which would burden one of the two.
+machine. For jobs that ask for a feature the contestants are the same server with and without it.
+FLUSH is not used to start afresh: the reference only drops its memory, while the server has data to
+delete, which would burden one of the two.
 
 Prints the ratios and their verdict first, then the medians, and keeps every measure in a file under
 `bench/results/`. The data lies there too while it runs: /tmp is often memory, where a sync is free.
@@ -15,7 +16,6 @@ import json
 import shutil
 import sys
 import tempfile
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         build_jobload()
         machine = describe_machine(scratch)
-        series = list(_measure_all(plan, scratch))
+        matches = list(_measure_all(plan, scratch))
     except (LoadFailed, ServerFailed) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -72,7 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    ratios = _compare_all(series)
+    series = [one for match in matches for one in match]
+    ratios = [compare(one, match[0]) for match in matches for one in match[1:]]
     _print(plan, machine, series, ratios)
     print(f"\nevery measure: {_write(options.results, plan, machine, series, ratios)}")
     missed = [ratio for ratio in ratios if not ratio.is_met]
@@ -129,23 +130,42 @@ def _plan(options: argparse.Namespace) -> Plan:
     )
 
 
-def _measure_all(plan: Plan, scratch: Path) -> Iterator[Series]:
+Match = list[tuple[Contestant, Load]]
+"""Who runs in turn, each under which load; the first is the yardstick of the others."""
+
+
+def _matches(plan: Plan, load: Load) -> list[Match]:
+    if load.plain is None:
+        return [[(contestant, load) for contestant in plan.contestants]]
+    return [[(subject, load.plain), (subject, load)] for subject in plan.contestants[1:]]
+
+
+def _measure_all(plan: Plan, scratch: Path) -> Iterator[list[Series]]:
     for sync in plan.syncs:
         for load in plan.loads:
-            measures: dict[Contestant, list[Measure]] = defaultdict(list)
-            for round_number in range(plan.rounds):
-                turn = round_number % len(plan.contestants)
-                for contestant in plan.contestants[turn:] + plan.contestants[:turn]:
-                    measure = _measure(contestant, load, sync, jobs=plan.jobs(load, sync), scratch=scratch)
-                    measures[contestant].append(measure)
-                    print(
-                        f"  round {round_number + 1}/{plan.rounds}  sync {sync:<6}  {load.name:<25} "
-                        f"{contestant.name:<20} {measure.jobs_per_second:>9,.0f} jobs/s",
-                        file=sys.stderr,
-                        flush=True,
-                    )
-            for contestant in plan.contestants:
-                yield Series(load, sync, contestant.name, contestant.jid_index, measures[contestant])
+            for match in _matches(plan, load):
+                yield _play(plan, match, sync, scratch)
+
+
+def _play(plan: Plan, match: Match, sync: str, scratch: Path) -> list[Series]:
+    """All rounds of one match; its series in the order of the match."""
+    measures: list[list[Measure]] = [[] for _ in match]
+    for round_number in range(plan.rounds):
+        turn = round_number % len(match)
+        for place in [*range(turn, len(match)), *range(turn)]:
+            contestant, load = match[place]
+            measure = _measure(contestant, load, sync, jobs=plan.jobs(load, sync), scratch=scratch)
+            measures[place].append(measure)
+            print(
+                f"  round {round_number + 1}/{plan.rounds}  sync {sync:<6}  {load.name:<26} "
+                f"{contestant.name:<20} {measure.jobs_per_second:>9,.0f} jobs/s",
+                file=sys.stderr,
+                flush=True,
+            )
+    return [
+        Series(load, sync, contestant.name, contestant.jid_index, rounds)
+        for (contestant, load), rounds in zip(match, measures, strict=True)
+    ]
 
 
 def _measure(contestant: Contestant, load: Load, sync: str, *, jobs: int, scratch: Path) -> Measure:
@@ -162,14 +182,9 @@ def _measure(contestant: Contestant, load: Load, sync: str, *, jobs: int, scratc
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _compare_all(series: list[Series]) -> list[Ratio]:
-    references = {(one.sync, one.load.name): one for one in series if one.jid_index is None}
-    subjects = [one for one in series if one.jid_index is not None]
-    return [compare(one, references[one.sync, one.load.name]) for one in subjects]
-
-
 def _print(plan: Plan, machine: dict[str, str], series: list[Series], ratios: list[Ratio]) -> None:
     print(f"\nRatio to the speed reference in jobs/s: median of {plan.rounds} rounds, and their range")
+    print("(of jobs that ask for a feature: to plain jobs on the same server)")
     print(ratios_table(ratios))
     print("\nMedians (a cycle is PUSH, FETCH and ACK; PUSH of the PUSHB rows is one PUSHB)")
     print(medians_table(series))

@@ -166,6 +166,93 @@ class Mine(Plugin):
     assert [peer.ask_json("FETCH q")["jid"] for _ in range(2)] == ["job-00001-after", "job-00003-after"]
 
 
+TELLS = """
+class Mine(Plugin):
+    def ack(self, job, worker):
+        return Follow([NewJob("ack", [job.jid, worker], queue="told")])
+    def fail(self, job, worker):
+        return Follow([NewJob("fail", [job.jid, worker, job.failure.errtype], queue="told")])
+    def dead(self, job):
+        return Follow([NewJob("dead", [job.jid, job.failure and job.failure.errtype], queue="told")])
+"""
+
+
+def told_in(box: Harness) -> list[list[object]]:
+    """What a plugin that tells everything has told."""
+    peer = box.connect()
+    size = box.server.engine.figures()["queues"].get("told", 0)
+    return [[job["jobtype"], *job["args"]] for job in (peer.ask_json("FETCH told") for _ in range(size))]
+
+
+def test_a_late_ack_is_told(install: Installer) -> None:
+    box = box_of(install, TELLS)
+    peer = box.worker("w1")
+    peer.ask(push("job-00001"))
+    peer.ask("FETCH default")
+    peer.leave()
+    box.advance(61)
+    assert box.worker("w1").ask('ACK {"jid":"job-00001"}') == b"+OK\r\n"
+    assert told_in(box) == [["ack", "job-00001", "w1"]]
+
+
+def test_an_ack_with_a_result_is_told(install: Installer) -> None:
+    box = box_of(install, TELLS)
+    peer = box.worker("w1")
+    peer.ask(push("job-00001"))
+    peer.ask("FETCH default")
+    peer.ask('ACK {"jid":"job-00001","result":1}')
+    assert told_in(box) == [["ack", "job-00001", "w1"]]
+
+
+@pytest.mark.parametrize("more", ['"filter":{"jids":["job-00001"]}', '"filter":{"jobtype":"T"}'])
+def test_a_job_that_is_killed_is_told(install: Installer, more: str) -> None:
+    box = box_of(install, TELLS)
+    peer = box.connect()
+    peer.ask(push("job-00001", more=',"at":"2099-01-01T00:00:00Z"'))
+    for _ in range(2):
+        peer.ask(f'MUTATE {{"cmd":"kill","target":"scheduled",{more}}}')
+        peer.ask(f'MUTATE {{"cmd":"kill","target":"dead",{more}}}')
+    assert told_in(box) == [["dead", "job-00001", None]]
+    check_store(box.store)
+
+
+def test_a_reservation_that_ends_and_a_worker_that_is_lost_for_good_are_told(install: Installer) -> None:
+    box = box_of(install, TELLS)
+    peer = box.worker("w1", beats=False)
+    peer.ask(push("job-00001", more=',"retry":-1,"reserve_for":60'))
+    peer.ask(push("job-00002", more=',"retry":-1'))
+    peer.ask("FETCH default")
+    peer.leave()
+    box.advance(61)
+    for _ in range(3):
+        peer = box.worker("w2")
+        peer.ask("FETCH default")
+        peer.leave()
+        box.advance(61)
+    assert told_in(box) == [
+        ["fail", "job-00001", "w1", "ReservationExpired"],
+        ["dead", "job-00001", "ReservationExpired"],
+        ["fail", "job-00002", "w2", "WorkerLost"],
+        ["dead", "job-00002", "WorkerLost"],
+    ]
+
+
+def test_one_of_two_twins_in_a_pushb_is_refused_and_the_other_is_followed(install: Installer) -> None:
+    box = box_of(
+        install,
+        """
+class Mine(Plugin):
+    def push(self, job):
+        if job.queue == "default":
+            return Follow([NewJob("after", queue="q")])
+""",
+    )
+    peer = box.connect()
+    one = push("job-00001", more=',"custom":{"unique_for":60}').removeprefix("PUSH ")
+    assert peer.ask_json(f"PUSHB [{one},{one}]") == {"job-00001": "NOTUNIQUE Job not unique"}
+    assert box.server.engine.figures()["queues"] == {"default": 1, "q": 1}
+
+
 def test_the_follow_up_is_in_the_same_commit(install: Installer) -> None:
     box = box_of(
         install,

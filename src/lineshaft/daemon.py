@@ -21,18 +21,22 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 import uvicorn
+from msgspec import json
 
 from lineshaft.clock import system_clock
-from lineshaft.config import Binding, Config, take_over
+from lineshaft.config import Binding, Config, Cron, take_over
 from lineshaft.config.places import server_context
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.hooks import Hooks
-from lineshaft.engine.settings import QueueLimits, Settings
-from lineshaft.errors import ConfigError
+from lineshaft.engine.run import check_periodic
+from lineshaft.engine.settings import Periodic, QueueLimits, Settings
+from lineshaft.errors import ConfigError, Refusal
 from lineshaft.plugin_host import PluginHost, load_plugins
+from lineshaft.schedule import Schedule
 from lineshaft.server.listener import AsyncShell, listen, raise_file_limit
 from lineshaft.server.server import Server
 from lineshaft.server.settings import ServerSettings, SyncMode
@@ -81,6 +85,8 @@ class Daemon:
         self.reload = reload
         self.hooks = hooks
         self.stopping = asyncio.Event()
+        #: One thread, so that of two reloads the later one is taken over last.
+        self.readers = ThreadPoolExecutor(max_workers=1)
 
     async def serve(self, on_started: Callable[[], None]) -> int:
         """Start, run until told to stop, stop."""
@@ -106,6 +112,7 @@ class Daemon:
             if web is not None:
                 await _stop_web(*web)
         finally:
+            self.readers.shutdown(wait=False)
             shell.close()
             (self.server.store if hasattr(self, "server") else store).close()
         return 0
@@ -116,19 +123,27 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._reload)
 
     def _reload(self) -> None:
-        """Take a new configuration into effect, as far as that needs no restart."""
+        """Read the configuration again, in a thread: ten thousand periodic jobs take seconds."""
+        asyncio.get_running_loop().run_in_executor(self.readers, self._read).add_done_callback(self._take_over)
+
+    def _read(self) -> tuple[Config, list[str], Settings]:
+        """A new configuration as far as it needs no restart, what does, and the rules. Raises ConfigError."""
+        config, waiting = take_over(self.config, self.reload())
+        return config, waiting, engine_settings(config)
+
+    def _take_over(self, read: "asyncio.Future[tuple[Config, list[str], Settings]]") -> None:
+        """Take what was read into effect."""
         try:
-            config = self.reload()
+            config, waiting, rules = read.result()
         except ConfigError as error:
             log.error("the configuration was not reloaded: %s", error)
             return
-        config, waiting = take_over(self.config, config)
         self.config = config
         server = self.server
         settings = server_settings(config)
         server.settings = settings
         server.begin_turn()
-        server.engine.apply(engine_settings(config))
+        server.engine.apply(rules)
         server.need_turn()
         log.info("the configuration was reloaded")
         if waiting:
@@ -237,7 +252,7 @@ def open_store(config: Config) -> Store:
 
 
 def engine_settings(config: Config) -> Settings:
-    """What of the configuration concerns the rules."""
+    """What of the configuration concerns the rules. Raises ConfigError."""
     return Settings(
         jid_index=config.storage.jid_index,
         refuse_duplicate_jids=config.server.refuse_duplicate_jids,
@@ -256,7 +271,36 @@ def engine_settings(config: Config) -> Settings:
             name: QueueLimits(queue.limit, queue.reserve_for_seconds, queue.backoff)
             for name, queue in config.queues.named.items()
         },
+        periodic=tuple(periodic(cron) for cron in config.cron),
     )
+
+
+def periodic(cron: Cron) -> Periodic:
+    """A periodic job as the rules know it. Raises ConfigError for what no push would accept."""
+    job = cron.job
+    pushed = {
+        "jobtype": job.jobtype,
+        "queue": job.queue,
+        "args": job.args,
+        "retry": job.retry,
+        "priority": job.priority,
+        "reserve_for": job.reserve_for_seconds,
+        "backtrace": job.backtrace,
+        "custom": job.custom,
+    }
+    what = Periodic(
+        cron.identity,
+        Schedule(cron.schedule, cron.tz),
+        job.jobtype,
+        job.queue,
+        json.encode(pushed),
+        catch_up=cron.catch_up == "once",
+    )
+    try:
+        check_periodic(what)
+    except Refusal as refusal:
+        raise ConfigError(f"{cron.where}.job: {refusal}") from None
+    return what
 
 
 def server_settings(config: Config) -> ServerSettings:

@@ -105,7 +105,7 @@ class Plugin:
         return None
 
     def ack(self, job: JobView, worker: str) -> Follow | None:  # noqa: ARG002 - as above
-        """A worker has done a job."""
+        """A worker has done a job, perhaps after it was given up; nobody else has it then."""
         return None
 
     def fail(self, job: JobView, worker: str) -> Follow | None:  # noqa: ARG002 - as above
@@ -113,5 +113,5 @@ class Plugin:
         return None
 
     def dead(self, job: JobView) -> Follow | None:  # noqa: ARG002 - as above
-        """A job failed for the last time and is among the dead now; `fail` was called before."""
+        """A job is among the dead now: it failed for the last time (`fail` was called before), or MUTATE killed it."""
         return None

@@ -5,13 +5,14 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from msgspec.structs import fields
 
-from lineshaft.config import Queue
+from lineshaft.config import Cron, CronJob, Queue
 from lineshaft.config.model import TABLES
 from lineshaft.config.tables import keys_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
-SHAPES = {**TABLES, "queues.NAME": Queue}
+SHAPES = {**TABLES, "queues.NAME": Queue, "[cron]": Cron, "cron.job": CronJob}
 
 
 def documented(table):
@@ -34,9 +35,11 @@ def test_when_it_takes_effect_is_true(table):
 
 @pytest.mark.parametrize("table", SHAPES)
 def test_the_defaults_are_true(table):
-    defaults = SHAPES[table]()
+    required = {column.name for column in fields(SHAPES[table]) if column.required}
+    defaults = SHAPES[table](**dict.fromkeys(required))
     for name, key in keys_of(SHAPES[table]).items():
         text = documented(table)[name][0]
+        assert (text == "required") == (key.attribute in required)
         real = getattr(defaults, key.attribute)
         if real is None:
             # Not set at all; what then applies is told in words, or is the engine's own.
@@ -57,3 +60,4 @@ def test_the_example_is_one(machine):
     config = machine.load()
     assert config.password == "hunter2"
     assert config.queues.named["thumbnails"].reserve_for_seconds == 300
+    assert config.cron[0].job.jobtype == "Cleanup"

@@ -30,6 +30,10 @@ dead_max = 1
 backpressure = 1
 [queues.mail]
 max_jobs = 1
+[[cron]]
+schedule = "@hourly"
+[cron.job]
+type = "Report"
 """
 
 
@@ -43,6 +47,7 @@ def test_what_needs_no_restart_is_taken_over(loaded):
     assert config.workers == fresh.workers
     assert config.retention == fresh.retention
     assert config.queues == fresh.queues
+    assert config.cron == fresh.cron != running.cron
 
 
 def test_the_rest_stays_and_is_named(loaded):
@@ -70,6 +75,7 @@ def test_what_was_taken_over_goes_back_to_its_default_when_it_is_gone(loaded):
     assert waiting == []
     assert config.password is None
     assert config.queues.named == {}
+    assert config.cron == ()
 
 
 def test_nothing_waits_when_nothing_changed(loaded):

@@ -162,17 +162,12 @@ CASES = [
     (
         "[throttles]\nx = {}",
         "there is no table [throttles]; the tables are [faktory], [web], [storage], [server],"
-        " [workers], [retention], [history], [plugins], [queues]",
-    ),
-    (
-        "[[cron]]\nschedule = ''",
-        "there is no table [cron]; the tables are [faktory], [web], [storage], [server],"
-        " [workers], [retention], [history], [plugins], [queues]",
+        " [workers], [retention], [history], [plugins], [queues], [[cron]]",
     ),
     (
         "sync = 'always'",
         "there is no table [sync]; the tables are [faktory], [web], [storage], [server],"
-        " [workers], [retention], [history], [plugins], [queues]",
+        " [workers], [retention], [history], [plugins], [queues], [[cron]]",
     ),
     ("storage = 1", "storage must be a table, written [storage]"),
     ("[[storage]]", "storage must be a table, written [storage]"),

@@ -141,7 +141,7 @@ def test_a_job_with_a_batch_that_nobody_knows_runs() -> None:
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ('[[cron]]\nschedule = "* * * * *"\n', "[cron]"),
+        ('[[cron]]\nschedule = "* * * * *"\n', "[cron.job]"),
         ("[throttles]\nbulk = { concurrency = 4, timeout = 60 }\n", "[throttles]"),
         ("[storage]\nsink = 'always'\n", "sink"),
         ("[server]\nconnections = 'many'\n", "connections"),

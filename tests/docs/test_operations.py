@@ -14,7 +14,8 @@ from acceptance.clients.programs import wait_until
 from docs.pages import inline, read, section, table
 from harness import Harness
 from lineshaft.engine.keys import FORMAT_KEY
-from lineshaft.engine.settings import Settings
+from lineshaft.engine.settings import Periodic, QueueLimits, Settings
+from lineshaft.schedule import Schedule
 from lineshaft.store.rocks import RocksStore
 from processes import ServerProcess
 
@@ -68,8 +69,17 @@ def break_chance() -> list[str]:
     return said
 
 
+def refuse_a_run() -> None:
+    """A periodic job comes due, and its queue is full."""
+    job = Periodic("report", Schedule("@hourly"), "T", "default", b'{"jobtype":"T","args":[]}')
+    box = Harness(rules=Settings(periodic=(job,), every_queue=QueueLimits(max_jobs=1)))
+    assert box.connect().ask(PUSH) == b"+OK\r\n"
+    box.advance(3600)
+
+
 def test_the_log_lines_and_the_errors(caplog: pytest.LogCaptureFixture) -> None:
     said = fail_storage() + break_chance()
+    refuse_a_run()
     shutting = Harness()
     peer = shutting.connect()
     shutting.server.stop()

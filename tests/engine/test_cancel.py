@@ -83,3 +83,30 @@ def test_a_flush_forgets_the_flags() -> None:
     _, peer = held(box)
     peer.ask("FLUSH")
     assert peer.ask(BEAT % "w1") == b"+OK\r\n"
+
+
+def test_a_beat_tells_only_what_is_on_disk() -> None:
+    box = Harness()
+    peer = box.connect('{"v":2,"wid":"w1","features":["cancel"]}')
+    peer.ask('PUSH {"jid":"running-1","jobtype":"T","args":[]}')
+    peer.ask("FETCH default")
+    box.hold_syncs = True
+    assert box.connect().ask('CANCEL {"jid":"running-1"}') == b""
+    assert peer.ask(BEAT % "w1") == b""
+    box.hold_syncs = False
+    box.settle()
+    assert b'"cancelled":["running-1"]' in peer.take()
+
+
+def test_a_refusal_says_that_the_job_is_dead() -> None:
+    box = Harness()
+    peer = box.connect()
+    for _ in range(2):
+        peer.ask('PUSH {"jid":"twins-001","jobtype":"T","args":[],"retry":-1}')
+    peer.ask("FETCH default")
+    peer.ask('FAIL {"jid":"twins-001"}')
+    assert peer.ask('CANCEL {"jid":"twins-001"}') == b"+OK\r\n"
+    assert peer.ask('CANCEL {"jid":"twins-001"}') == (
+        b"-ERR Job not found twins-001: it is dead and runs no more; MUTATE discards it\r\n"
+    )
+    assert peer.ask_json("INFO")["faktory"]["sets"]["dead"] == 1

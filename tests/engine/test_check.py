@@ -24,6 +24,7 @@ from lineshaft.engine.records import (
     Extras,
     decode_history_size,
     decode_leases,
+    decode_periodic,
     decode_queue,
     decode_set,
     encode_record,
@@ -31,15 +32,17 @@ from lineshaft.engine.records import (
     split_value,
 )
 from lineshaft.engine.retry import Report
-from lineshaft.engine.settings import Settings
+from lineshaft.engine.settings import Periodic, Settings
 from lineshaft.errors import StoreCorrupt
 from lineshaft.job import Job, decode_pushed, decode_stored, encode_job
 from lineshaft.lifecycle import Place
+from lineshaft.schedule import Schedule
 from lineshaft.store.faulty import FaultyStore
 from lineshaft.store.memory import MemoryStore
 
 NOW = 1_764_000_000_000
 REPORT = Report("E", "m")
+PERIODIC = Periodic("report", Schedule("0 3 * * *"), "T", "default", b'{"jobtype":"T","args":[]}')
 Rows = dict[bytes, bytes]
 
 
@@ -60,7 +63,7 @@ def work(engine: Engine, queue: str, wid: str, times: int = 1) -> None:
 
 def fill(store: FaultyStore, *, jid_index: bool) -> None:
     """Let the engine leave a bit of everything."""
-    engine = Engine(store, Settings(jid_index=jid_index, history_keep=10**9), lambda: 0.5, NOW)
+    engine = Engine(store, Settings(jid_index=jid_index, history_keep=10**9, periodic=(PERIODIC,)), lambda: 0.5, NOW)
     engine.commit()
     for wid in ("worker-1", "worker-2"):
         engine.connect(wid, "h", 1, ())
@@ -100,6 +103,13 @@ def fill(store: FaultyStore, *, jid_index: bool) -> None:
     engine.ack("over-0001", "worker-1")
     if jid_index:
         engine.cancel("plain-000")
+    wishes = '{"unique_for":600,"track":1,"expires_in":600}'
+    push(engine, "wishes-01", queue='"wishes"', custom=wishes, args="[1]")
+    push(engine, "wishes-02", at='"2096-01-01T00:00:00Z"', custom=wishes, args="[2]")
+    push(engine, "wishes-03", queue='"asked"', custom=wishes, args="[3]")
+    work(engine, "asked", "worker-1")
+    engine.ack("wishes-03", "worker-1")
+    engine.cron_run("report")
     bid = engine.batch_new(Wanted("", "", _callback(), _callback(), None))
     for number, retry in enumerate([5, 5, 5, -1]):
         push(engine, f"member-{number:02}", queue='"batch"', retry=str(retry), custom=f'{{"bid":"{bid}"}}')
@@ -477,7 +487,27 @@ def history_entry_lost(rows: Rows) -> None:
     del rows[next(key for key in rows if key[:2] == b"Hj")]
 
 
-def cancelled_and_waiting(rows: Rows) -> None:
+def expiry_of(rows: Rows, kind: bytes) -> bytes:
+    return next(key for key in rows if key[:1] == b"E" and key[9:10] == kind)
+
+
+def endless_lock(rows: Rows) -> None:
+    del rows[expiry_of(rows, b"u")]
+
+
+def endless_track(rows: Rows) -> None:
+    del rows[expiry_of(rows, b"t")]
+
+
+def endless_job(rows: Rows) -> None:
+    del rows[expiry_of(rows, b"e")]
+
+
+def expiry_led_astray(rows: Rows) -> None:
+    rows[expiry_of(rows, b"e")] = b"Relsewhere"
+
+
+def feature_of_nobody(rows: Rows) -> None:
     key = where(rows, "failed-04")
     extras, payload = split_value(rows[key])
     rows[key] = join_value(structs.replace(extras, uses="c"), payload)
@@ -518,6 +548,18 @@ def entry_of_another(rows: Rows) -> None:
 
 def entry_of_nothing(rows: Rows) -> None:
     rows[keys.where_key("nobody-01", 700)] = keys.timed_key(b"d", NOW, 700)
+
+
+def break_periodic(rows: Rows) -> None:
+    rows[keys.periodic_key("report")] = b"\x91\x01"
+
+
+def periodic_without_a_run(rows: Rows) -> None:
+    rewrite(rows, keys.periodic_key("report"), decode_periodic, runs=0)
+
+
+def periodic_before_the_epoch(rows: Rows) -> None:
+    rewrite(rows, keys.periodic_key("report"), decode_periodic, last=-1)
 
 
 def batch_in(rows: Rows) -> bytes:
@@ -577,6 +619,9 @@ BREAKS: list[tuple[Callable[[Rows], None], Law, str]] = [
     (break_day, Law.RECORD, "day 2025-11-24"),
     (break_day_key, Law.RECORD, "day 2025-13-24"),
     (break_totals, Law.RECORD, "totals"),
+    (break_periodic, Law.RECORD, "periodic job report"),
+    (periodic_without_a_run, Law.PERIODIC, "counts 0 runs, the last of them cron-report-run-"),
+    (periodic_before_the_epoch, Law.PERIODIC, "negative"),
     (break_sequence, Law.RECORD, "'1e6' is no number"),
     (break_chore, Law.RECORD, "chore 3"),
     (break_mutate, Law.RECORD, "chore 3"),
@@ -611,7 +656,11 @@ BREAKS: list[tuple[Callable[[Rows], None], Law, str]] = [
     (lease_of_other_features, Law.LEASE, "and its lease says ''"),
     (history_size, Law.SIZE, "are kept"),
     (history_entry_lost, Law.HISTORY, "nothing leads from the jid over-0001"),
-    (cancelled_and_waiting, Law.CANCELLED, "runs once more"),
+    (endless_lock, Law.EXPIRY, "the lock never ends by time"),
+    (endless_track, Law.EXPIRY, "this is never forgotten"),
+    (endless_job, Law.EXPIRY, "is not swept when it has expired"),
+    (expiry_led_astray, Law.EXPIRY, "is not swept when it has expired"),
+    (feature_of_nobody, Law.FEATURE, "it can never move"),
     (lease_in_wrong_group, Law.LEASE, "cannot be one of this group"),
     (leased_twice, Law.LEASED_TWICE, "queue default"),
     (ended_group, Law.ENDED, "leases of turn 900"),
@@ -701,7 +750,7 @@ class Scratched(MemoryStore):
         return rows
 
 
-@pytest.mark.parametrize("kind", [b"B", b"C", b"D", b"F", b"I", b"L", b"N", b"Q", b"R", b"S", b"T", b"W", b"K"])
+@pytest.mark.parametrize("kind", [b"B", b"C", b"D", b"F", b"I", b"J", b"L", b"N", b"Q", b"R", b"S", b"T", b"W", b"K"])
 def test_a_bad_block_is_stepped_over_and_no_more(rows: Rows, kind: bytes) -> None:
     bad = {key for key in rows if key[:1] == kind}
     bad = set(sorted(bad)[len(bad) // 3 : 2 * len(bad) // 3 + 1])

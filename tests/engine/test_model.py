@@ -21,12 +21,16 @@ from lineshaft.clock import format_instant
 from lineshaft.engine import index, keys, ready
 from lineshaft.engine.batching import Wanted
 from lineshaft.engine.engine import Engine
+from lineshaft.engine.hooks import Hooks, Verdict
 from lineshaft.engine.mutate import mutate_slice
-from lineshaft.engine.records import decode_lock, decode_track, split_value
+from lineshaft.engine.periodic import UNKNOWN, following
+from lineshaft.engine.records import decode_lock, decode_periodic, decode_track, split_value
 from lineshaft.engine.retry import Report
-from lineshaft.engine.settings import QueueLimits, Settings
+from lineshaft.engine.run import run_jid
+from lineshaft.engine.settings import Periodic, QueueLimits, Settings
 from lineshaft.errors import Refusal, StoreBusy, StoreError
 from lineshaft.job import Job, decode_pushed, decode_stored
+from lineshaft.schedule import Schedule
 from lineshaft.store.faulty import FaultyStore
 
 START = 1_700_000_000_000
@@ -56,6 +60,30 @@ WISHES: list[dict[str, object]] = [
 
 #: Of what `Engine.batches` gives of a batch.
 SHOWN = ["total", "pending", "failed", "complete_st", "success_st", "committed", "finished"]
+
+
+#: The hook lets no job with this jid in.
+UNWANTED = JIDS[7]
+
+
+def told(kind: str, job: Job) -> tuple[Job, ...]:
+    """What the hooks of this test push when something happens to a job; nothing ever takes it out again."""
+    if job.queue == "told":
+        return ()
+    return (decode_pushed(f'{{"jid":"{kind}-{job.jid}","jobtype":"{kind}","args":[],"queue":"told"}}'.encode()),)
+
+
+def judged(job: Job) -> Verdict:
+    return Verdict(refusal="unwanted") if job.jid == UNWANTED else Verdict(follow=told("push", job))
+
+
+HOOKS = Hooks(
+    push=judged,
+    fetch=lambda job, _: told("fetch", job),
+    ack=lambda job, _: told("ack", job),
+    fail=lambda job, _: told("fail", job),
+    dead=lambda job: told("dead", job),
+)
 
 
 @dataclass
@@ -101,6 +129,42 @@ class ModelTrack:
 
 
 @dataclass
+class ModelCron:
+    """A periodic job that is due at every multiple of its period."""
+
+    name: str
+    period: int
+    queue: str
+    unique: bool = False
+    catch_up: bool = False
+    #: What is on disk.
+    since: int = START
+    last: int = 0
+    paused: bool = False
+    runs: int = 0
+    skipped: int = 0
+    #: What is in memory.
+    floor: int = START
+
+    @property
+    def next_due(self) -> int | None:
+        return None if self.paused else (self.floor // self.period + 1) * self.period
+
+    def periodic(self) -> Periodic:
+        schedule = Schedule(f"*/{self.period // 60_000} * * * *")
+        custom: dict[str, object] = {"unique_for": 150} if self.unique else {}
+        sent = job_bytes("", self.queue, 5, 0, None, custom)
+        return Periodic(self.name, schedule, "T5", self.queue, sent, self.catch_up)
+
+
+CRONS = [
+    ModelCron("often", 60_000, "b", unique=True),
+    ModelCron("full", 120_000, "c", catch_up=True),
+    ModelCron("rare", 600_000, "a", catch_up=True),
+]
+
+
+@dataclass
 class Model:
     jobs: dict[int, ModelJob] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
@@ -114,8 +178,13 @@ class Model:
     expired: int = 0
     tracks: dict[str, ModelTrack] = field(default_factory=dict)
     now: int = START
+    crons: dict[str, ModelCron] = field(default_factory=lambda: {cron.name: copy.copy(cron) for cron in CRONS})
     #: Instant, seq, jid, outcome and attempts of what is over, the oldest first.
     past: list[tuple[int, int, str, str, int]] = field(default_factory=list)
+    has_history: bool = False
+    #: What the hooks have pushed: the follow-ups of every move that is on disk, and no other.
+    has_hooks: bool = False
+    told: list[str] = field(default_factory=list)
     batches: ModelBatches = field(default_factory=ModelBatches)
     #: The jobs of batches that are being swept with their queue: they end with the sweep.
     swept: list[ModelJob] = field(default_factory=list)
@@ -146,7 +215,12 @@ class Model:
         self.known.add("calls")
 
     def keep(self, job: ModelJob, outcome: str) -> None:
-        self.past = sorted([*self.past, (self.now, job.seq, job.jid, outcome, job.failures + 1)])
+        if self.has_history:
+            self.past = sorted([*self.past, (self.now, job.seq, job.jid, outcome, job.failures + 1)])
+
+    def tell(self, kind: str, jid: str) -> None:
+        if self.has_hooks:
+            self.told.append(f"{kind}-{jid}")
 
     def note(self, job: ModelJob, state: str, *, ended: bool = False) -> None:
         track = self.tracks.get(job.jid)
@@ -183,6 +257,11 @@ class Model:
         by_grant = sorted(own or held, key=lambda job: job.granted)
         return by_grant[0] if by_grant else None
 
+    def taken_back(self, jid: str, holder: str) -> ModelJob | None:
+        """The job that was taken back from this worker and waits."""
+        waiting = [j for j in self.jobs.values() if j.place == "ready" and j.jid == jid and j.former == holder]
+        return min(waiting, key=lambda job: job.seq, default=None)
+
     def release(self, job: ModelJob) -> None:
         if self.locks.get(job.alike, (0, 0))[0] == job.seq:
             del self.locks[job.alike]
@@ -203,6 +282,7 @@ class Model:
     def die(self, job: ModelJob, now: int) -> None:
         self.release(job)
         self.note(job, "dead")
+        self.tell("dead", job.jid)
         self.turn(job, "dead")
         job.place, job.due, job.order = "dead", now, self.take()
 
@@ -211,6 +291,8 @@ class Model:
         self.failed += 1
         if job.cancelled or job.retry == 0:
             self.keep(job, "cancelled" if job.cancelled else "discarded")
+        if not job.cancelled:
+            self.tell("fail", job.jid)
         count, job.failures = job.failures, job.failures + 1
         job.recoveries, job.former = 0, ""
         if job.cancelled or job.retry == 0:
@@ -244,8 +326,8 @@ def job_bytes(jid: str, queue: str, priority: int, retry: int, at: str | None, c
 class EngineMachine(RuleBasedStateMachine):
     has_index = True
 
-    @initialize()
-    def start(self) -> None:
+    @initialize(has_history=st.booleans(), has_hooks=st.booleans())
+    def start(self, has_history: bool, has_hooks: bool) -> None:
         self.now = START
         self.store = FaultyStore()
         self.settings = Settings(
@@ -253,12 +335,13 @@ class EngineMachine(RuleBasedStateMachine):
             recover_limit=3,
             queues={"b": QueueLimits(backoff="fixed:30"), "c": QueueLimits(max_jobs=3)},
             dead_max=4,
-            history_keep=0 if not self.has_index else 10**9,
+            history_keep=10**9 if has_history else 0,
             history_max=3,
+            periodic=tuple(cron.periodic() for cron in CRONS),
             batches_keep=500_000,
             batches_open=100_000,
         )
-        self.model = Model()
+        self.model = Model(has_history=has_history, has_hooks=has_hooks)
         self.beaten: dict[str, int] = {}
         self.connected: dict[str, object] = {}
         self.engine = self.boot()
@@ -267,7 +350,13 @@ class EngineMachine(RuleBasedStateMachine):
         self.history = [self.snapshot()]
 
     def boot(self) -> Engine:
-        return Engine(self.store, self.settings, lambda: 0.5, self.now)
+        engine = Engine(self.store, self.settings, lambda: 0.5, self.now, HOOKS if self.model.has_hooks else None)
+        jobs = engine.state.periodic
+        for entry in jobs.entries.values():
+            # Else the first runs are spread over more than one tick.
+            if entry.next_due == UNKNOWN:
+                jobs.place(entry, following(entry.what, entry.floor))
+        return engine
 
     def snapshot(self) -> tuple[Model, dict[str, int]]:
         return copy.deepcopy(self.model), dict(self.beaten)
@@ -302,6 +391,9 @@ class EngineMachine(RuleBasedStateMachine):
             at = format_instant(moment)
         full = queue == "c" and len(self.model.line("c")) >= 3
         job = decode_pushed(job_bytes(jid, queue, priority, retry, at, custom))
+        if self.model.has_hooks and jid == UNWANTED:
+            assert self.engine.push_bulk([job]) == {jid: "unwanted"}
+            return
         if full:
             with pytest.raises(Refusal, match="full"):
                 self.engine.push(job)
@@ -322,6 +414,7 @@ class EngineMachine(RuleBasedStateMachine):
             assert new.alike in self.model.leaving if held is None else held[1] > self.now
             return
         self.model.known.add(queue)
+        self.model.tell("push", jid)
         seq = new.seq = new.order = self.model.take()
         self.model.jobs[seq] = new
         if bid in self.model.batches.by_bid:
@@ -358,6 +451,7 @@ class EngineMachine(RuleBasedStateMachine):
         expected.place, expected.holder, expected.until = "leased", holder, self.now + 1800_000
         expected.granted = self.model.take()
         self.model.note(expected, "working")
+        self.model.tell("fetch", expected.jid)
         if expected.unique == "start":
             self.model.release(expected)
 
@@ -380,6 +474,7 @@ class EngineMachine(RuleBasedStateMachine):
         job.place, job.holder, job.until = "leased", holder, self.now + 1800_000
         job.granted = self.model.take()
         self.model.note(job, "working")
+        self.model.tell("fetch", job.jid)
 
     @rule(
         roles=st.lists(st.sampled_from(list(ROLES)), min_size=1, max_size=3, unique=True),
@@ -431,14 +526,11 @@ class EngineMachine(RuleBasedStateMachine):
         else:
             done = self.engine.ack_with_result(jid, holder, result)
         job = self.model.leased(jid, holder)
-        if job is None and self.has_index:
-            waiting = sorted(
-                (j for j in self.model.jobs.values() if j.place == "ready" and j.jid == jid and j.former == holder),
-                key=lambda j: j.seq,
-            )
-            job = waiting[0] if waiting else None
+        if (job is None or job.holder != holder) and self.has_index:
+            job = self.model.taken_back(jid, holder) or job
         assert done == (job is not None)
         if job is not None:
+            self.model.tell("ack", jid)
             self.model.keep(job, "success")
             self.model.drop(job, "success")
             self.model.processed += 1
@@ -559,7 +651,14 @@ class EngineMachine(RuleBasedStateMachine):
     @rule()
     def flush(self) -> None:
         self.engine.flush()
-        self.model = Model(counter=self.model.counter, now=self.now)
+        model = self.model
+        self.model = Model(
+            counter=model.counter,
+            now=self.now,
+            crons=model.crons,
+            has_history=model.has_history,
+            has_hooks=model.has_hooks,
+        )
 
     @rule(
         command=st.sampled_from(["clear", "kill", "discard", "requeue"]),
@@ -582,7 +681,7 @@ class EngineMachine(RuleBasedStateMachine):
             found.sort(key=lambda job: (jids.index(job.jid), job.seq)) if self.has_index else None
         else:
             found = [job for job in found if jobtype in (None, f"T{job.priority}")]
-            found = [job for job in found if regexp is None or job.jid < "job-0005"]
+            found = [job for job in found if regexp is None or "job-" < job.jid < "job-0005"]
         for job in found:
             if command == "kill":
                 if where != "dead":
@@ -649,8 +748,67 @@ class EngineMachine(RuleBasedStateMachine):
             track.state, track.until, track.leaving = "failed", now + 1800_000, False
         model.tracks = {jid: track for jid, track in model.tracks.items() if not 0 < track.until <= now}
         model.locks = {alike: lock for alike, lock in model.locks.items() if lock[1] > now}
+        due = [cron for cron in model.crons.values() if cron.next_due is not None and cron.next_due <= now]
+        skipped = {run.name: run.reason for run in self.engine.take_skipped_runs()}
+        for cron in sorted(due, key=lambda cron: cron.next_due or 0):
+            cron.last = cron.floor = now // cron.period * cron.period
+            if self.may_run(cron, refusal=skipped.pop(cron.name, None)):
+                self.run_cron(cron, run_jid(cron.name, cron.last))
+            else:
+                cron.skipped += 1
+        assert not skipped
         # A tick did the rest of every sweep.
         model.leaving.clear()
+
+    def may_run(self, cron: ModelCron, refusal: str | None) -> bool:
+        """Whether the model lets a run come in; `refusal` is what the engine said."""
+        alike = ("T5", cron.queue)
+        if cron.queue == "c" and len(self.model.line("c")) >= 3:
+            assert refusal is not None
+            assert "is full" in refusal
+        elif cron.unique and alike in self.model.leaving and alike not in self.model.locks:
+            assert refusal in (None, "NOTUNIQUE Job not unique")
+        elif cron.unique and self.model.locks.get(alike, (0, 0))[1] > self.now:
+            assert refusal == "NOTUNIQUE Job not unique"
+        else:
+            assert refusal is None
+        return refusal is None
+
+    def run_cron(self, cron: ModelCron, jid: str) -> None:
+        model = self.model
+        cron.runs += 1
+        model.tell("push", jid)
+        model.known.add(cron.queue)
+        seq = model.take()
+        job = model.jobs[seq] = ModelJob(seq, jid, cron.queue, 5, 0, order=seq)
+        job.backoff = "fixed:30" if cron.queue == "b" else ""
+        if cron.unique:
+            job.unique = "success"
+            model.locks[job.alike] = (seq, self.now + 150_000)
+            model.leaving.discard(job.alike)
+
+    @rule(name=st.sampled_from(list(Model().crons)))
+    def cron_run(self, name: str) -> None:
+        cron, jid, refusal = self.model.crons[name], "", None
+        try:
+            jid = self.engine.cron_run(name)
+        except Refusal as refused:
+            refusal = refused.text
+        if self.may_run(cron, refusal):
+            assert all(job.jid != jid for job in self.model.jobs.values())
+            self.run_cron(cron, jid)
+
+    @rule(name=st.sampled_from(list(Model().crons)), paused=st.booleans())
+    def cron_pause_and_resume(self, name: str, paused: bool) -> None:
+        cron = self.model.crons[name]
+        if paused:
+            self.engine.cron_pause(name)
+        else:
+            self.engine.cron_resume(name)
+            if cron.paused:
+                cron.since = self.now
+                cron.floor = max(cron.last, self.now)
+        cron.paused = paused
 
     def ends_by_time(self, model: Model, now: int) -> None:
         """Jobs expire and batches are looked at, in the order of their times."""
@@ -713,6 +871,8 @@ class EngineMachine(RuleBasedStateMachine):
         # Each worker that was ever heard of has a fresh time to come back.
         self.beaten = dict.fromkeys(beaten, self.now)
         self.model.counter = max(counter_before, 0)
+        for cron in self.model.crons.values():
+            cron.floor = max(cron.last, cron.since if cron.catch_up else self.now)
         self.model.now = self.now
         self.engine.commit()
         self.store.sync()
@@ -724,11 +884,15 @@ class EngineMachine(RuleBasedStateMachine):
             return
         state = self.engine.state
         found: list[tuple[str, str, str, int]] = []
+        follow_ups: list[str] = []
         jobs: dict[int, Job] = {}
         ready, timed = (state.turn.scan(*keys.prefix_range(kind), limit=1 << 30) for kind in (b"R", b"T"))
         for key, value in [*ready, *timed]:
             extras, payload = split_value(value)
             job = decode_stored(payload)
+            if job.queue == "told":
+                follow_ups.append(job.jid)
+                continue
             failures = job.failure.retry_count + 1 if job.failure else 0
             jobs[extras.seq or (keys.ready_order(key) if key[:1] == b"R" else keys.timed_order(key))] = job
             if key[:1] == b"R":
@@ -746,6 +910,7 @@ class EngineMachine(RuleBasedStateMachine):
             (j.jid, j.place, j.queue, j.failures if j.retry or j.failures == 0 else 0) for j in self.model.jobs.values()
         ]
         assert sorted(found) == sorted(expected)
+        assert sorted(follow_ups) == sorted(self.model.told)
         assert set(state.queues.by_name) >= self.model.known - {"c"}
         for name in QUEUES:
             size = state.queues.by_name[name].size if name in state.queues.by_name else 0
@@ -764,8 +929,21 @@ class EngineMachine(RuleBasedStateMachine):
             jid: (track.state, track.percent, track.until, track.result, track.cancelled)
             for jid, track in self.model.tracks.items()
         }
+        crons = {
+            cron.name: (cron.last, cron.since, cron.paused, cron.runs, cron.skipped)
+            for cron in self.model.crons.values()
+        }
+        kept = state.turn.scan(*keys.prefix_range(b"J"), limit=1 << 30)
+        records = {key[1:].decode(): decode_periodic(value) for key, value in kept}
+        assert crons == {
+            name: (record.last, record.since, record.paused, record.runs, record.skipped)
+            for name, record in records.items()
+        }
+        for shown_cron in self.engine.cron_list():
+            due = self.model.crons[shown_cron["name"]].next_due
+            assert shown_cron["next_run"] == (None if due is None else format_instant(due))
         finished, _ = self.engine.history()
-        past = [job[2:] for job in self.model.past[::-1]] if self.has_index else []
+        past = [job[2:] for job in self.model.past[::-1]]
         assert [(job["jid"], job["outcome"], job["attempts"]) for job in finished] == past[:50]
         for jid, _, _ in past:
             assert [job for job in finished if job["jid"] == jid] == self.engine.finished(jid)

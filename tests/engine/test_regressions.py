@@ -10,6 +10,7 @@ from lineshaft.engine import index, state
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.retry import Report
 from lineshaft.engine.settings import Settings
+from lineshaft.errors import Refusal
 from lineshaft.job import Job, decode_pushed
 from lineshaft.store.faulty import FaultyStore
 
@@ -191,3 +192,40 @@ def test_a_worker_that_comes_back_while_its_jobs_are_recovered_is_still_one_that
     assert engine.figures()["sets"]["working"] == 0
     check_store(store)
     check_memory(engine)
+
+
+def test_a_late_ack_ends_the_job_that_was_taken_back_and_not_its_twin_that_another_worker_holds() -> None:
+    engine = new_engine()
+    beating_worker(engine, "w1")
+    beating_worker(engine, "w2")
+    engine.push(job("twins-001", args=["first"]))
+    engine.fetch(["default"], "w1")
+    leave(engine, "w1")
+    tick_through(engine, NOW + 59_000)
+    engine.beat("w2", 0, None)
+    tick_through(engine, NOW + 61_000)
+    engine.pause(["default"])
+    engine.push(job("twins-001", args=["second"], queue="other"))
+    engine.fetch(["other"], "w2")
+    assert engine.ack("twins-001", "w1")
+    assert engine.figures()["total_enqueued"] == 0
+    assert [lease.holder for lease in engine.state.leases.all_of("twins-001")] == ["w2"]
+    engine.commit()
+    check_store(engine.state.turn.store)
+    check_memory(engine)
+
+
+def test_a_push_with_a_wish_that_nobody_understands_makes_no_queue() -> None:
+    engine = new_engine()
+    with pytest.raises(Refusal, match="unique_for"):
+        engine.push(job("wishes-01", queue="new", custom={"unique_for": "long"}))
+    assert not engine.figures()["queues"]
+
+
+def test_the_finished_jobs_with_a_jid_are_bounded_in_bytes() -> None:
+    engine = new_engine(rules=Settings(history_keep=86_400_000))
+    for _ in range(4):
+        engine.push(job("large-001", args=[LARGE]))
+        engine.fetch(["default"], "w")
+        engine.ack("large-001", "w")
+    assert len(engine.finished("large-001")) == 1

@@ -64,3 +64,17 @@ def test_a_result_is_shown_for_its_time_and_the_state_for_half_an_hour() -> None
     peer = box.connect()
     assert peer.ask_json("TRACK GET track-0001")["state"] == "unknown"
     assert not [key for key in rows_of(box.store) if key[:1] in {b"P", b"E"}]
+
+
+def test_an_ack_with_a_result_promises_it() -> None:
+    box = Harness()
+    peer = box.connect()
+    for jid in ("result-001", "result-002"):
+        peer.ask(f'PUSH {{"jid":"{jid}","jobtype":"T","args":[]}}')
+        peer.ask("FETCH default")
+    box.hold_syncs = True
+    assert peer.ask('ACK {"jid":"result-001"}') == b"+OK\r\n"
+    assert peer.ask('ACK {"jid":"result-002","result":1}') == b""
+    box.hold_syncs = False
+    box.settle()
+    assert peer.take() == b"+OK\r\n"

@@ -30,6 +30,10 @@ def job(jid: str, *, args: str = "[1]", **fields: str) -> Job:
     return decode_pushed(f'{{"jid":"{jid}","jobtype":"T","args":{args}{extra}}}'.encode())
 
 
+#: Everything that a job can ask for; it expires long after what is due in these tests.
+WISHES = '{"unique_for":5000,"expires_in":10000,"track":1}'
+
+
 class Chance:
     """Gives one half, until it is told to fail."""
 
@@ -63,6 +67,11 @@ class World:
         for jid in ("held-0001", "held-0002", "held-0003"):
             engine.push(job(jid, queue='"h"'))
             engine.fetch(["h"], "worker-1")
+        for jid in ("asked-001", "asked-002", "asked-003"):
+            engine.push(job(jid, args=f'["{jid}"]', custom=WISHES, queue='"asked"' if jid == "asked-003" else '"q"'))
+        engine.fetch(["q"], "worker-1")
+        engine.fetch(["q"], "worker-1")
+        engine.cancel("asked-002")
         engine.push(job("later-001", at='"2096-01-01T00:00:00Z"'))
         engine.push(job("later-002", at='"2025-11-24T16:00:10Z"'))
         engine.commit()
@@ -119,6 +128,11 @@ def vanish(engine: Engine) -> None:
     engine.tick()
 
 
+def forgotten(engine: Engine) -> None:
+    engine.advance(NOW + 10_000_000)
+    engine.tick()
+
+
 def expire(engine: Engine) -> None:
     engine.advance(NOW + 1_900_000)
     engine.tick()
@@ -127,6 +141,11 @@ def expire(engine: Engine) -> None:
 def due(engine: Engine) -> None:
     engine.advance(NOW + 11_000)
     engine.tick()
+
+
+def cancel_waiting(engine: Engine, jid: str) -> None:
+    if engine.state.index.enabled:
+        engine.cancel(jid)
 
 
 def mutate(command: str, target: str, **wanted: Any) -> Callable[[Engine], object]:
@@ -145,6 +164,25 @@ TRANSITIONS: dict[str, Callable[[Engine], object]] = {
     "late ack": lambda engine: engine.ack("former-01", "worker-2"),
     "ack of nothing": lambda engine: engine.ack("ready-001", "worker-1"),
     "fail": lambda engine: engine.fail("held-0001", "worker-1", REPORT),
+    "push of a job that asks": lambda engine: engine.push(job("pushed-01", custom=WISHES)),
+    "fetch of a job that asks": lambda engine: engine.fetch(["asked"], "worker-1"),
+    "ack of a job that asks": lambda engine: engine.ack("asked-001", "worker-1"),
+    "ack with a result": lambda engine: engine.ack_with_result("asked-001", "worker-1", b"7"),
+    "ack of a plain job with a result": lambda engine: engine.ack_with_result("held-0001", "worker-1", b"7"),
+    "late ack with a result": lambda engine: engine.ack_with_result("former-01", "worker-2", b"7"),
+    "fail of a job that asks": lambda engine: engine.fail("asked-001", "worker-1", REPORT),
+    "fail of a cancelled job": lambda engine: engine.fail("asked-002", "worker-1", REPORT),
+    "requeue": lambda engine: engine.requeue("asked-001", "worker-1", None),
+    "requeue for later": lambda engine: engine.requeue("asked-001", "worker-1", 5000),
+    "requeue of a cancelled job": lambda engine: engine.requeue("asked-002", "worker-1", None),
+    "cancel of a waiting job": lambda engine: cancel_waiting(engine, "asked-003"),
+    "cancel of a held job": lambda engine: engine.cancel("asked-001"),
+    "cancel of a scheduled job": lambda engine: cancel_waiting(engine, "later-002"),
+    "track_set": lambda engine: engine.track_set(
+        "asked-001", "worker-1", percent=5, desc=None, reserve_until=NOW + 9_000_000
+    ),
+    "remove of a queue with jobs that ask": lambda engine: engine.remove(["asked", "q"]),
+    "kill of a job that asks": mutate("kill", "queue:asked"),
     "give_back": lambda engine: engine.give_back("held-0001", "worker-1"),
     "pause": lambda engine: engine.pause(["default", "new"]),
     "resume": lambda engine: engine.resume(["paused"]),
@@ -159,12 +197,13 @@ TRANSITIONS: dict[str, Callable[[Engine], object]] = {
 }
 
 #: What `tick` does is one transition for each job: those before the one that fails have happened.
-TICKS: dict[str, Callable[[Engine], object]] = {"due": due, "expire": expire, "vanish": vanish}
+TICKS: dict[str, Callable[[Engine], object]] = {"due": due, "expire": expire, "vanish": vanish, "forget": forgotten}
 
 RULES: dict[str, dict[str, Any]] = {
     "plain": {},
     "strict": {"refuse_duplicate_jids": True, "every_queue": QueueLimits(max_jobs=100)},
     "no index": {"jid_index": False},
+    "history": {"history_keep": 86_400_000},
 }
 
 
@@ -254,6 +293,15 @@ REFUSED: dict[str, Callable[[Engine], object]] = {
     "push of a duplicate": lambda engine: engine.push(job("ready-001")),
     "push of a held duplicate": lambda engine: engine.push(job("held-0001")),
     "push of a scheduled duplicate": lambda engine: engine.push(job("later-001")),
+    "push of a job that is not unique": lambda engine: engine.push(
+        job("pushed-01", args='["asked-001"]', queue='"q"', custom='{"unique_for":1}')
+    ),
+    "push with a wish of the wrong type": lambda engine: engine.push(job("pushed-01", custom='{"unique_for":"1"}')),
+    "push with an end that is no instant": lambda engine: engine.push(job("pushed-01", custom='{"expires_at":"x"}')),
+    "push with a backoff that is none": lambda engine: engine.push(job("pushed-01", custom='{"backoff":"x"}')),
+    "requeue of nothing": lambda engine: engine.requeue("nothere1", "worker-1", None),
+    "cancel of nothing": lambda engine: engine.cancel("nothere1"),
+    "cancel of a dead job": lambda engine: engine.cancel("dead-0001"),
     "fail of nothing": lambda engine: engine.fail("nothere1", "worker-1", REPORT),
     "fail of a ready job": lambda engine: engine.fail("ready-001", "worker-1", REPORT),
     "pause of a bad name": lambda engine: engine.pause(["default", "a b"]),

@@ -1,6 +1,7 @@
 """Every transcript, replayed three ways: sans-IO whole, sans-IO byte by byte, and over a real socket."""
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +13,8 @@ from harness import Harness, Peer
 from invariants import check_memory, check_store
 from lineshaft.clock import system_clock
 from lineshaft.engine.engine import Engine
-from lineshaft.engine.settings import QueueLimits, Settings
+from lineshaft.engine.settings import Periodic, QueueLimits, Settings
+from lineshaft.schedule import Schedule
 from lineshaft.server.listener import AsyncShell, listen
 from lineshaft.server.server import Server
 from lineshaft.server.settings import ServerSettings
@@ -32,7 +34,13 @@ def engine_settings(transcript: Transcript) -> Settings:
     chosen: dict[str, Any] = dict(transcript.settings)
     names = set(Settings.__struct_fields__)
     rules = {name: value for name, value in chosen.items() if name in names}
+    rules["periodic"] = tuple(periodic(name, *said) for name, said in chosen.get("cron", {}).items())
     return Settings(**rules, every_queue=QueueLimits(max_jobs=chosen.get("max_jobs"), backoff=chosen.get("backoff")))
+
+
+def periodic(name: str, schedule: str, custom: dict[str, Any]) -> Periodic:
+    job = json.dumps({"jobtype": "T", "args": [], "custom": custom}).encode()
+    return Periodic(name, Schedule(schedule), "T", "default", job)
 
 
 @pytest.fixture(autouse=True)

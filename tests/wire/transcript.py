@@ -54,6 +54,7 @@ SETTINGS = {
     "jid_index": json.loads,
     "recover_after": int,
     "description": str,
+    "cron": json.loads,  # name to schedule and custom
     "box_only": json.loads,  # true: needs an order between connections that real sockets do not promise
 }
 

@@ -4,6 +4,7 @@
     model    the tables and keys, with their defaults: this is where a new key is added
     toml     conf.d/*.toml, read as one document that remembers which file said what
     tables   a document against the model: every key known, every value of its kind
+    cron     the array of tables [[cron]] against the model
     load     flags, environment, places, password and TLS around it: `load_config`
     reload   what of a freshly loaded Config a running server takes over
 
@@ -13,12 +14,14 @@ files give the same Config, and a reload is a second call.
 
 from lineshaft.config.kinds import Binding, Secret
 from lineshaft.config.load import Flags, load_config
-from lineshaft.config.model import Config, Environment, LogLevel, Queue, Queues, Sync
+from lineshaft.config.model import Config, Cron, CronJob, Environment, LogLevel, Queue, Queues, Sync
 from lineshaft.config.reload import take_over
 
 __all__ = [
     "Binding",
     "Config",
+    "Cron",
+    "CronJob",
     "Environment",
     "Flags",
     "LogLevel",

@@ -6,6 +6,7 @@ by the caller, who knows the file and the key, from `allowed`.
 """
 
 import ipaddress
+import math
 import re
 from collections.abc import Callable
 from typing import Any, Final
@@ -13,6 +14,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from lineshaft.backoff import ALLOWED, parse_backoff
+from lineshaft.schedule import NAMES, Schedule, find_zone
 
 __all__ = [
     "Binding",
@@ -22,11 +24,17 @@ __all__ = [
     "backoff_rule",
     "choice",
     "duration",
+    "entry_name",
+    "json_array",
+    "json_object",
     "names",
+    "queue_name",
+    "schedule",
     "secret",
     "size",
     "switch",
     "text",
+    "time_zone",
     "web_address",
     "whole",
 ]
@@ -122,6 +130,77 @@ def names() -> Kind:
         return tuple(value)
 
     return Kind("a list of names, each a string", read)
+
+
+def entry_name() -> Kind:
+    """A name that the operator gives to something."""
+    return _matching(r"[A-Za-z0-9._-]{1,100}", "1 to 100 characters out of a-z, A-Z, 0-9, dot, dash, underscore")
+
+
+def queue_name() -> Kind:
+    """The name of a queue, as the engine has it; stated again because one that no client can use helps nobody."""
+    return _matching(r"[a-zA-Z0-9._-]{1,255}", "1 to 255 characters out of a-z, A-Z, 0-9, dot, dash, underscore")
+
+
+def _matching(pattern: str, allowed: str) -> Kind:
+    def read(value: object) -> object:
+        _need(isinstance(value, str) and re.fullmatch(pattern, value) is not None)
+        return value
+
+    return Kind(allowed, read)
+
+
+def schedule() -> Kind:
+    """A cron expression. Raises ScheduleError, which says what is wrong with it."""
+
+    def read(value: object) -> object:
+        _need(isinstance(value, str))
+        Schedule(str(value))
+        return value
+
+    fields = '"MINUTE HOUR DAY MONTH WEEKDAY", with SECOND before them if you like'
+    return Kind(f'{fields} (as "*/5 * * * *"), or one of {", ".join(NAMES)}', read)
+
+
+def time_zone() -> Kind:
+    """The IANA name of a time zone."""
+
+    def read(value: object) -> object:
+        find_zone(value if isinstance(value, str) else "")
+        return value
+
+    return Kind('the name of a time zone, such as "UTC" or "Europe/Madrid"', read)
+
+
+def json_array() -> Kind:
+    """An array of what JSON can hold."""
+
+    def read(value: object) -> object:
+        _need(isinstance(value, list) and _is_json(value))
+        return value
+
+    return Kind("an array of what JSON can hold (no dates, times, nan or inf)", read)
+
+
+def json_object() -> Kind:
+    """A table of what JSON can hold."""
+
+    def read(value: object) -> object:
+        _need(isinstance(value, dict) and _is_json(value))
+        return value
+
+    return Kind("a table of what JSON can hold (no dates, times, nan or inf)", read)
+
+
+def _is_json(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(_is_json(item) for item in value.values())
+    if isinstance(value, list):
+        return all(_is_json(item) for item in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    # Beyond 64 bits workers read another number, or none.
+    return isinstance(value, str | bool) or (isinstance(value, int) and -(2**63) <= value < 2**63)
 
 
 def secret() -> Kind:

@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from lineshaft.config.cron import read_cron
 from lineshaft.config.kinds import Binding, Kind, Secret, address, web_address
 from lineshaft.config.model import ENVIRONMENTS, LOG_LEVELS, Config, Environment
 from lineshaft.config.places import find_places, find_tls, need_value
@@ -41,8 +42,8 @@ def load_config(flags: Flags, variables: Mapping[str, str], *, root: Path = Path
     thing that cannot be; its message is one line that names the file or flag, the key and what is allowed.
 
     A running server takes over on reload: `[faktory] password`, `[web] password`, `[queues]` and its tables,
-    `[workers]`, `[retention]`, `[storage] min_free`, `[server] description` and `refuse_duplicate_jids`. Both
-    bindings, both directories, TLS, `[storage] sync`, `interval_ms`, `jid_index` and `memory`, `[server]
+    `[[cron]]`, `[workers]`, `[retention]`, `[storage] min_free`, `[server] description` and `refuse_duplicate_jids`.
+    Both bindings, both directories, TLS, `[storage] sync`, `interval_ms`, `jid_index` and `memory`, `[server]
     connections` and `line_limit` need a restart.
     """
     environment = _environment(flags, variables)
@@ -58,6 +59,7 @@ def load_config(flags: Flags, variables: Mapping[str, str], *, root: Path = Path
         tls=find_tls(places.config),
         files=tuple(document.files),
         password_skipped=_is_skipped(variables),
+        cron=read_cron(document),
         **tables,
     )
     config = _with_passwords(_with_bindings(config, flags), variables, document)

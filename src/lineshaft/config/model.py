@@ -5,14 +5,16 @@ may hold, with a kind, and whether a running server takes a change over: `AT_STA
 The key in the file is the field's name, or `field(name=...)` where the field's own name carries the unit in which
 the value is read.
 
-Each table gets a place of its own in `TABLES`; a table that is not there is refused by name.
+Each table gets a place of its own in `TABLES`; a table that is not there is refused by name. `[[cron]]` is an array of
+tables and has its own reader (`cron`).
 """
 
+import hashlib
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from msgspec import Struct, field
+from msgspec import Struct, field, json, structs
 
 from lineshaft.config.kinds import (
     Binding,
@@ -21,11 +23,17 @@ from lineshaft.config.kinds import (
     backoff_rule,
     choice,
     duration,
+    entry_name,
+    json_array,
+    json_object,
     names,
+    queue_name,
+    schedule,
     secret,
     size,
     switch,
     text,
+    time_zone,
     web_address,
     whole,
 )
@@ -35,7 +43,10 @@ __all__ = [
     "ENVIRONMENTS",
     "LOG_LEVELS",
     "TABLES",
+    "CatchUp",
     "Config",
+    "Cron",
+    "CronJob",
     "Environment",
     "Faktory",
     "History",
@@ -55,6 +66,7 @@ __all__ = [
 Environment = Literal["development", "staging", "production"]
 LogLevel = Literal["debug", "info", "warn", "error"]
 Sync = Literal["always", "interval", "never"]
+CatchUp = Literal["skip", "once"]
 
 ENVIRONMENTS: Final = choice("development", "staging", "production")
 LOG_LEVELS: Final = choice("debug", "info", "warn", "error")
@@ -167,6 +179,44 @@ class Queues(Struct, frozen=True):
     named: dict[str, Queue] = {}  #: no key of its own: `tables` collects the `[queues.NAME]` here
 
 
+class CronJob(Struct, frozen=True):
+    """`[cron.job]`: the job that a periodic job pushes."""
+
+    jobtype: Annotated[str, text()] = field(name="type")
+    queue: Annotated[str, queue_name()] = "default"
+    args: Annotated[list[Any], json_array()] = []
+    retry: Annotated[int, whole(-1, 2**31 - 1)] = 25
+    priority: Annotated[int, whole(1, 9)] = 5
+    reserve_for_seconds: Annotated[int | None, duration("60s", "86400s", unit_ms=1000)] = field(
+        default=None, name="reserve_for"
+    )
+    backtrace: Annotated[int | None, whole(0, 2**31 - 1)] = None
+    custom: Annotated[dict[str, Any] | None, json_object()] = None
+
+
+class Cron(Struct, frozen=True):
+    """`[[cron]]`: a job that the server pushes by itself, again and again."""
+
+    job: CronJob  #: no key of a kind: `cron` reads the `[cron.job]` here
+    schedule: Annotated[str, schedule()]
+    tz: Annotated[str, time_zone()] = "UTC"
+    #: What becomes of runs that were missed while the server was down.
+    catch_up: Annotated[CatchUp, choice("skip", "once")] = "skip"
+    name: Annotated[str | None, entry_name()] = None
+    where: str = ""  #: no key: the file, and its place there, as messages begin
+
+    @property
+    def identity(self) -> str:
+        """What tells it from the others, over reloads and restarts: its name, else a digest of when and what."""
+        if self.name is not None:
+            return self.name
+        # What is as by default is left out, so that a key that is added to CronJob changes no digest.
+        plain = structs.asdict(CronJob(self.job.jobtype))
+        own = {key: value for key, value in structs.asdict(self.job).items() if value != plain[key]}
+        content = json.encode([self.schedule, self.tz, self.job.jobtype, own], order="sorted")
+        return hashlib.sha256(content).hexdigest()[:16]
+
+
 TABLES: Final[dict[str, type[Struct]]] = {
     "faktory": Faktory,
     "web": Web,
@@ -200,6 +250,7 @@ class Config(Struct, frozen=True, kw_only=True):
     history: History = History()
     plugins: Plugins = Plugins()
     queues: Queues = Queues()
+    cron: tuple[Cron, ...] = ()
     # For those who ask where it all came from.
     files: tuple[Path, ...] = ()  #: the files of conf.d, in the order in which they were read
     password_skipped: bool = False  #: FAKTORY_SKIP_PASSWORD: no password is asked for, whatever the files say

@@ -25,7 +25,8 @@ def take_over(running: Config, fresh: Config) -> tuple[Config, list[str]]:
         tables[name] = _kept(name, shape, getattr(running, name), getattr(fresh, name), waiting)
     if fresh.tls != running.tls:
         waiting.append("tls")
-    return replace(running, files=fresh.files, password_skipped=fresh.password_skipped, **tables), waiting
+    kept = replace(running, files=fresh.files, password_skipped=fresh.password_skipped, cron=fresh.cron, **tables)
+    return kept, waiting
 
 
 def _kept(table: str, shape: type[Struct], running: Struct, fresh: Struct, waiting: list[str]) -> Struct:

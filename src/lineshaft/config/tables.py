@@ -13,11 +13,15 @@ from msgspec.structs import fields
 
 from lineshaft.config.kinds import Kind
 from lineshaft.config.model import AT_START, TABLES, Queue, Queues
-from lineshaft.config.toml import Document, KeyPath, dotted
+from lineshaft.config.toml import Document, KeyPath, dotted, keys_only
+from lineshaft.schedule import ScheduleError
 
-__all__ = ["Key", "keys_of", "read_tables"]
+__all__ = ["ARRAYS", "Key", "keys_of", "read_table", "read_tables"]
 
 T = TypeVar("T", bound=Struct)
+
+#: The arrays of tables; each has a reader of its own.
+ARRAYS: Final = ("cron",)
 
 #: As the engine has it; stated again because a name that no client can use is better refused at the start.
 _QUEUE_NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,255}")
@@ -43,37 +47,53 @@ def keys_of(shape: type[Struct]) -> dict[str, Key]:
     return keys
 
 
+@cache
+def _required(shape: type[Struct]) -> dict[str, str]:
+    """The keys that must be there, and their fields."""
+    return {column.encode_name: column.name for column in fields(shape) if column.required}
+
+
 def read_tables(document: Document) -> dict[str, Struct]:
     """All tables that the document has, by name. Raises ConfigError for the first thing that cannot be."""
-    known = ", ".join(f"[{name}]" for name in TABLES)
+    known = ", ".join([f"[{name}]" for name in TABLES] + [f"[[{name}]]" for name in ARRAYS])
     tables: dict[str, Struct] = {}
     for name, value in document.values.items():
+        if name in ARRAYS:
+            continue
         if name not in TABLES:
             raise document.error((name,), f"there is no table [{dotted((name,))}]; the tables are {known}")
         if name == "queues":
             tables[name] = _read_queues(_need_table(document, (name,), value), document)
         else:
-            tables[name] = _read_table(TABLES[name], value, (name,), document)
+            tables[name] = read_table(TABLES[name], value, (name,), document)
     return tables
 
 
-def _read_table(shape: type[T], value: object, path: KeyPath, document: Document) -> T:
-    read = {}
+def read_table(shape: type[T], value: object, path: KeyPath, document: Document, **tables: Struct) -> T:
+    """One table as its record, with the tables inside it that were read already.
+
+    Raises ConfigError for the first thing in it that cannot be, or that is missing.
+    """
+    read: dict[str, Any] = dict(tables)
     keys = keys_of(shape)
     for name, item in _need_table(document, path, value).items():
         here = (*path, name)
         if name not in keys:
-            raise document.error(here, f"{dotted(here)} is not a key; {_keys_in_words(path, keys)}")
+            inside = "".join(f", and a table [{dotted(keys_only((*path, table)))}]" for table in tables)
+            raise document.error(here, f"{dotted(here)} is not a key; {_keys_in_words(path, keys)}{inside}")
         read[keys[name].attribute] = _read_value(keys[name].kind, item, here, document)
+    for name in (name for name, attribute in _required(shape).items() if attribute not in read):
+        raise document.error(path, f"{dotted(path)} needs {name}: {keys[name].kind.allowed}")
     return shape(**read)
 
 
 def _read_value(kind: Kind, value: object, path: KeyPath, document: Document) -> Any:
     try:
         return kind.read(value)
-    except ValueError:
+    except ValueError as error:
         instead = "" if kind.is_secret else f", not {_shown(value)}"
-        raise document.error(path, f"{dotted(path)} must be {kind.allowed}{instead}") from None
+        reason = f" ({error})" if isinstance(error, ScheduleError) else ""
+        raise document.error(path, f"{dotted(path)} must be {kind.allowed}{instead}{reason}") from None
 
 
 def _read_queues(table: dict[str, Any], document: Document) -> Queues:
@@ -99,7 +119,7 @@ def _read_queue(name: str, table: dict[str, Any], document: Document) -> Queue:
             here, quoted = (*path, key), f'[queues."{name}.{key}"]'
             complaint = "is a table inside a queue; a queue name with a dot needs quotes"
             raise document.error(here, f"[{dotted(here)}] {complaint}: {quoted}")
-    queue = _read_table(Queue, table, path, document)
+    queue = read_table(Queue, table, path, document)
     if queue.max_jobs is not None and queue.backpressure is not None:
         complaint = "sets max_jobs and backpressure, which are the same: leave one out"
         raise document.error((*path, "backpressure"), f"[{dotted(path)}] {complaint}")
@@ -108,12 +128,12 @@ def _read_queue(name: str, table: dict[str, Any], document: Document) -> Queue:
 
 def _need_table(document: Document, path: KeyPath, value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise document.error(path, f"{dotted(path)} must be a table, written [{dotted(path)}]")
+        raise document.error(path, f"{dotted(path)} must be a table, written [{dotted(keys_only(path))}]")
     return value
 
 
 def _keys_in_words(path: KeyPath, keys: dict[str, Key]) -> str:
-    return f"the keys of [{dotted(path)}] are {', '.join(keys)}"
+    return f"the keys of [{dotted(keys_only(path))}] are {', '.join(keys)}"
 
 
 def _shown(value: object) -> str:

@@ -7,16 +7,16 @@ The document remembers which file first named each key and table, so that every 
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from lineshaft.errors import ConfigError
 
-__all__ = ["Document", "KeyPath", "dotted", "read_directory"]
+__all__ = ["Document", "KeyPath", "dotted", "keys_only", "read_directory"]
 
-KeyPath = tuple[str, ...]
-"""A key with the tables that it stands in: ("storage", "sync")."""
+KeyPath = tuple[str | int, ...]
+"""A key with the tables that it stands in: ("storage", "sync"). A number counts the tables of an array in one file."""
 
 
 class Document:
@@ -26,19 +26,29 @@ class Document:
         self.values: dict[str, Any] = {}
         self.files: list[Path] = []
         self._origin: dict[KeyPath, Path] = {}
+        self._parts: list[tuple[Path, dict[str, Any]]] = []
 
     def add(self, file: Path, table: dict[str, Any]) -> None:
         """Merge the content of one file. Raises ConfigError for a key that an earlier one has set."""
         self.files.append(file)
+        self._parts.append((file, table))
         self._merge(self.values, table, (), file)
+
+    def entries(self, name: str) -> Iterator[tuple["Document", int, Any]]:
+        """The tables of an array of tables: each with its number in its file, and a document of it alone for errors."""
+        for file, table in self._parts:
+            for number, entry in enumerate(table.get(name, ()), 1):
+                alone = Document()
+                alone.add(file, {name: entry})
+                yield alone, number, entry
 
     def error(self, path: KeyPath, complaint: str) -> ConfigError:
         """A ConfigError about the key at `path`, which opens with the file that set it."""
-        return ConfigError(f"{self._origin[path]}: {complaint}")
+        return ConfigError(f"{self._origin[keys_only(path)]}: {complaint}")
 
     def located(self, path: KeyPath) -> str:
         """The key at `path` with its file, as messages begin: `/etc/lineshaft/conf.d/a.toml: web.password`."""
-        return f"{self._origin[path]}: {dotted(path)}"
+        return f"{self._origin[keys_only(path)]}: {dotted(path)}"
 
     def _merge(self, into: dict[str, Any], table: dict[str, Any], path: KeyPath, file: Path) -> None:
         for key, value in table.items():
@@ -68,8 +78,19 @@ def read_directory(directory: Path) -> Document:
 
 
 def dotted(path: KeyPath) -> str:
-    """The key as TOML writes it: `queues."mail.out".max_jobs`."""
-    return ".".join(key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else f'"{key}"' for key in path)
+    """The key as TOML writes it: `queues."mail.out".max_jobs`; in an array of tables, `cron[2].schedule`."""
+    return "".join(_dotted(key) for key in path).removeprefix(".")
+
+
+def keys_only(path: KeyPath) -> KeyPath:
+    """The path without numbers: where the key stands in any table of an array."""
+    return tuple(key for key in path if isinstance(key, str))
+
+
+def _dotted(key: str | int) -> str:
+    if isinstance(key, int):
+        return f"[{key}]"
+    return f".{key}" if re.fullmatch(r"[A-Za-z0-9_-]+", key) else f'."{key}"'
 
 
 def _toml_files(directory: Path) -> Sequence[Path]:

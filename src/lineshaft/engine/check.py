@@ -37,6 +37,7 @@ from lineshaft.engine.cancel import CANCELLED
 from lineshaft.engine.check_batches import BatchLaws
 from lineshaft.engine.engine import KINDS
 from lineshaft.engine.expiring import END as EXPIRES
+from lineshaft.engine.features import FEATURES
 from lineshaft.engine.findings import SETS, Finding, Law, Severity, Tally, instant_shown, shown
 from lineshaft.engine.naming import check_queue_name
 from lineshaft.engine.reader import Reader
@@ -51,6 +52,7 @@ from lineshaft.engine.records import (
     decode_history_size,
     decode_leases,
     decode_lock,
+    decode_periodic,
     decode_queue,
     decode_set,
     decode_totals,
@@ -148,6 +150,7 @@ class _Walk:
             b"G": self._single(keys.TOTALS_KEY, decode_totals),
             b"H": self._history,
             b"I": self._watermark,
+            b"J": self._periodic,
             b"K": self._worker,
             b"L": self._group,
             b"N": self._sequence,
@@ -256,7 +259,10 @@ class _Walk:
 
     def _track(self, key: bytes, value: bytes) -> None:
         key[1:].decode()
-        self.numbers.highest = max(self.numbers.highest, decode_track(value).seq)
+        track = decode_track(value)
+        self.numbers.highest = max(self.numbers.highest, track.seq)
+        if track.until:
+            self._hold_end(key, keys.expiry_key(track.until, FORGET, key[1:]), b"", "this is never forgotten")
 
     def _history(self, key: bytes, value: bytes) -> None:
         kind = key[1:2]
@@ -279,8 +285,24 @@ class _Walk:
         else:
             self._malformed(key)
 
-    def _lock(self, key: bytes, value: bytes) -> None:  # noqa: ARG002 - every kind is looked at in one way
-        self.numbers.highest = max(self.numbers.highest, decode_lock(value).seq)
+    def _periodic(self, key: bytes, value: bytes) -> None:
+        key[1:].decode()
+        record = decode_periodic(value)
+        if min(record.since, record.last, record.ran_at, record.runs, record.skipped) < 0:
+            self._report(Law.PERIODIC, key, "an instant or a count is negative")
+        elif bool(record.runs) != bool(record.last_jid) or bool(record.runs) != bool(record.ran_at):
+            what = f"the record counts {record.runs} runs, the last of them {record.last_jid or 'without a jid'}"
+            self._report(Law.PERIODIC, key, what)
+
+    def _lock(self, key: bytes, value: bytes) -> None:
+        lock = decode_lock(value)
+        self.numbers.highest = max(self.numbers.highest, lock.seq)
+        self._hold_end(key, keys.expiry_key(lock.until, LOCK, key[1:]), b"", "the lock never ends by time")
+
+    def _hold_end(self, key: bytes, entry: bytes, value: bytes, what: str) -> None:
+        """What ends by time has its entry among the expiries."""
+        if self.reader.get(entry) != value and not self.reader.unreadable:
+            self._report(Law.EXPIRY, key, f"no entry at {instant_shown(keys.expiry_at(entry))} leads here: {what}")
 
     def _chore(self, key: bytes, value: bytes) -> None:
         record = decode_chore(value)
@@ -354,17 +376,24 @@ class _Walk:
         if lease is not None and (lease.seq, lease.jid, lease.queue) != (seq, job.jid, name):
             what = f"the lease here is of job {lease.jid} (seq {lease.seq}), and here lies {job.jid} (seq {seq})"
             self._report(Law.LEASE, key, what)
-        if lease is not None and lease.uses != extras.uses:
+        if lease is not None and lease.uses.replace(CANCELLED, "") != extras.uses:
             what = f"job {job.jid} uses the features {extras.uses!r}, and its lease says {lease.uses!r}"
             self._report(Law.LEASE, key, what)
-        self._hold_cancel(key, job, extras, is_held=lease is not None)
+        self._hold_features(key, job, seq, extras, waits=is_current and lease is None)
         self.batches.job(key, job.jid, seq, extras, is_dead=False)
         if self._take_numbers(key, job.jid, seq, order):
             self._find_entry(key, job.jid, seq, order, is_required=is_current)
 
-    def _hold_cancel(self, key: bytes, job: Job, extras: Extras, *, is_held: bool) -> None:
-        if CANCELLED in extras.uses and not is_held and not self.reader.unreadable:
-            self._report(Law.CANCELLED, key, f"job {job.jid} is cancelled, and no worker has it: it runs once more")
+    def _hold_features(self, key: bytes, job: Job, seq: int, extras: Extras, *, waits: bool) -> None:
+        unknown = set(extras.uses) - FEATURES.keys()
+        if unknown:
+            what = (
+                f"job {job.jid} uses the features {''.join(sorted(unknown))!r}, and there are none: it can never move"
+            )
+            self._report(Law.FEATURE, key, what)
+        if waits and extras.expires:
+            entry = keys.expiry_key(extras.expires, EXPIRES, seq.to_bytes(8))
+            self._hold_end(key, entry, key, f"job {job.jid} is not swept when it has expired")
 
     def _in_line(self, key: bytes, line: _Line, priority: int, order: int) -> None:
         self.tally.places[Place.READY] += 1
@@ -404,8 +433,9 @@ class _Walk:
             return
         extras, job = read
         seq = extras.seq or order
-        self._hold_cancel(key, job, extras, is_held=False)
-        self.batches.job(key, job.jid, seq, extras, is_dead=SETS[code] is Place.DEAD)
+        is_dead = SETS[code] is Place.DEAD
+        self._hold_features(key, job, seq, extras, waits=not is_dead)
+        self.batches.job(key, job.jid, seq, extras, is_dead=is_dead)
         if not 1 <= extras.priority <= 9:
             self._report(Law.MISPLACED, key, f"job {job.jid} has the priority {extras.priority}: there is no such line")
         elif job.queue not in self.queues:

@@ -127,5 +127,6 @@ def _backoff(sent: Raw) -> str:
 
 def _digest(job: Job) -> str:
     """Tells jobs apart by type, arguments (byte for byte) and queue."""
-    parts = ((job.queue or "").encode(), job.jobtype.encode(), bytes(job.args))
-    return blake2b(b"".join(b"%d:%b" % (len(part), part) for part in parts), digest_size=16).hexdigest()
+    queue, jobtype, args = (job.queue or "").encode(), job.jobtype.encode(), bytes(job.args)
+    text = b"%d:%b%d:%b%d:%b" % (len(queue), queue, len(jobtype), jobtype, len(args), args)
+    return blake2b(text, digest_size=16).hexdigest()

@@ -22,18 +22,20 @@ from lineshaft.engine.features import FEATURES
 from lineshaft.engine.fetch import fetch
 from lineshaft.engine.forget import forget
 from lineshaft.engine.history import find_finished, page, sweep_history
-from lineshaft.engine.hooks import Hooks, ack_hooked, fetch_hooked, push_bulk_hooked, push_hooked
+from lineshaft.engine.hooks import Hooks, fetch_hooked, push_bulk_hooked, push_hooked
 from lineshaft.engine.leases import NEVER
 from lineshaft.engine.mutate import MUTATE, begin_mutate, mutate_slice
+from lineshaft.engine.periodic import SkippedRun
 from lineshaft.engine.push import accept, push, push_bulk
 from lineshaft.engine.records import ChoreRecord
 from lineshaft.engine.retry import Report
+from lineshaft.engine.run import run_due, run_now
 from lineshaft.engine.settings import Settings
 from lineshaft.engine.state import State
 from lineshaft.engine.stop import cancel
 from lineshaft.engine.sweep import SWEEP, sweep
 from lineshaft.engine.tracks import track_get, track_set
-from lineshaft.engine.views import figures
+from lineshaft.engine.views import cron_list, cron_upcoming, figures
 from lineshaft.engine.workers import Worker
 from lineshaft.errors import Refusal
 from lineshaft.job import Job
@@ -70,21 +72,14 @@ class Engine:
         """Work on this state. The verbs of the hot path are bound to it directly, without a method in between."""
         self.state = state
         state.features, state.hooks = FEATURES, self.hooks
-        if self.hooks is not None:
-            self._bind_hooked(state, self.hooks)
-            return
+        hooks = self.hooks or Hooks()
         self.push = partial(push if state.settings.refuse_duplicate_jids else accept, state)
         self.push_bulk = partial(push_bulk, state)
-        self.fetch = partial(fetch, state)
-        self.ack = partial(finish.ack_and_keep if state.settings.history_keep else finish.ack, state)
-
-    def _bind_hooked(self, state: State, hooks: Hooks) -> None:
-        """The same with hooks, but the verbs in which nobody wants any."""
-        ack = finish.ack_and_keep if state.settings.history_keep else finish.ack
-        self.push = partial(push_hooked, state, hooks)
-        self.push_bulk = partial(push_bulk_hooked, state, hooks)
         self.fetch = partial(fetch_hooked, state, hooks) if hooks.fetch else partial(fetch, state)
-        self.ack = partial(ack_hooked, state, hooks, ack) if hooks.ack else partial(ack, state)
+        self.ack = partial(finish.ack_in_full if state.settings.history_keep or hooks.ack else finish.ack, state)
+        if hooks.push:
+            self.push = partial(push_hooked, state, hooks)
+            self.push_bulk = partial(push_bulk_hooked, state, hooks)
 
     # Turns
 
@@ -120,6 +115,7 @@ class Engine:
         state.workers.present = before.workers.present
         state.workers.expelled = before.workers.expelled
         state.push_refusal = before.push_refusal
+        state.periodic.up_since = before.periodic.up_since
         state.load()
         # Whoever waits for a chore that was begun in a turn that is lost is told that it ended.
         state.chores.finished = [n for n in before.chores.active if n not in state.chores.active]
@@ -133,10 +129,7 @@ class Engine:
 
     def ack_with_result(self, jid: str, holder: str, result: bytes) -> bool:
         """ACK with a result, which is JSON. False when there is no such lease."""
-        with_result = partial(finish.ack_with_result, result=result)
-        if self.hooks is not None and self.hooks.ack is not None:
-            return ack_hooked(self.state, self.hooks, with_result, jid, holder)
-        return with_result(self.state, jid, holder)
+        return finish.ack_in_full(self.state, jid, holder, result)
 
     def track_get(self, jid: str) -> dict[str, Any]:
         """TRACK GET: what is known of a job. Raises StoreError."""
@@ -230,6 +223,28 @@ class Engine:
         arrivals, self.state.arrivals = self.state.arrivals, []
         return arrivals
 
+    # Periodic jobs
+
+    def cron_list(self) -> list[dict[str, Any]]:
+        """CRON LIST: every periodic job: what it is, when it ran last and runs next."""
+        return cron_list(self.state)
+
+    def cron_upcoming(self, name: str, count: int = 5) -> list[str]:
+        """The next due times of a periodic job, as if it were not paused. Raises Refusal."""
+        return cron_upcoming(self.state, name, count)
+
+    def cron_run(self, name: str) -> str:
+        """CRON RUN: push its job now, whatever the schedule says; returns the jid. Raises Refusal."""
+        return run_now(self.state, self.push, name)
+
+    def cron_pause(self, name: str) -> None:
+        """CRON PAUSE: let its due times pass. Raises Refusal."""
+        self.state.periodic.pause(name)
+
+    def cron_resume(self, name: str) -> None:
+        """CRON RESUME: let it run again, from now on. Raises Refusal."""
+        self.state.periodic.resume(name, self.state.now)
+
     # Workers
 
     def connect(self, wid: str, hostname: str, pid: int, labels: tuple[str, ...]) -> Worker:
@@ -277,6 +292,7 @@ class Engine:
         prune_dead(state)
         sweep_history(state)
         forget(state)
+        run_due(state, self.push)
         chore = state.chores.next()
         if chore is not None:
             number, record = chore
@@ -296,6 +312,7 @@ class Engine:
             state.workers.next_check,
             state.expiries.next_at,
             state.history.next_due(state),
+            state.periodic.next_due,
             state.day_ends,
         )
 
@@ -310,6 +327,7 @@ class Engine:
             or state.retries.next_due < instant
             or state.expiries.next_at < instant
             or (state.history.count > 0 and state.history.next_due(state) < instant)
+            or state.periodic.next_due < instant
             or bool(state.chores.active)
             or state.dead.size > state.settings.dead_max
         )
@@ -323,6 +341,11 @@ class Engine:
         """The chores that ended since the last call."""
         finished, self.state.chores.finished = self.state.chores.finished, []
         return finished
+
+    def take_skipped_runs(self) -> list[SkippedRun]:
+        """The runs of periodic jobs whose push was refused since the last call."""
+        skipped, self.state.periodic.skipped = self.state.periodic.skipped, []
+        return skipped
 
     def take_unknown_batches(self) -> list[tuple[str, str]]:
         """The jobs that named a batch which is not known since the last call, and its bid."""

@@ -7,7 +7,6 @@ from typing import Final
 
 from lineshaft.engine.batch import BATCHED, CALLBACK
 from lineshaft.engine.batches import Callback, Member
-from lineshaft.engine.cancel import CANCELLED, Cancelled
 from lineshaft.engine.expiring import EXPIRING, Expiring
 from lineshaft.engine.feature import Feature
 from lineshaft.engine.tracks import TRACKED, Tracked
@@ -20,7 +19,6 @@ FEATURES: Final[dict[str, Feature]] = {
     UNIQUE: Unique(),
     UNIQUE_UNTIL_START: UniqueUntilStart(),
     TRACKED: Tracked(),
-    CANCELLED: Cancelled(),
     BATCHED: Member(),
     CALLBACK: Callback(),
 }

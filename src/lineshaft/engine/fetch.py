@@ -82,7 +82,7 @@ def _fetch_using(state: State, queue: Queue, window: Window, extras: Extras, hol
         until, group = now + seconds * 1000, state.leases.group
         lease = Lease(entry.seq, entry.key, entry.jid, holder, now, until, queue.name, group, extras.uses)
         change.then(window.entries.popleft)
-        change.then(state.leases.grant, lease)
+        change.then(state.leases.grant_using, lease, extras)
         change.then(_one_less, state, queue)
     return True
 

@@ -39,9 +39,11 @@ class Law(StrEnum):
     SEQUENCE = "sequence too low"
     LEASE = "lease of another job"
     LEASED_TWICE = "job leased twice"
-    CANCELLED = "cancelled job that nobody holds"
+    FEATURE = "job with a feature that there is none"
+    EXPIRY = "nothing that ends it"
     HISTORY = "history entry astray"
     ENDED = "leases that have all ended"
+    PERIODIC = "periodic job that contradicts itself"
     CHORE = "unknown chore"
     BATCH = "batch counted wrongly"
     NOT_INDEXED = "job not in the index"
@@ -127,6 +129,7 @@ _SHOWN: Final[dict[bytes, Callable[[bytes], str]]] = {
     b"F": _shown_text("format"),
     b"G": _shown_text("totals"),
     b"I": _shown_text("watermark of the index"),
+    b"J": _shown_text("periodic job"),
     b"K": _shown_text("worker"),
     b"L": _shown_number("leases of turn"),
     b"N": _shown_text("sequence"),

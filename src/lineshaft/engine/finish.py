@@ -11,7 +11,7 @@ from lineshaft.engine import keys
 from lineshaft.engine.cancel import CANCELLED
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.history import Over, keep_finished
-from lineshaft.engine.hooks import failed
+from lineshaft.engine.hooks import acked, failed
 from lineshaft.engine.moves import Damaged, count, join_set, leave, put_back, read_leased
 from lineshaft.engine.records import Extras, Lease, split_value
 from lineshaft.engine.retry import LOST, RESERVATION_EXPIRED, Dead, Report, Retry, judge
@@ -19,8 +19,9 @@ from lineshaft.engine.state import State
 from lineshaft.engine.tracks import keep_result
 from lineshaft.engine.turn import Change
 from lineshaft.errors import Refusal
+from lineshaft.job import decode_stored
 
-__all__ = ["ack", "ack_and_keep", "ack_with_result", "expire", "fail", "give_back", "recover", "requeue"]
+__all__ = ["ack", "ack_in_full", "expire", "fail", "give_back", "recover", "requeue"]
 
 
 def ack(state: State, jid: str, holder: str) -> bool:
@@ -30,11 +31,9 @@ def ack(state: State, jid: str, holder: str) -> bool:
     """
     leases = state.leases
     lease = leases.by_jid.get(jid)
-    if type(lease) is not Lease:
-        # Nobody has such a job, or several have.
-        lease = leases.find(jid, holder)
-        if lease is None:
-            return _late_ack(state, jid, holder)
+    if type(lease) is not Lease or lease.holder != holder:
+        # Nobody has such a job, or several have, or another has.
+        return ack_in_full(state, jid, holder)
     if lease.uses:
         return _ack_using(state, lease)
     state.turn.changes[lease.key] = None
@@ -55,29 +54,50 @@ def ack(state: State, jid: str, holder: str) -> bool:
     return True
 
 
-def ack_and_keep(state: State, jid: str, holder: str) -> bool:
-    """The same where finished jobs are kept: it reads the job once more, and writes it down."""
+def ack_in_full(state: State, jid: str, holder: str, result: bytes | None = None) -> bool:
+    """The same where somebody wants to know the job: the history, a hook, or whoever asks for what it returned (JSON).
+
+    A job that was taken back from this worker comes before one with the same jid that another worker holds.
+    """
     lease = state.leases.find(jid, holder)
-    return _late_ack(state, jid, holder) if lease is None else _ack_using(state, lease)
+    if lease is not None and lease.holder == holder:
+        return _complete(state, lease, result)
+    if _late_ack(state, jid, holder, result):
+        return True
+    return lease is not None and _complete(state, lease, result)
 
 
-def ack_with_result(state: State, jid: str, holder: str, result: bytes) -> bool:
-    """The job is done and returned this JSON, which is kept for a time."""
-    lease = state.leases.find(jid, holder)
-    return _late_ack(state, jid, holder, result) if lease is None else _ack_using(state, lease, result)
-
-
-def _ack_using(state: State, lease: Lease, result: bytes | None = None) -> bool:
-    """The same for a job that uses a feature."""
+def _ack_using(state: State, lease: Lease) -> bool:
+    """The same for a job that uses a feature; what that keeps is known since the FETCH, so it is not read again."""
+    extras = state.leases.extras.get(lease.seq)
+    if extras is None:
+        return _complete(state, lease)
     with state.change() as change:
-        extras, _, payload = read_leased(change, lease)
+        change.delete(lease.key)
+        leave(state, change, lease.jid, lease.seq, extras, Ending.DONE)
+        change.then(_end, state, lease)
+        change.then(count, state, lease.queue, 1, 0)
+    return True
+
+
+def _end(state: State, lease: Lease) -> None:
+    state.cancels.forget(lease.seq)
+    state.leases.end(lease)
+
+
+def _complete(state: State, lease: Lease, result: bytes | None = None) -> bool:
+    """The same with all that there is to know of the job."""
+    with state.change() as change:
+        extras, job, payload = read_leased(change, lease)
         change.delete(lease.key)
         leave(state, change, lease.jid, lease.seq, extras, Ending.DONE)
         _keep(state, change, lease, payload, "success", result)
         if result is not None:
             keep_result(state, change, lease.jid, lease.seq, result)
-        change.then(state.leases.end, lease)
+        change.then(_end, state, lease)
         change.then(count, state, lease.queue, 1, 0)
+    if state.hooks is not None:
+        acked(state, state.hooks, job, lease.holder)
     return True
 
 
@@ -88,6 +108,7 @@ def _late_ack(state: State, jid: str, holder: str, result: bytes | None = None) 
             continue
         try:
             extras, payload = split_value(value)
+            job = decode_stored(payload)
         except DecodeError:
             state.turn.damaged[key] = value
             continue
@@ -103,6 +124,8 @@ def _late_ack(state: State, jid: str, holder: str, result: bytes | None = None) 
                 keep_result(state, change, jid, seq, result)
             change.then(state.queues.lose, queue, priority, keys.ready_order(key))
             change.then(count, state, name, 1, 0)
+        if state.hooks is not None:
+            acked(state, state.hooks, job, holder)
         return True
     return False
 
@@ -128,7 +151,7 @@ def recover(state: State, lease: Lease) -> None:
     """
     with state.change() as change:
         extras, _, payload = read_leased(change, lease)
-        if CANCELLED in extras.uses:
+        if CANCELLED in lease.uses:
             _stop(state, change, lease, extras, payload)
             return
         recoveries = extras.recoveries + 1
@@ -146,7 +169,7 @@ def give_back(state: State, jid: str, holder: str) -> None:
         return
     with suppress(Damaged), state.change() as change:
         extras, _, payload = read_leased(change, lease)
-        if CANCELLED in extras.uses:
+        if CANCELLED in lease.uses:
             _stop(state, change, lease, extras, payload)
         else:
             put_back(state, change, lease, extras, payload)
@@ -161,7 +184,7 @@ def requeue(state: State, jid: str, holder: str, wait: int | None) -> None:
         raise Refusal(f"Job not found {jid[:200]}")
     with state.change() as change:
         extras, job, payload = read_leased(change, lease)
-        if CANCELLED in extras.uses:
+        if CANCELLED in lease.uses:
             _stop(state, change, lease, extras, payload)
         elif wait is None:
             put_back(state, change, lease, extras.afresh(), payload)
@@ -185,13 +208,13 @@ def _stop(state: State, change: Change, lease: Lease, extras: Extras, payload: b
     change.delete(lease.key)
     leave(state, change, lease.jid, lease.seq, extras, Ending.CANCELLED)
     _keep(state, change, lease, payload, "cancelled")
-    change.then(state.leases.end, lease)
+    change.then(_end, state, lease)
 
 
 def _fail(state: State, lease: Lease, report: Report) -> None:
     with state.change() as change:
         extras, job, payload = read_leased(change, lease)
-        if CANCELLED in extras.uses:
+        if CANCELLED in lease.uses:
             _stop(state, change, lease, extras, payload)
             change.then(count, state, lease.queue, 1, 1)
             return

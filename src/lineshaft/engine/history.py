@@ -172,12 +172,15 @@ def find_finished(state: "State", jid: str) -> list[dict[str, Any]]:
         return []
     start, end = keys.history_jid_range(jid)
     rows = state.turn.scan(start, end, limit=MOST_SHOWN, reverse=True)
-    found = []
+    found, size = [], 0
     for key, _ in rows:
         name = keys.HISTORY + key[-16:]
         value = state.turn.get(name)
         if value is not None and (view := _shown(name, value)) is not None:
             found.append(view)
+            size += len(value)
+        if size > SHOWN_BYTES:
+            break
     return found
 
 

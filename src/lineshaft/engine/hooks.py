@@ -13,17 +13,16 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from msgspec import DecodeError, Struct
+from msgspec import Struct
 
 from lineshaft.engine import push as pushing
 from lineshaft.engine.fetch import fetch
-from lineshaft.engine.records import Lease, split_value
 from lineshaft.engine.retry import Report
 from lineshaft.engine.state import State
 from lineshaft.errors import Refusal
 from lineshaft.job import Failure, Job, admit, decode_stored
 
-__all__ = ["Hooks", "Verdict", "ack_hooked", "failed", "fetch_hooked", "push_bulk_hooked", "push_hooked"]
+__all__ = ["Hooks", "Verdict", "acked", "failed", "fetch_hooked", "killed", "push_bulk_hooked", "push_hooked"]
 
 #: Generations of follow-ups, and how many one move may bring.
 MOST_DEEP: Final = 3
@@ -61,18 +60,12 @@ def push_bulk_hooked(state: State, hooks: Hooks, jobs: list[Job]) -> dict[str, s
     if len(jobs) > pushing.MOST_JOBS:
         return pushing.push_bulk(state, jobs)
     errors: dict[str, str] = {}
-    passed: list[Job] = []
-    following: list[tuple[str, tuple[Job, ...]]] = []
     for job in jobs:
+        # One by one, since two of them may have the same jid, and only one of these be refused.
         try:
-            following.append((job.jid, _judge(state, hooks, job)))
-            passed.append(job)
+            push_hooked(state, hooks, job)
         except Refusal as refusal:
             errors[job.jid] = refusal.text
-    errors |= pushing.push_bulk(state, passed)
-    for jid, jobs_after in following:
-        if jid not in errors:
-            _follow(state, hooks, jobs_after)
     return errors
 
 
@@ -84,14 +77,10 @@ def fetch_hooked(state: State, hooks: Hooks, names: list[str], holder: str) -> b
     return payload
 
 
-def ack_hooked(state: State, hooks: Hooks, ack: Callable[[State, str, str], bool], jid: str, holder: str) -> bool:
-    """As `ack`, with a hook; a late ACK, whose lease has ended, has none. Raises StoreError."""
-    lease = state.leases.find(jid, holder)
-    job = None if lease is None else _read(state, lease)
-    done = ack(state, jid, holder)
-    if done and job is not None and hooks.ack is not None:
+def acked(state: State, hooks: Hooks, job: Job, holder: str) -> None:
+    """A job is done; called when all of that is in the turn. Raises StoreError."""
+    if hooks.ack is not None:
         _follow(state, hooks, hooks.ack(job, _worker(holder)))
-    return done
 
 
 def failed(state: State, hooks: Hooks, job: Job, report: Report, holder: str, *, is_dead: bool) -> None:
@@ -106,6 +95,12 @@ def failed(state: State, hooks: Hooks, job: Job, report: Report, holder: str, *,
     if is_dead and hooks.dead is not None:
         following += hooks.dead(job)
     _follow(state, hooks, following)
+
+
+def killed(state: State, hooks: Hooks, job: Job) -> None:
+    """A MUTATE let a job die; called when all of that is in the turn. Raises StoreError."""
+    if hooks.dead is not None:
+        _follow(state, hooks, hooks.dead(job))
 
 
 def _judge(state: State, hooks: Hooks, job: Job) -> tuple[Job, ...]:
@@ -139,11 +134,3 @@ def _follow(state: State, hooks: Hooks, jobs: tuple[Job, ...]) -> None:
 
 def _worker(holder: str) -> str:
     return "" if holder.startswith("\0") else holder
-
-
-def _read(state: State, lease: Lease) -> Job | None:
-    value = state.turn.get(lease.key)
-    try:
-        return None if value is None else decode_stored(split_value(value)[1])
-    except DecodeError:
-        return None

@@ -24,6 +24,7 @@ H j <len><jid> <finished> <seq>          leads from a jid to a finished job
 H n                                      HistorySizeRecord: how many finished jobs are kept, how large
 H t <finished> <seq>                     HistoryRecord: a job that is over
 G                                        TotalsRecord: what removed queues had counted
+J <name>                                 PeriodicRecord: up to where the runs of a periodic job have been dealt with
 ```
 
 Integers are big-endian, 8 bytes (a generation and an order too), so that byte order is time or sequence
@@ -68,6 +69,7 @@ __all__ = [
     "lock_key",
     "member_key",
     "member_prefix",
+    "periodic_key",
     "prefix_range",
     "queue_key",
     "ready_order",
@@ -97,7 +99,8 @@ HISTORY_SIZE_KEY: Final = b"Hn"
 #: How the keys of finished jobs begin.
 HISTORY: Final = b"Ht"
 
-#: All that FLUSH removes: everything but the format, the sequence (it must go on rising) and the known workers.
+#: All that FLUSH removes: everything but the format, the sequence (it must go on rising), the known workers, and how
+#: far the periodic jobs have come (else a run could come twice).
 JOB_RANGES: Final = ((b"B", b"F"), (b"G", b"I"), (b"L", b"N"), (b"O", b"Y"))
 
 #: How a key of the jid index begins, by the length of its encoded jid (512 characters at most, see `job`).
@@ -223,6 +226,11 @@ def expiry_at(key: bytes) -> int:
 def expiry_parts(key: bytes) -> tuple[int, bytes, bytes]:
     """Instant, kind and id in an expiry's key."""
     return int.from_bytes(key[1:9]), key[9:10], key[10:]
+
+
+def periodic_key(name: str) -> bytes:
+    """J <name>"""
+    return b"J" + name.encode()
 
 
 def lock_key(digest: bytes) -> bytes:

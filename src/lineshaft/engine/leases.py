@@ -25,7 +25,7 @@ but for entries whose job is no longer where they say.
 from typing import Final, Protocol
 
 from lineshaft.engine import keys
-from lineshaft.engine.records import Lease, decode_leases, encode_record
+from lineshaft.engine.records import Extras, Lease, decode_leases, encode_record
 from lineshaft.engine.turn import Turn
 from lineshaft.job import MIN_RESERVE_SECONDS
 
@@ -60,6 +60,8 @@ class Leases:
         self.turn = turn
         self.by_seq: dict[int, Lease] = {}
         self.by_jid: dict[str, Lease | list[Lease]] = {}
+        #: By seq, of the jobs that use a feature and were fetched since the start: what else their rows would say.
+        self.extras: dict[int, Extras] = {}
         #: The group that this turn's leases will be, and those leases.
         self.group = 1
         self.fresh: list[Lease] = []
@@ -101,6 +103,7 @@ class Leases:
         """Forget all leases in memory; the keys are the caller's business."""
         self.by_seq.clear()
         self.by_jid.clear()
+        self.extras.clear()
         self.fresh.clear()
         self.groups.clear()
         self.next_expiry = NEVER
@@ -115,6 +118,11 @@ class Leases:
         """Begin a lease; it belongs to the present `group`."""
         self.fresh.append(lease)
         self.keep(lease)
+
+    def grant_using(self, lease: Lease, extras: Extras) -> None:
+        """Begin a lease of a job that uses a feature. An effect."""
+        self.extras[lease.seq] = extras
+        self.grant(lease)
 
     def settle(self) -> None:
         """Put what this turn granted into the turn."""
@@ -147,6 +155,8 @@ class Leases:
     def end(self, lease: Lease) -> None:
         """End the lease of a job that no longer lies where it lay."""
         del self.by_seq[lease.seq]
+        if lease.uses:
+            self.extras.pop(lease.seq, None)
         present = self.by_jid.pop(lease.jid)
         if present is not lease:
             assert isinstance(present, list)

@@ -16,6 +16,7 @@ from msgspec import DecodeError, Struct, json
 from lineshaft.engine import keys
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.glob import Glob
+from lineshaft.engine.hooks import killed
 from lineshaft.engine.moves import join_queue, join_set, leave
 from lineshaft.engine.records import ChoreRecord, Extras, split_value
 from lineshaft.engine.state import State
@@ -125,12 +126,14 @@ def mutate_slice(state: State, number: int, record: ChoreRecord) -> None:
     matches = _matcher(state, order)
     wanted = [row for row in rows if row.order <= record.bound and matches(row)]
     with state.change() as change:
-        for row in wanted:
-            _apply(state, change, order, row)
+        moved = [row.job for row in wanted if _apply(state, change, order, row)]
         if cursor is None:
             state.chores.end(change, number)
         else:
             state.chores.advance(change, number, cursor, len(wanted))
+    if state.hooks is not None and order.command == "kill":
+        for job in moved:
+            killed(state, state.hooks, job)
 
 
 def _by_index(state: State, order: Order) -> bool:
@@ -203,14 +206,15 @@ def _matcher(state: State, order: Order) -> Callable[[Row], bool]:
     )
 
 
-def _apply(state: State, change: Change, order: Order, row: Row) -> None:
+def _apply(state: State, change: Change, order: Order, row: Row) -> bool:
+    """Do it to one job; False when it is not to be touched."""
     if state.leases.holds(row.seq) or (order.command == "kill" and order.target == SetName.DEAD):
-        return
+        return False
     if row.key[:1] == b"R":
         name, _, priority = keys.ready_parts(row.key)
         queue = state.queues.by_name.get(name)
         if queue is None or queue.generation != order.generation:
-            return
+            return False
         change.delete(row.key)
         change.then(state.queues.lose, queue, priority, keys.ready_order(row.key))
     else:
@@ -221,3 +225,4 @@ def _apply(state: State, change: Change, order: Order, row: Row) -> None:
         join_queue(state, change, row.job, row.seq, row.extras)
     else:
         leave(state, change, row.job.jid, row.seq, row.extras, Ending.DISCARDED)
+    return True

@@ -73,11 +73,13 @@ def accept(state: State, job: Job) -> None:
     payload = encode_job(job)
     if not payload.startswith(ARGS_FIRST):
         raise refuse_args(job)
+    # Before the queue is opened: a job that cannot come in brings none into being.
+    wishes = None if job.custom is ABSENT else read_custom(job, state.now, at)
     name = job.queue or ""
     queue = state.queues.by_name.get(name) or open_queue(state, name, most=MAX_QUEUES)
     if queue.max_jobs is not None and queue.size >= queue.max_jobs:
         raise Refusal(f"queue {name} is full: it holds {queue.size} jobs, and max_jobs is {queue.max_jobs}")
-    if job.custom is not ABSENT and (wishes := read_custom(job, state.now, at)) is not None:
+    if wishes is not None:
         with state.change() as change:
             enter(state, change, job, payload, priority, at, queue, wishes)
         return

@@ -26,6 +26,7 @@ __all__ = [
     "HistorySizeRecord",
     "Lease",
     "LockRecord",
+    "PeriodicRecord",
     "QueueRecord",
     "SetRecord",
     "TotalsRecord",
@@ -38,6 +39,7 @@ __all__ = [
     "decode_history_size",
     "decode_leases",
     "decode_lock",
+    "decode_periodic",
     "decode_queue",
     "decode_set",
     "decode_totals",
@@ -117,7 +119,7 @@ class Lease(Struct, array_like=True, gc=False):
     until: int
     queue: str
     group: int  #: the record that it stands in
-    uses: str = ""  #: the features that the job uses
+    uses: str = ""  #: the features that the job uses, and a letter when it was cancelled (see `cancel`)
 
 
 class QueueRecord(Struct, array_like=True, gc=False):
@@ -212,6 +214,20 @@ class HistorySizeRecord(Struct, array_like=True, gc=False):
     oldest: int  #: an instant: no job finished before it
 
 
+class PeriodicRecord(Struct, array_like=True):
+    """How far a periodic job has come. Written in the commit that pushes a run, so that none is pushed twice."""
+
+    schedule: str  #: expression and zone for which the rest holds; empty when it was removed, at `since`
+    since: int  #: when the server first had this schedule, or a pause ended: what was due before is no concern of it
+    last: int = 0  #: the latest due time that was dealt with; neither it nor one before it is ever run again
+    ran_at: int = 0  #: when a run was last pushed
+    runs: int = 0  #: runs that were pushed
+    skipped: int = 0  #: runs whose push was refused
+    last_jid: str = ""  #: of the job that was last pushed
+    outcome: str = ""  #: of the last run: `pushed`, or why it was skipped
+    paused: bool = False
+
+
 encode_record: Final = msgpack.Encoder().encode
 """Any record of this module, but a job, to bytes."""
 
@@ -226,3 +242,4 @@ decode_day: Final = msgpack.Decoder(DayRecord).decode
 decode_track: Final = msgpack.Decoder(TrackRecord).decode
 decode_worker: Final = msgpack.Decoder(WorkerRecord).decode
 decode_chore: Final = msgpack.Decoder(ChoreRecord).decode
+decode_periodic: Final = msgpack.Decoder(PeriodicRecord).decode

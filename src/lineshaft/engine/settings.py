@@ -3,8 +3,9 @@
 from msgspec import Struct, field
 
 from lineshaft.engine.workers import SILENT_AFTER
+from lineshaft.schedule import Schedule
 
-__all__ = ["QueueLimits", "Settings"]
+__all__ = ["Periodic", "QueueLimits", "Settings"]
 
 
 class QueueLimits(Struct, frozen=True):
@@ -13,6 +14,17 @@ class QueueLimits(Struct, frozen=True):
     max_jobs: int | None = None  #: a push beyond it is refused
     reserve_seconds: int | None = None  #: for jobs that do not say themselves
     backoff: str | None = None  #: for jobs that do not say themselves; see `lineshaft.backoff`
+
+
+class Periodic(Struct, frozen=True):
+    """A job that the server pushes by itself, again and again."""
+
+    name: str  #: tells it from the others, and stays when something else about it changes
+    schedule: Schedule
+    jobtype: str
+    queue: str
+    job: bytes  #: JSON as in a PUSH, but for the jid
+    catch_up: bool = False  #: whether runs that were missed while the server was down are made up for, by one
 
 
 class Settings(Struct, frozen=True):
@@ -41,6 +53,8 @@ class Settings(Struct, frozen=True):
     #: Limits for every queue, and by name.
     every_queue: QueueLimits = QueueLimits()
     queues: dict[str, QueueLimits] = field(default_factory=dict)
+    #: Each has a name of its own.
+    periodic: tuple[Periodic, ...] = ()
 
     def limits(self, name: str) -> QueueLimits:
         """The limits of a queue: its own, and for what it does not say, those of every queue."""

@@ -18,6 +18,7 @@ from lineshaft.engine.expiries import Expiries
 from lineshaft.engine.history import History
 from lineshaft.engine.index import MOST_BEYOND, Index
 from lineshaft.engine.leases import Leases
+from lineshaft.engine.periodic import PeriodicJobs
 from lineshaft.engine.ready import Queue, Queues
 from lineshaft.engine.records import (
     DayRecord,
@@ -67,6 +68,7 @@ class State:
         self.expiries = Expiries(self.turn)
         self.cancels = Cancels()
         self.history = History(self.turn)
+        self.periodic = PeriodicJobs(self.turn, now)
         #: The features by their letter; the engine sets it, as it does the hooks.
         self.features: Mapping[str, Feature] = {}
         #: What is called when jobs move.
@@ -116,6 +118,7 @@ class State:
         self.chores.load()
         self.expiries.load()
         self.history.load()
+        self.periodic.load()
         self.apply(self.settings)
         self.arrivals = list(self.queues.by_name)
         self.day_ends = 0
@@ -138,6 +141,7 @@ class State:
         self.workers.next_check = self.now
         for queue in self.queues:
             self.limit(queue)
+        self.periodic.take_over(settings.periodic, self.now)
 
     def limit(self, queue: Queue) -> None:
         """Give a queue the limits that the settings have for it."""
@@ -148,6 +152,8 @@ class State:
         """Let time pass. Called before anything else in a turn; a clock that steps back is followed."""
         if now == self.now and self.day_ends:
             return
+        if now < self.now:
+            self.periodic.step_back(now)
         self.now = now
         second, rest = divmod(now, 1000)
         if second == self.stamp_second:

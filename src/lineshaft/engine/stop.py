@@ -4,7 +4,6 @@ from typing import Final
 
 from msgspec import DecodeError
 
-from lineshaft.engine import keys
 from lineshaft.engine.cancel import flag
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.moves import leave, take_out
@@ -34,8 +33,20 @@ def cancel(state: State, jid: str) -> None:
             _flag(state, change, lease)
         removed = [seq for seq, key in waiting if _remove(state, change, jid, seq, key)]
         if not held and not removed:
-            searched = "" if state.index.enabled else ": only running jobs can be found with jid_index = false"
-            raise Refusal(f"Job not found {jid[:200]}{searched}", reveals=True)
+            raise Refusal(f"Job not found {jid[:200]}{_why(state, waiting)}", reveals=True)
+
+
+def _why(state: State, waiting: list[tuple[int, bytes]]) -> str:
+    """What else there is to say when nothing was found to cancel."""
+    if not state.index.enabled:
+        return ": only running jobs can be found with jid_index = false"
+    if any(_is_dead(state, key) and state.turn.get(key) is not None for _, key in waiting):
+        return ": it is dead and runs no more; MUTATE discards it"
+    return ""
+
+
+def _is_dead(state: State, key: bytes) -> bool:
+    return key.startswith(state.dead.prefix)
 
 
 def _flag(state: State, change: Change, lease: Lease) -> None:
@@ -45,9 +56,7 @@ def _flag(state: State, change: Change, lease: Lease) -> None:
 
 def _remove(state: State, change: Change, jid: str, seq: int, key: bytes) -> bool:
     """Take a waiting job out; False when it is not there, dead, or left behind by a removed queue."""
-    if key.startswith(keys.timed_prefix(state.dead.code)):
-        return False
-    value = change.get(key)
+    value = None if _is_dead(state, key) else change.get(key)
     if value is None:
         return False
     try:

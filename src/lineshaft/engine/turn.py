@@ -45,7 +45,7 @@ class Turn:
         """The value of `key` as it will be after this turn. Raises StoreError."""
         if key in self.changes:
             return self.changes[key]
-        if any(start <= key < end for start, end in self.cleared):
+        if self.cleared and any(start <= key < end for start, end in self.cleared):
             return None
         return self.store.get(key)
 

@@ -27,6 +27,7 @@ __all__ = [
     "parse_batch",
     "parse_beat",
     "parse_cancel",
+    "parse_cron",
     "parse_fail",
     "parse_mutate",
     "parse_names",
@@ -45,6 +46,8 @@ MAX_BACKTRACE_LINE_LENGTH: Final = 1000
 #: A FETCH takes its place in a line for every queue that it names.
 MAX_NAMES: Final = 1000
 MAX_NAME_LENGTH: Final = 1000
+
+CRON_SUBCOMMANDS: Final = ("LIST", "RUN", "PAUSE", "RESUME")
 
 #: What JSON's readers everywhere hold exactly; it is also repeated in INFO and in the pages.
 Count = Annotated[int, Meta(ge=-(2**53), le=2**53)]
@@ -299,6 +302,19 @@ def parse_names(argument: bytes) -> list[str]:
     if len(argument) > MAX_NAME_LENGTH and max(map(len, decoded), default=0) > MAX_NAME_LENGTH:
         raise Refusal(f"invalid queue name: longer than {MAX_NAME_LENGTH} characters")
     return decoded
+
+
+def parse_cron(argument: bytes) -> tuple[str, str]:
+    """CRON's subcommand, in upper case whatever it was, and the name after it. Raises Refusal."""
+    subcommand, _, rest = argument.strip().partition(b" ")
+    word, name = subcommand.decode(errors="replace").upper(), rest.strip().decode(errors="replace")
+    if word not in CRON_SUBCOMMANDS:
+        raise Refusal(f"no such CRON subcommand: {word[:50]}")
+    if word != "LIST" and not name:
+        raise Refusal(f"CRON {word} needs the name of a periodic job")
+    if word == "LIST" and name:
+        raise Refusal("CRON LIST takes no name")
+    return word, name
 
 
 def parse_queue(argument: bytes) -> tuple[str, list[str]]:

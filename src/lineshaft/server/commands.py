@@ -1,7 +1,7 @@
 """The verbs: each parses its argument, calls the engine, returns its reply. All of them stand in one table at the end.
 
 `session.durable = True` stands before every reply that promises, or reveals, a change that must survive a power
-cut. FETCH, BEAT and a plain ACK need none: at-least-once covers them.
+cut. FETCH, a plain BEAT and a plain ACK need none: at-least-once covers them.
 """
 
 from collections.abc import Callable
@@ -20,6 +20,7 @@ from lineshaft.protocol.commands import (
     parse_batch,
     parse_beat,
     parse_cancel,
+    parse_cron,
     parse_fail,
     parse_mutate,
     parse_names,
@@ -122,6 +123,7 @@ def ack(session: "Session", argument: bytes) -> bytes | None:
         session.server.engine.ack(message.jid, session.holder)
     else:
         session.server.engine.ack_with_result(message.jid, session.holder, bytes(message.result))
+        session.durable = True
     return OK
 
 
@@ -197,6 +199,7 @@ def beat(session: "Session", argument: bytes) -> bytes | None:
     state = engine.beat(message.wid or "", message.rss_kb or 0, said)
     if session.learns_cancels and (jids := engine.cancelled(message.wid or "")):
         reply = bulk(msgspec.json.encode({"state": state.word, "cancelled": jids}))
+        session.durable = True
         session.count_unsent(len(reply))
         return reply
     return OK if state is WorkerState.RUNNING else bulk(b'{"state":"%b"}' % state.word.encode())
@@ -236,6 +239,20 @@ def _latencies(latencies: dict[str, float]) -> bytes:
     # Written by hand, since a client wants at least four digits after the point.
     pairs = (b"%s:%.4f" % (msgspec.json.encode(name), seconds) for name, seconds in latencies.items())
     return b"{%s}" % b",".join(pairs)
+
+
+def cron(session: "Session", argument: bytes) -> bytes | None:
+    """CRON LIST, or CRON RUN|PAUSE|RESUME name: the periodic jobs."""
+    subcommand, name = parse_cron(argument)
+    engine = session.server.engine
+    session.durable = True
+    if subcommand == "LIST":
+        reply = bulk(msgspec.json.encode(engine.cron_list()))
+        session.count_unsent(len(reply))
+        return reply
+    {"RUN": engine.cron_run, "PAUSE": engine.cron_pause, "RESUME": engine.cron_resume}[subcommand](name)
+    session.server.deliver()
+    return OK
 
 
 def mutate(session: "Session", argument: bytes) -> bytes | None:
@@ -286,6 +303,7 @@ COMMANDS: Final[dict[bytes, Verb]] = {
     b"FLUSH": flush,
     b"QUEUE": queue,
     b"MUTATE": mutate,
+    b"CRON": cron,
     b"END": end,
 }
 """Every verb after the handshake."""

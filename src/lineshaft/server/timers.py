@@ -109,6 +109,9 @@ class Timers:
         """Let the engine do what is due; False when the store failed over it."""
         try:
             self.server.engine.tick()
+            for run in self.server.engine.take_skipped_runs():
+                level = logging.INFO if run.is_expected else logging.WARNING
+                log.log(level, "a run of the periodic job %s was skipped: %s", run.name, run.reason)
             self.server.deliver()
         except StoreError as failure:
             self.rest_until = now + REST_MS

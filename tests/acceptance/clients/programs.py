@@ -22,6 +22,9 @@ RUN_SECONDS = 30.0
 
 NO_ADMINISTRATION = "the library has no administration"
 
+NO_TRACKING = "the library knows no TRACK"
+NO_LINES = "the library has no public way to send a line"
+
 #: npm's lock file names no registry, so neither must the command; scripts of dependencies are not run.
 NPM = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
 CARGO = ["cargo", "build", "--locked", "--quiet"]
@@ -163,7 +166,12 @@ class Running:
 
 
 CLIENTS = (
-    Client("pyfaktory", "python", (sys.executable, "-W", "ignore", "pyfaktory_client.py")),
+    Client(
+        "pyfaktory",
+        "python",
+        (sys.executable, "-W", "ignore", "pyfaktory_client.py"),
+        lacks={"track": NO_TRACKING, "line": NO_LINES},
+    ),
     Client(
         "faktory.py",
         "python",
@@ -174,6 +182,8 @@ CLIENTS = (
             "info": NO_ADMINISTRATION,
             "pause": NO_ADMINISTRATION,
             "mutate": NO_ADMINISTRATION,
+            "track": NO_TRACKING,
+            "line": NO_LINES,
             # It calls ssl.wrap_socket, which Python 3.12 removed.
             **({"tls": "the library cannot do TLS on Python 3.12 or later"} if sys.version_info >= (3, 12) else {}),
         },
@@ -184,9 +194,16 @@ CLIENTS = (
         ("node", "client.js"),
         build=tuple(NPM),
         tools=("node", "npm"),
-        lacks={"pause": "the library cannot pause queues"},
+        lacks={"pause": "the library cannot pause queues", "track": NO_TRACKING},
         beat_seconds=1.0,
     ),
     Client("faktory.go", "go", ("target/client",), build=tuple(GO), tools=("go",), beat_seconds=15.0),
-    Client("faktory.rs", "rust", ("target/debug/client",), build=tuple(CARGO), tools=("cargo",)),
+    Client(
+        "faktory.rs",
+        "rust",
+        ("target/debug/client",),
+        build=tuple(CARGO),
+        tools=("cargo",),
+        lacks={"line": NO_LINES},
+    ),
 )

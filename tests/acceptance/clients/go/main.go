@@ -25,6 +25,11 @@ type wantedJob struct {
 	At         string         `json:"at"`
 	Custom     map[string]any `json:"custom"`
 	ReserveFor int            `json:"reserve_for"`
+	// What the server reads in custom, set through the library's methods.
+	UniqueFor   uint    `json:"unique_for"`
+	UniqueUntil string  `json:"unique_until"`
+	ExpiresIn   float64 `json:"expires_in"`
+	Track       bool    `json:"track"`
 }
 
 type message struct {
@@ -38,6 +43,12 @@ type message struct {
 		Jobtype string   `json:"jobtype"`
 		Regexp  string   `json:"regexp"`
 	} `json:"filter"`
+	Verb         string     `json:"verb"`
+	Argument     string     `json:"argument"`
+	Jid          string     `json:"jid"`
+	Percent      int        `json:"percent"`
+	Desc         string     `json:"desc"`
+	ReserveUntil *time.Time `json:"reserve_until"`
 }
 
 func say(fields map[string]any) {
@@ -83,6 +94,18 @@ func build(wanted wantedJob) *faktory.Job {
 	job.At = wanted.At
 	job.Custom = wanted.Custom
 	job.ReserveFor = wanted.ReserveFor
+	if wanted.UniqueFor != 0 {
+		job.SetUniqueFor(wanted.UniqueFor)
+	}
+	if wanted.UniqueUntil != "" {
+		job.SetUniqueness(faktory.UniqueUntil(wanted.UniqueUntil))
+	}
+	if wanted.ExpiresIn != 0 {
+		job.SetExpiresIn(time.Duration(wanted.ExpiresIn * float64(time.Second)))
+	}
+	if wanted.Track {
+		job.SetCustom("track", 1)
+	}
 	return job
 }
 
@@ -111,11 +134,24 @@ func mutate(cl *faktory.Client, m message) error {
 	return fmt.Errorf("unknown mutation %s", m.Cmd)
 }
 
-func register(mgr *worker.Manager, name string, perform func(args []any) error) {
+func register(mgr *worker.Manager, name string, perform func(help worker.Helper, args []any) error) {
 	mgr.Register(name, func(ctx context.Context, args ...any) error {
-		say(map[string]any{"ran": worker.HelperFor(ctx).Jid(), "jobtype": name, "args": args})
-		return perform(args)
+		help := worker.HelperFor(ctx)
+		say(map[string]any{"ran": help.Jid(), "jobtype": name, "args": args})
+		return perform(help, args)
 	})
+}
+
+func report(help worker.Helper, args []any) error {
+	if err := help.TrackProgress(50, "half way", nil); err != nil {
+		return err
+	}
+	for {
+		if _, err := os.Stat(args[0].(string)); err == nil {
+			return nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 func work(m message) {
@@ -123,9 +159,10 @@ func work(m message) {
 	mgr.Concurrency = 1
 	mgr.ShutdownTimeout = 5 * time.Second
 	mgr.ProcessWID = m.Wid
-	register(mgr, "note", func([]any) error { return nil })
-	register(mgr, "boom", func([]any) error { return errors.New("boom") })
-	register(mgr, "flaky", func(args []any) error {
+	register(mgr, "note", func(worker.Helper, []any) error { return nil })
+	register(mgr, "boom", func(worker.Helper, []any) error { return errors.New("boom") })
+	register(mgr, "report", report)
+	register(mgr, "flaky", func(_ worker.Helper, args []any) error {
 		marker := args[0].(string)
 		if _, err := os.Stat(marker); err == nil {
 			return nil
@@ -171,6 +208,18 @@ func main() {
 		check(err)
 		say(map[string]any{"info": state})
 		return
+	case "track":
+		found, err := cl.TrackGet(m.Jid)
+		check(err)
+		say(map[string]any{"track": found})
+		return
+	case "line":
+		reply, err := cl.Generic(m.Verb + " " + m.Argument)
+		check(err)
+		say(map[string]any{"reply": reply})
+		return
+	case "progress":
+		check(cl.TrackSet(m.Jid, m.Percent, m.Desc, m.ReserveUntil))
 	case "pause":
 		check(cl.PauseQueues(m.Queues...))
 	case "resume":

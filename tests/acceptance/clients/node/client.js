@@ -19,6 +19,10 @@ function build(client, wanted) {
   job.queue = wanted.queue;
   job.retry = wanted.retry;
   if (wanted.at !== undefined) job.at = wanted.at;
+  // The server reads these in `custom`; the library has no methods for them.
+  for (const name of ["unique_for", "unique_until", "expires_in", "track"]) {
+    if (wanted[name] !== undefined) wanted.custom = { ...wanted.custom, [name]: wanted[name] };
+  }
   if (wanted.custom !== undefined) job.custom = wanted.custom;
   if (wanted.reserve_for !== undefined) job.reserveFor = wanted.reserve_for;
   return job;
@@ -45,6 +49,9 @@ const commands = {
   },
   async info(client) {
     say({ info: await client.info() });
+  },
+  async line(client, { verb, argument }) {
+    say({ reply: await client.send([verb, argument]) });
   },
   mutate,
 };

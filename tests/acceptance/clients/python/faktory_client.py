@@ -18,6 +18,16 @@ def say(**fields: Any) -> None:
     os.write(1, json.dumps(fields).encode() + b"\n")
 
 
+#: What the server reads in a job's `custom`; the library has no methods for it.
+WISHES = ("unique_for", "unique_until", "expires_in", "track")
+
+
+def wish(job: dict[str, Any]) -> dict[str, Any]:
+    """The job with its wishes where they are sent."""
+    wishes = {name: job.pop(name) for name in WISHES if name in job}
+    return {**job, "custom": {**job.get("custom", {}), **wishes}} if wishes else job
+
+
 def note(jid: str, *args: Any) -> None:
     say(ran=jid, jobtype="note", args=args)
 
@@ -37,7 +47,7 @@ def flaky(jid: str, *args: Any) -> None:
 
 def push(wanted: dict[str, Any]) -> None:
     with faktory.connection(URL) as client:
-        for job in wanted["jobs"]:
+        for job in map(wish, wanted["jobs"]):
             if not client.queue(job.pop("jobtype"), **job):
                 sys.exit(f"the server did not take {job['jid']}")
     say(pushed=len(wanted["jobs"]))

@@ -16,6 +16,16 @@ def say(**fields: Any) -> None:
     os.write(1, json.dumps(fields).encode() + b"\n")
 
 
+#: What the server reads in a job's `custom`; the library has no methods for it.
+WISHES = ("unique_for", "unique_until", "expires_in", "track")
+
+
+def wish(job: dict[str, Any]) -> dict[str, Any]:
+    """The job with its wishes where they are sent."""
+    wishes = {name: job.pop(name) for name in WISHES if name in job}
+    return {**job, "custom": {**job.get("custom", {}), **wishes}} if wishes else job
+
+
 def note(jid: str, *args: Any) -> None:
     say(ran=jid, jobtype="note", args=args)
 
@@ -36,7 +46,7 @@ def flaky(jid: str, *args: Any) -> None:
 def produce(command: str, wanted: dict[str, Any]) -> None:
     with Client(faktory_url=URL, role="producer") as client:
         producer = Producer(client=client)
-        jobs = [Job(**job) for job in wanted["jobs"]]
+        jobs = [Job(**wish(job)) for job in wanted["jobs"]]
         if command == "bulk":
             say(refused=producer.push_bulk(jobs))
             return

@@ -1,4 +1,4 @@
-//! The client program of the crate `faktory`; ../README.md says what it must do.
+//! The client program of the crate `faktory` with its feature `ent`; ../README.md says what it must do.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use faktory::ent::{Progress, ProgressUpdate};
 use faktory::mutate::{Filter, JobSet};
 use faktory::rustls::TlsStream;
 use faktory::{Client, Job, JobId, Worker, WorkerId};
@@ -30,6 +31,12 @@ struct WantedJob {
     #[serde(default)]
     custom: HashMap<String, Value>,
     reserve_for: Option<u64>,
+    // What the server reads in `custom`, set through the crate's methods.
+    unique_for: Option<usize>,
+    unique_until: Option<String>,
+    expires_in: Option<f64>,
+    #[serde(default)]
+    track: bool,
 }
 
 #[derive(Deserialize, Default)]
@@ -49,6 +56,10 @@ struct Message {
     cmd: String,
     target: String,
     filter: WantedFilter,
+    jid: String,
+    percent: Option<u8>,
+    desc: Option<String>,
+    reserve_until: Option<DateTime<Utc>>,
 }
 
 fn say(fields: Value) {
@@ -71,7 +82,23 @@ fn build(wanted: WantedJob) -> Job {
     if let Some(seconds) = wanted.reserve_for {
         builder.reserve_for(Duration::from_secs(seconds));
     }
-    builder.build()
+    if let Some(seconds) = wanted.unique_for {
+        builder.unique_for(seconds);
+    }
+    match wanted.unique_until.as_deref() {
+        Some("start") => builder.unique_until_start(),
+        Some(_) => builder.unique_until_success(),
+        None => &mut builder,
+    };
+    if let Some(seconds) = wanted.expires_in {
+        builder.expires_in(chrono::Duration::milliseconds((seconds * 1000.0) as i64));
+    }
+    let mut job = builder.build();
+    // With the feature `ent` the crate tracks every job unless it is told not to.
+    if !wanted.track {
+        job.custom.remove("track");
+    }
+    job
 }
 
 /// The crate's TLS stream wants a URL that begins with `tcp:`, and the password beside it.
@@ -142,6 +169,44 @@ fn fail_once(job: &Job) -> io::Result<()> {
     Err(io::Error::other("the first try"))
 }
 
+async fn report(address: &str, job: &Job) -> io::Result<()> {
+    let marker = Path::new(job.args()[0].as_str().expect("the name of a file"));
+    let mut client = connect(address).await.map_err(|e| io::Error::other(e.to_string()))?;
+    let progress = ProgressUpdate::builder(job.id().clone())
+        .percent(50)
+        .desc("half way".to_owned())
+        .build();
+    client.set_progress(progress).await.map_err(io::Error::other)?;
+    while !marker.exists() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+async fn progress(client: &mut Client, message: Message) -> Outcome<()> {
+    let mut update = ProgressUpdate::builder(JobId::new(message.jid));
+    if let Some(percent) = message.percent {
+        update.percent(percent);
+    }
+    if let Some(desc) = message.desc {
+        update.desc(desc);
+    }
+    if let Some(until) = message.reserve_until {
+        update.reserve_until(until);
+    }
+    Ok(client.set_progress(update.build()).await?)
+}
+
+/// What the crate understood, under the names of the protocol.
+fn shown(found: Option<Progress>) -> Value {
+    found.map_or(Value::Null, |it| {
+        json!({
+            "jid": it.jid, "state": it.state.to_string(), "percent": it.percent, "desc": it.desc,
+            "updated_at": it.updated_at.map(|at| at.to_rfc3339()),
+        })
+    })
+}
+
 async fn work(address: &str, message: Message) -> Outcome<()> {
     let builder = Worker::builder()
         .wid(WorkerId::new(message.wid))
@@ -157,6 +222,16 @@ async fn work(address: &str, message: Message) -> Outcome<()> {
         .register_fn("flaky", |job: Job| async move {
             tell(&job);
             fail_once(&job)
+        })
+        .register_fn("report", {
+            let address = address.to_owned();
+            move |job: Job| {
+                let address = address.clone();
+                async move {
+                    tell(&job);
+                    report(&address, &job).await
+                }
+            }
         });
     let mut worker = if address.starts_with("tcp+tls:") {
         let (stream, password) = secured(address).await?;
@@ -183,6 +258,11 @@ async fn command(name: &str, client: &mut Client, message: Message) -> Outcome<V
             let (_, refused) = client.enqueue_many(jobs).await?;
             return Ok(json!({"refused": refused.unwrap_or_default()}));
         }
+        "track" => {
+            let found = client.get_progress(JobId::new(message.jid)).await?;
+            return Ok(json!({"track": shown(found)}));
+        }
+        "progress" => progress(client, message).await?,
         "info" => return Ok(json!({"info": client.current_info().await?})),
         "pause" => client.queue_pause(&message.queues).await?,
         "resume" => client.queue_resume(&message.queues).await?,
