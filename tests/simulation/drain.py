@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from lineshaft.engine.batch import decode_batch
-from simulation.client import Client, Habits
+from simulation.client import Habits
 from simulation.ledger import Answer, BatchEntry
 from simulation.producers import QUEUES
 from simulation.workers import Worker
@@ -34,21 +34,21 @@ class Closer(Worker):
 
     def say(self, line: str) -> Answer:
         """Send a command and wait for its reply."""
-        for _ in range(400):
-            if self.link is None:
-                self.connect()
-            if self.can_ask():
-                break
-            self.world.advance(SECOND // 10)
-        else:
-            raise self.ledger.broken("nobody can connect")
+        self._come_in()
         self.answer = None
         self.ask(line, self._told)
-        for _ in range(40_000):
-            if self.answer is not None:
-                return self.answer
-            self.world.advance(1_000)
-        raise self.ledger.broken(f"no reply to {line}")
+        self.world.until(lambda: self.answer is not None)
+        if self.answer is None:
+            raise self.ledger.broken(f"no reply to {line}")
+        return self.answer
+
+    def _come_in(self) -> None:
+        for _ in range(100):
+            if self.link is None:
+                self.connect()
+            if self.world.until(self.can_ask, most=SECOND):
+                return
+        raise self.ledger.broken("nobody can connect")
 
     def _told(self, answer: Answer) -> None:
         self.answer = answer
@@ -58,26 +58,21 @@ class Closer(Worker):
         found: dict[str, Any] = self.say("INFO").json()["faktory"]
         return found
 
-    def empty_queues(self) -> int:
-        """Fetch and acknowledge until there is nothing; returns how many there were."""
-        count = 0
-        while sum(self.info()["queues"].values()):
-            self._fetch_all()
-            while self.fetching:
-                self.world.advance(1_000)
-            for jid in sorted(self.holds):
-                count += 1
-                self._ack(jid, self.holds.pop(jid))
-                while self.waiting:
-                    self.world.advance(1_000)
-        return count
+    def choose_queues(self) -> list[str]:
+        """All of them."""
+        return QUEUES
 
-    def _fetch_all(self) -> None:
-        if self.link is None:
-            self.say("INFO")
-        self.chance.random()
-        self.queues = QUEUES
-        self._fetch()
+    def empty_queues(self) -> None:
+        """Fetch and acknowledge until there is nothing."""
+        found = True
+        while found:
+            self._come_in()
+            self._fetch()
+            self.world.until(lambda: not self.fetching)
+            found = bool(self.holds)
+            for jid in sorted(self.holds):
+                self._ack(jid, self.holds.pop(jid))
+                self.world.until(lambda: not self.waiting)
 
 
 def drain(simulation: "Simulation") -> None:
@@ -103,7 +98,7 @@ def drain(simulation: "Simulation") -> None:
         world.advance(10 * SECOND)
         closer.say("BEAT " + json.dumps({"wid": closer.wid}))
     closer.drop()
-    world.advance(80 * SECOND)
+    world.advance(130 * SECOND)
     _judge_rest(simulation)
 
 
@@ -204,17 +199,7 @@ def _judge_rest(simulation: "Simulation") -> None:
     left = {
         key: value
         for key, value in simulation.world.disk.rows().items()
-        if key[:1] not in EMPTY and key != b"Hn" and not _is_spoilt_batch(key, value)
+        if key[:1] not in EMPTY and key != b"Hn"
     }
     if left:
         raise simulation.ledger.broken(f"left over when everything was over: {sorted(left.items())[:5]}")
-
-
-def _is_spoilt_batch(key: bytes, value: bytes) -> bool:
-    """A batch that is kept since it cannot finish."""
-    return False
-
-
-def sizes(client: Client) -> int:
-    """How many commands wait for their reply."""
-    return len(client.waiting)

@@ -34,7 +34,6 @@ class Worker(Client):
         self._patience = min(SURELY_THERE, recover_after // 2) if recover_after else SURELY_THERE
         #: By wid: since when the server has heard of it without a long pause, and when it last did.
         self.heard: dict[str, tuple[int, int]] = {}
-        self.queues: list[str] = []
 
     @property
     def wid(self) -> str:
@@ -93,15 +92,19 @@ class Worker(Client):
         elif not self.fetching and len(self.holds) < 5:
             self._fetch()
 
+    def choose_queues(self) -> list[str]:
+        """The queues of the next FETCH."""
+        return self.chance.sample(QUEUES, self.chance.randint(1, len(QUEUES)))
+
     def _fetch(self) -> None:
-        self.queues = self.chance.sample(QUEUES, self.chance.randint(1, len(QUEUES)))
+        queues = self.choose_queues()
         asked = Fetching(
             self.wid if self.has_wid else f"{self.name}/{self.connections}",
-            self.queues, self.world.wall(), dict(self.ledger.paused), self.ledger.jumps,
+            queues, self.world.wall(), dict(self.ledger.paused), self.ledger.jumps,
         )  # fmt: skip
         self.fetching = True
         at, wid = self.world.time, self.wid
-        self.ask("FETCH " + " ".join(self.queues), lambda answer: self._fetched(asked, wid, at, answer))
+        self.ask("FETCH " + " ".join(queues), lambda answer: self._fetched(asked, wid, at, answer))
 
     def _fetched(self, asked: Fetching, wid: str, at: int, answer: Answer) -> None:
         self.fetching = False

@@ -101,6 +101,15 @@ class World:
                 action()
         self.time = end
 
+    def until(self, is_so: Callable[[], bool], *, most: int = 60 * SECOND) -> bool:
+        """Let as much time pass as it takes, at most so many microseconds; False when it is not so even then."""
+        end = self.time + most
+        while not is_so():
+            if not self._agenda or self._agenda[0][0] > end:
+                return False
+            self.advance(self._agenda[0][0] - self.time)
+        return True
+
     # The shell
 
     def soon(self, callback: Callable[[], None]) -> None:
