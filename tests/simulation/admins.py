@@ -25,7 +25,9 @@ class Admin(Client):
         if draw < self.rash:
             self.chance.choice([self._remove, self._mutate, self._mutate, self._flush])()
         else:
-            self.chance.choice([self._pause, self._resume, self._cancel, self._look, self._look, self._requeue])()
+            self.chance.choice(
+                [self._pause, self._resume, self._cancel, self._look, self._look, self._requeue, self._cron]
+            )()
 
     # Looking
 
@@ -70,6 +72,7 @@ class Admin(Client):
 
     def _change(self, name: str, line: str, concerns: Callable[[JobEntry], bool]) -> Asked:
         """Send something that may end jobs."""
+        self.ledger.resumes += 1
         self.ledger.count(name)
         asked = self.ask(line, lambda _: None)
         self.ledger.endanger(name, concerns, asked.is_possible)
@@ -79,18 +82,30 @@ class Admin(Client):
         queue = self.chance.choice(QUEUES)
         if any(name == f"resume {queue}" and is_possible() for name, _, is_possible in self.ledger.dangers):
             return
-        self.ask(f"QUEUE PAUSE {queue}", lambda answer: self._paused(queue, answer))
+        resumes = self.ledger.resumes
+        self.ask(f"QUEUE PAUSE {queue}", lambda answer: self._paused(queue, resumes, answer))
 
-    def _paused(self, queue: str, answer: Answer) -> None:
+    def _paused(self, queue: str, resumes: int, answer: Answer) -> None:
         blockers = {f"resume {queue}", "remove", "flush"}
-        if answer.ok and not any(name in blockers and possible() for name, _, possible in self.ledger.dangers):
-            self.ledger.paused[queue] = True
+        if answer.ok and resumes == self.ledger.resumes:
+            if not any(name in blockers and possible() for name, _, possible in self.ledger.dangers):
+                self.ledger.paused[queue] = True
 
     def _resume(self) -> None:
         queue = self.chance.choice(QUEUES)
+        self.ledger.resumes += 1
         self.ledger.paused[queue] = False
         asked = self.ask(f"QUEUE RESUME {queue}", lambda _: None)
         self.ledger.endanger(f"resume {queue}", lambda _: False, asked.is_possible)
+
+    def _cron(self) -> None:
+        """Have a periodic job run now, or pause it, or let it go on."""
+        periodic = self.world.rules.periodic
+        if not periodic:
+            return
+        subcommand = self.chance.choice(["RUN", "RUN", "PAUSE", "RESUME", "LIST"])
+        name = "" if subcommand == "LIST" else " " + self.chance.choice(periodic).name
+        self.ask(f"CRON {subcommand}{name}", lambda _: None)
 
     def _cancel(self) -> None:
         jids = sorted(self.ledger.jobs)

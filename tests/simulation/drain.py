@@ -3,6 +3,8 @@
 import json
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from lineshaft.engine.batch import decode_batch
 from simulation.client import Habits
 from simulation.ledger import Answer, BatchEntry
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["drain"]
 
 #: What may be there when nothing is left to do: the format, the sequence, counters, and empty records.
-EMPTY = {b"F", b"N", b"Q", b"I", b"S", b"D", b"G"}
+EMPTY = {b"F", b"N", b"Q", b"I", b"S", b"D", b"G", b"J"}
 
 HOUR_MS = 3_600_000
 
@@ -80,6 +82,12 @@ def drain(simulation: "Simulation") -> None:
     world, ledger = simulation.world, simulation.ledger
     _calm(simulation)
     closer = Closer(simulation, "closer")
+    # Periodic jobs would go on for ever: they are taken out of the configuration, which is read again.
+    world.rules = structs.replace(world.rules, periodic=())
+    assert world.server is not None
+    world.server.begin_turn()
+    world.server.engine.apply(world.rules)
+    world.server.need_turn()
     answer = closer.say("QUEUE RESUME *")
     if not answer.ok:
         raise ledger.broken(f"the server does not recover: {answer}")

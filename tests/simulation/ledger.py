@@ -140,6 +140,9 @@ class Ledger:
         self.jobs: dict[str, JobEntry] = {}
         self.batches: dict[str, BatchEntry] = {}
         self.paused: dict[str, bool] = {}
+        #: How many commands were sent that may end a pause.
+        self.resumes = 0
+        self.periodic = {what.name for what in world.rules.periodic}
         #: What was sent that takes jobs away, is not answered, and may still be carried out.
         self.dangers: list[tuple[str, Callable[[JobEntry], bool], Callable[[], bool]]] = []
         self.jumps = 0
@@ -331,13 +334,18 @@ class Ledger:
             origin = self.jobs.get(jid.removesuffix("-next"))
             if origin is None or "ack" not in origin.endings:
                 raise self.broken(f"{jid} follows a job that nobody has acknowledged")
+        elif jid.startswith("cron-"):
+            # Its jid says for which due time it is, so the laws of any job say that it is there once.
+            if jid.split("-")[1] not in self.periodic:
+                raise self.broken(f"{jid} is of no periodic job")
+            self.count("periodic")
         elif not bid:
             raise self.broken(f"{jid} was fetched, and nobody has pushed it")
         sent = 1
         if jid.endswith("-next"):
             sent = self.jobs[jid.removesuffix("-next")].sent
         entry = JobEntry(jid, payload["queue"], payload, wall, wall, sent=sent, kept=1, sent_at=self.world.time)
-        entry.by_itself = bid or "follow"
+        entry.by_itself = bid or ("cron" if jid.startswith("cron-") else "follow")
         # What removes jobs may have met it before anybody knew of it.
         self.jobs[jid] = entry
         return entry
@@ -372,7 +380,7 @@ class Ledger:
         self.count("acked")
         if surely and self.is_surely_held(entry, hold) and not self.is_taken_back(answer):
             self.over(entry, answer.position)
-            entry.following = entry.by_itself != "follow"
+            entry.following = not jid_follows(entry.jid)
 
     def failed(self, entry: JobEntry, answer: Answer) -> None:
         """A FAIL was answered +OK, and is on disk."""
@@ -446,6 +454,11 @@ class Ledger:
                 entry.shown[name] = max(entry.shown.get(name, 0), value)
             if (now["complete"] or now["success"]) and not entry.commit_sent:
                 raise self.broken(f"{bid}: called back without a COMMIT: {shown}")
+
+
+def jid_follows(jid: str) -> bool:
+    """Whether a job is a plugin's follow-up, which has none itself."""
+    return jid.endswith("-next")
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ every crash, and at the end, everything on disk is held against the laws and aga
 """
 
 import argparse
+import json
 import logging
 import sys
 import time
@@ -18,12 +19,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 
+from msgspec import structs
+
 from invariants import check_memory, check_store
 from lineshaft.engine import due, forget, index, mutate, ready, sweep
 from lineshaft.engine.check import check
 from lineshaft.engine.hooks import Hooks
-from lineshaft.engine.settings import Settings
+from lineshaft.engine.settings import Periodic, Settings
 from lineshaft.job import Job
+from lineshaft.schedule import Schedule
 from lineshaft.server.settings import ServerSettings
 from lineshaft.store.memory import MemoryStore
 from simulation.admins import Admin
@@ -39,7 +43,14 @@ __all__ = ["Failure", "Simulation", "play", "shrink"]
 
 STEPS = 400
 
-KINDS = ["scheduled", "unique", "expiring", "tracked", "batches"]
+KINDS = ["scheduled", "unique", "expiring", "tracked", "batches", "periodic"]
+
+#: Periodic jobs, by name: schedule, whether missed runs are made up for, and the job.
+PERIODIC = {
+    "often": ("*/20 * * * * *", False, {"jobtype": "P", "args": ["often"], "queue": "a"}),
+    "hourly": ("@hourly", True, {"jobtype": "P", "args": ["hourly"], "queue": "b"}),
+    "alone": ("* * * * *", True, {"jobtype": "P", "args": ["alone"], "queue": "c", "custom": {"unique_for": 600}}),
+}
 
 #: How much time passes between two steps, in microseconds, by the pace of a run.
 PACES = {
@@ -65,7 +76,9 @@ class Profile:
 def profile_of(seed: str) -> Profile:
     """The profile of a seed."""
     chance = Random(f"{seed}/profile")
+    kinds = frozenset(kind for kind in KINDS if chance.random() < 0.6)
     rules = Settings(
+        periodic=periodic_jobs(chance) if "periodic" in kinds else (),
         jid_index=chance.random() < 0.8,
         refuse_duplicate_jids=chance.random() < 0.2,
         recover_after=chance.choice([60_000, 60_000, 60_000, 5_000, 0]),
@@ -76,13 +89,21 @@ def profile_of(seed: str) -> Profile:
         batches_keep=12 * 3_600_000,
     )
     if not rules.jid_index:
-        rules = Settings(**{name: getattr(rules, name) for name in rules.__struct_fields__} | {
-            "refuse_duplicate_jids": False})  # fmt: skip
-    kinds = frozenset(kind for kind in KINDS if chance.random() < 0.6)
+        rules = structs.replace(rules, refuse_duplicate_jids=False)
     pace = PACES[chance.choice(sorted(PACES))]
     profile = Profile(rules, ServerSettings(), kinds, pace, chance.random() < 0.2, chance.random() < 0.7)
     profile.weights = {name: 0.0 if chance.random() < 0.4 else chance.choice([0.05, 0.3, 1.0]) for name in FAULTS}
     return profile
+
+
+def periodic_jobs(chance: Random) -> tuple[Periodic, ...]:
+    """Some periodic jobs."""
+    names = chance.sample(sorted(PERIODIC), chance.randint(1, len(PERIODIC)))
+    return tuple(
+        Periodic(name, Schedule(schedule), "P", job["queue"], json.dumps(job).encode(), catch_up)
+        for name, (schedule, catch_up, job) in PERIODIC.items()
+        if name in names
+    )
 
 
 class Failure(Exception):
@@ -114,6 +135,8 @@ class Simulation:
         self.seed, self.steps, self.without = seed, steps, frozenset(without)
         self.profile = profile_of(seed)
         self.chance = Random(f"{seed}/schedule")
+        if "periodic" in self.without:
+            self.profile.rules = structs.replace(self.profile.rules, periodic=())
         hooks = Hooks(ack=_follow) if self.profile.hooked and "plugin" not in self.without else None
         self.world = World(seed, self.profile.rules, self.profile.settings, hooks)
         self.ledger = Ledger(self.world)
