@@ -111,6 +111,20 @@ def test_a_sync_that_fails() -> None:
     check(harness)
 
 
+def test_a_client_that_has_said_end_hears_of_each_of_its_commands() -> None:
+    harness = Harness()
+    peer = harness.connect()
+    harness.hold_syncs = True
+    assert peer.ask("PUSH " + job("abcdefg1")) == b""
+    assert peer.ask("PUSH " + job("abcdefg2") + "\r\nEND") == b""
+    harness.store.fail_sync(harness.store.syncs + 1)
+    harness.finish_sync()
+    harness.hold_syncs = False
+    harness.settle()
+    assert peer.take().count(UNKNOWN) == 2
+    assert peer.closed
+
+
 def test_a_waiter_is_served_by_the_store_that_comes_after() -> None:
     harness = Harness()
     waiter, producer = harness.worker("worker-1"), harness.connect()
