@@ -19,7 +19,7 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test nightly check lint format types layers bench bench-quick bench-backlog demo lock clean
+.PHONY: help run test simulate nightly check lint format types layers bench bench-quick bench-backlog demo lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -30,10 +30,19 @@ run: $(SERVER) ## start the server with its data under ./data
 test: $(DEV) ## the everyday suite
 	$(BIN)/pytest -m "not slow" $(ARGS)
 
+# SEED is one seed or a range; the first one that fails is played again with fewer steps and actors, and the smallest run
+# that still fails is printed as a command. WITHOUT names actors, faults and kinds of jobs to leave out.
+SEED ?= 1-200
+STEPS ?= 400
+WITHOUT ?=
+simulate: $(DEV) ## the whole server on a simulated clock, network and disk: make simulate SEED=1-200 STEPS=400
+	PYTHONPATH=tests $(BIN)/python -m simulation.run --seed "$(SEED)" --steps $(STEPS) --without "$(WITHOUT)" $(ARGS)
+
 # How long the nightly loops are; the figures of the last run stand in docs/reliability.md.
 nightly: export LINESHAFT_KILLS ?= 1000
 nightly: export LINESHAFT_EXAMPLES ?= 5000
-nightly: $(DEV) ## the suite with its loops grown long: kills, seeds of the model
+nightly: export LINESHAFT_SEEDS ?= 10000
+nightly: $(DEV) ## the suite with its loops grown long: kills, seeds of the model and the simulation
 	$(BIN)/pytest --timeout 14400 $(ARGS)
 
 check: lint types layers ## lint, types and layers

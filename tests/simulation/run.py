@@ -340,7 +340,7 @@ def main() -> int:
             if given.no_shrink:
                 continue
             steps, less, failure = shrink(seed, failure)
-            print(f"shrunk: make simulate SEED={seed} STEPS={steps} WITHOUT={','.join(less)!r}\n  {failure}")
+            print(f"shrunk: make simulate SEED={seed} STEPS={steps} WITHOUT=\"{','.join(less)}\"\n  {failure}")
             raise failure.error from None
         for what, times in simulation.ledger.seen.items():
             totals[what] = totals.get(what, 0) + times

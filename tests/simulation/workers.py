@@ -28,7 +28,7 @@ class Worker(Client):
         self.has_wid = self.chance.random() < 0.8
         self.beats = self.has_wid and self.chance.random() < 0.7
         self.holds: dict[str, Hold] = {}
-        self.fetching = False
+        self.fetching = 0
         recover_after = world.rules.recover_after * 1000
         #: For so long the server waits for a word of it without any doubt.
         self._patience = min(SURELY_THERE, recover_after // 2) if recover_after else SURELY_THERE
@@ -59,7 +59,7 @@ class Worker(Client):
 
     def left_alone(self) -> None:
         """What it had without a wid nobody can finish in its name any more."""
-        self.fetching = False
+        self.fetching = 0
         if not self.has_wid:
             self.holds.clear()
 
@@ -90,7 +90,8 @@ class Worker(Client):
         elif self.holds and draw < 0.8:
             self._finish()
         elif not self.fetching and len(self.holds) < 5:
-            self._fetch()
+            for _ in range(self.chance.choice([1, 1, 1, 3])):
+                self._fetch()
 
     def choose_queues(self) -> list[str]:
         """The queues of the next FETCH."""
@@ -102,12 +103,12 @@ class Worker(Client):
             self.wid if self.has_wid else f"{self.name}/{self.connections}",
             queues, self.world.wall(), dict(self.ledger.paused), self.ledger.jumps,
         )  # fmt: skip
-        self.fetching = True
+        self.fetching += 1
         at, wid = self.world.time, self.wid
         self.ask("FETCH " + " ".join(queues), lambda answer: self._fetched(asked, wid, at, answer))
 
     def _fetched(self, asked: Fetching, wid: str, at: int, answer: Answer) -> None:
-        self.fetching = False
+        self.fetching = max(self.fetching - 1, 0)
         if answer.kind == "lost" or not answer.ok:
             return
         self._note_heard(wid, at)

@@ -31,6 +31,9 @@ __all__ = ["SECOND", "Witness", "World"]
 #: A second of `time`.
 SECOND = 1_000_000
 
+#: More things than this never happen at one moment.
+MOST_AT_ONCE = 20_000
+
 START = 1_764_000_000_000
 
 
@@ -60,6 +63,7 @@ class World:
         self.offset = START
         self._agenda: list[tuple[int, float, int, int | None, Callable[[], None]]] = []
         self._count = 0
+        self._at_once = 0
         # The server that lives now.
         self.server: Server | None = None
         self.life = 0
@@ -96,6 +100,9 @@ class World:
         end = self.time + delay
         while self._agenda and self._agenda[0][0] <= end:
             at, _, _, life, action = heapq.heappop(self._agenda)
+            self._at_once = self._at_once + 1 if at <= self.time else 0
+            if self._at_once > MOST_AT_ONCE:
+                raise AssertionError("the server spins: no time passes, and it is never through")
             self.time = max(self.time, at)
             if life is None or life == self.life:
                 action()
