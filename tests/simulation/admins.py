@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from simulation.client import Asked, Client, Habits
-from simulation.ledger import Answer, JobEntry, Ledger
+from simulation.entries import Answer, JobEntry
+from simulation.ledger import Ledger
 from simulation.producers import QUEUES
 from simulation.world import World
 
@@ -40,8 +41,8 @@ class Admin(Client):
             self.ask("QUEUE LATENCY " + " ".join(QUEUES), self._looked)
         elif jids:
             entry = self.ledger.jobs[self.chance.choice(jids)]
-            succeeded, acked = entry.success_shown, "ack" in entry.endings
-            self.ask(f"TRACK GET {entry.jid}", lambda answer: self._tracked(entry, succeeded, acked, answer))
+            succeeded = entry.success_shown
+            self.ask(f"TRACK GET {entry.jid}", lambda answer: self._tracked(entry, succeeded, answer))
 
     def _looked(self, answer: Answer) -> None:
         if answer.kind == "$":
@@ -50,7 +51,7 @@ class Admin(Client):
             if any(count < 0 for count in counts):
                 raise self.ledger.broken(f"a queue has fewer jobs than none: {found}")
 
-    def _tracked(self, entry: JobEntry, succeeded: bool, acked: bool, answer: Answer) -> None:
+    def _tracked(self, entry: JobEntry, succeeded: bool, answer: Answer) -> None:
         if answer.kind != "$" or entry.sent > 1:
             return
         shown: dict[str, Any] = answer.json()
@@ -87,9 +88,9 @@ class Admin(Client):
 
     def _paused(self, queue: str, resumes: int, answer: Answer) -> None:
         blockers = {f"resume {queue}", "remove", "flush"}
-        if answer.ok and resumes == self.ledger.resumes:
-            if not any(name in blockers and possible() for name, _, possible in self.ledger.dangers):
-                self.ledger.paused[queue] = True
+        is_blocked = any(name in blockers and possible() for name, _, possible in self.ledger.dangers)
+        if answer.ok and resumes == self.ledger.resumes and not is_blocked:
+            self.ledger.paused[queue] = True
 
     def _resume(self) -> None:
         queue = self.chance.choice(QUEUES)

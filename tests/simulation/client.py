@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from simulation.ledger import Answer, Broken, Ledger
+from simulation.entries import Answer
+from simulation.ledger import Broken, Ledger
 from simulation.network import Link, Piece
 from simulation.world import World
 

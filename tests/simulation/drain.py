@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from lineshaft.engine.batch import decode_batch
+from simulation.batch_laws import hold_status
 from simulation.client import Habits
-from simulation.ledger import Answer, BatchEntry
+from simulation.entries import Answer, BatchEntry
 from simulation.producers import QUEUES
 from simulation.workers import Worker
 from simulation.world import SECOND
@@ -162,18 +163,18 @@ def _judge_batches(simulation: "Simulation", closer: Closer) -> None:
         answer = closer.say(f"BATCH STATUS {entry.bid}")
         if not answer.ok:
             known = "no such batch" in answer.text
-            if not known or (entry.committed and not entry.flushed and not _is_past(simulation, entry)):
+            if not known or (entry.committed and not entry.flushed and not _is_past(simulation)):
                 raise ledger.broken(f"{entry.bid}: {answer.text}")
             continue
         shown = answer.json()
-        ledger.status(entry.bid, dict(entry.shown), shown)
+        hold_status(ledger, entry.bid, dict(entry.shown), shown)
         if entry.committed and not entry.flushed:
             _judge_batch(simulation, entry, shown)
 
 
-def _is_past(simulation: "Simulation", entry: BatchEntry) -> bool:
+def _is_past(simulation: "Simulation") -> bool:
     """Whether so much time has passed that a finished batch may be forgotten."""
-    return simulation.world.wall() > 0 and simulation.ledger.jumps > 30
+    return simulation.ledger.leapt > simulation.world.rules.batches_keep - 2 * HOUR_MS
 
 
 def _judge_batch(simulation: "Simulation", entry: BatchEntry, shown: dict[str, Any]) -> None:
@@ -204,10 +205,6 @@ def _has_hidden_child(simulation: "Simulation", entry: BatchEntry) -> bool:
 def _judge_rest(simulation: "Simulation") -> None:
     """Nothing is left over."""
     simulation.inspect_all()
-    left = {
-        key: value
-        for key, value in simulation.world.disk.rows().items()
-        if key[:1] not in EMPTY and key != b"Hn"
-    }
+    left = {key: value for key, value in simulation.world.disk.rows().items() if key[:1] not in EMPTY and key != b"Hn"}
     if left:
         raise simulation.ledger.broken(f"left over when everything was over: {sorted(left.items())[:5]}")

@@ -8,16 +8,15 @@ Every entry is careful: what may have ended a job counts as an end from the mome
 answered or not. So each law that fails here is a broken promise, whatever else went wrong in the run.
 """
 
-import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from lineshaft.engine.records import split_value
 from lineshaft.job import decode_stored
+from simulation.entries import Answer, BatchEntry, Fetching, Hold, JobEntry
 from simulation.world import SECOND, World
 
-__all__ = ["SURELY_THERE", "Answer", "BatchEntry", "Broken", "Hold", "JobEntry", "Ledger"]
+__all__ = ["SURELY_THERE", "Broken", "Ledger"]
 
 #: A worker that was heard of within this time has not vanished: that takes 60 s, and a leap of 30 may count as silence.
 SURELY_THERE = 25 * SECOND
@@ -28,108 +27,6 @@ RESERVED_MS = 60_000
 
 class Broken(AssertionError):
     """A promise was broken."""
-
-
-@dataclass(slots=True)
-class Answer:
-    """A reply, or that there will be none."""
-
-    kind: str  #: `+`, `-`, `$`, or `lost`
-    text: str = ""
-    body: bytes | None = None
-    position: int = 0
-    number: int = 0
-
-    @property
-    def ok(self) -> bool:
-        """It said yes."""
-        return self.kind in {"+", "$"}
-
-    def json(self) -> Any:
-        """The body of a bulk reply."""
-        assert self.body is not None
-        return json.loads(self.body)
-
-
-@dataclass(slots=True)
-class Hold:
-    """A job that a client was given and believes to have."""
-
-    holder: str
-    position: int
-    number: int
-    high: int  #: the highest that the wall clock has stood since
-    until: int
-    is_there: Callable[[], bool]  #: whether the server has heard of the holder often enough, ever since
-    large: bool
-    void: bool = False
-
-
-@dataclass(slots=True)
-class JobEntry:
-    """What is known of the jobs with one jid."""
-
-    jid: str
-    queue: str
-    fields: dict[str, Any]
-    low: int  #: the lowest that the wall clock stood between the push and its answer
-    high: int  #: the highest since the push
-    sent: int = 0
-    kept: int = 0
-    refused: int = 0
-    sent_at: int = 0
-    #: What may have ended it, or taken its lock.
-    endings: set[str] = field(default_factory=set)
-    #: It has certainly ended, as far as so many commits are kept.
-    over: int | None = None
-    over_at: int = 0
-    over_for_good: bool = False
-    #: The numbers of the replies to its FAILs.
-    fails_told: list[int] = field(default_factory=list)
-    fails_sent: int = 0
-    fetches: int = 0
-    hold: Hold | None = None
-    #: The number of the newest reply in which it was fetched.
-    newest: int = 0
-    #: It comes into being by itself: a callback, or what a plugin or a period pushed.
-    by_itself: str = ""
-    following: bool = False
-    percents: set[int] = field(default_factory=set)
-    success_shown: bool = False
-    #: FAILs and REQUEUEs of it that are under way, of whomever: whether each may still be carried out.
-    meddlers: list[Callable[[], bool]] = field(default_factory=list)
-
-    @property
-    def custom(self) -> dict[str, Any]:
-        """Its `custom`."""
-        found: dict[str, Any] = self.fields.get("custom") or {}
-        return found
-
-    @property
-    def retry(self) -> int:
-        """Its retries."""
-        return int(self.fields.get("retry", 25))
-
-    @property
-    def alike(self) -> tuple[str, str, str] | None:
-        """What it is unique by."""
-        if not self.custom.get("unique_for"):
-            return None
-        return self.queue, str(self.fields["jobtype"]), json.dumps(self.fields["args"])
-
-
-@dataclass(slots=True)
-class BatchEntry:
-    """What is known of a batch."""
-
-    bid: str
-    parent: str
-    roles: dict[str, str]  #: role to the jid of its callback
-    committed: bool = False
-    commit_sent: bool = False
-    #: The most that was shown, after which nothing may be less.
-    shown: dict[str, int] = field(default_factory=dict)
-    flushed: bool = False
 
 
 class Ledger:
@@ -146,6 +43,8 @@ class Ledger:
         #: What was sent that takes jobs away, is not answered, and may still be carried out.
         self.dangers: list[tuple[str, Callable[[JobEntry], bool], Callable[[], bool]]] = []
         self.jumps = 0
+        #: How far the clock was set forward in all.
+        self.leapt = 0
         #: The lowest limit on dead jobs that may prune one.
         self.prunes = world.rules.dead_max < 1000
         #: Crashes: the number of the last reply before it, and how many commits were left.
@@ -218,7 +117,12 @@ class Ledger:
         ]
         if not suspects and entry.sent == entry.refused:
             raise self.broken(f"{entry.jid} is not unique, and nobody has its lock")
-        if len(suspects) == 1 and entry.sent == entry.refused and suspects[0].kept == 0 and suspects[0].sent - suspects[0].refused == 1:
+        if (
+            len(suspects) == 1
+            and entry.sent == entry.refused
+            and suspects[0].kept == 0
+            and suspects[0].sent - suspects[0].refused == 1
+        ):
             self.count("revealed")
             suspects[0].kept = 1
 
@@ -277,7 +181,7 @@ class Ledger:
     # Work
 
     def fetched(
-        self, payload: dict[str, Any], answer: Answer, asked: "Fetching", is_there: Callable[[], bool]
+        self, payload: dict[str, Any], answer: Answer, asked: Fetching, is_there: Callable[[], bool]
     ) -> JobEntry:
         """A client was given a job."""
         jid = payload["jid"]
@@ -286,7 +190,8 @@ class Ledger:
         entry.newest = max(entry.newest, answer.number)
         entry.fetches += 1
         self.count("fetched")
-        entry.meddlers = [is_possible for is_possible in entry.meddlers if is_possible()]
+        # What others have sent of it since it was fetched the last time may have come after this was decided.
+        is_meddled, entry.meddlers = bool(entry.meddlers), [possible for possible in entry.meddlers if possible()]
         if entry.by_itself == "" and entry.sent <= entry.refused:
             raise self.broken(f"{jid} was refused, and was fetched")
         if not stale:
@@ -295,20 +200,20 @@ class Ledger:
         reserved = max(int(payload.get("reserve_for") or 1800), 60) * 1000
         entry.hold = Hold(
             asked.holder, answer.position, answer.number, max(asked.wall, wall), min(asked.wall, wall) + reserved,
-            is_there, len(answer.body or b"") > 1000, void=stale or bool(entry.meddlers) or self.is_taken_back(answer),
+            is_there, len(answer.body or b"") > 1000, void=stale or is_meddled or self.is_taken_back(answer),
         )  # fmt: skip
         return entry
 
-    def _hold_fetch(self, entry: JobEntry, payload: dict[str, Any], asked: "Fetching", answer: Answer) -> None:
+    def _hold_fetch(self, entry: JobEntry, payload: dict[str, Any], asked: Fetching, answer: Answer) -> None:
         jid, wall = entry.jid, self.world.wall()
         if entry.over is not None:
             raise self.broken(f"{jid} had ended, and was fetched again")
         if entry.success_shown:
             raise self.broken(f"TRACK GET said that {jid} had succeeded, and it was fetched again")
         hold = entry.hold
-        if hold is not None and not hold.void and not hold.large and entry.sent == 1:
-            if max(hold.high, wall) < hold.until and hold.is_there():
-                raise self.broken(f"{jid} was given to {asked.holder} while {hold.holder} holds it")
+        is_held = hold is not None and not hold.void and not hold.large and entry.sent == 1
+        if is_held and hold and max(hold.high, wall) < hold.until and hold.is_there():
+            raise self.broken(f"{jid} was given to {asked.holder} while {hold.holder} holds it")
         if entry.queue not in asked.queues:
             raise self.broken(f"{jid} of {entry.queue} came from {asked.queues}")
         if not entry.by_itself and payload["args"] != entry.fields["args"]:
@@ -405,6 +310,7 @@ class Ledger:
     def clock_set(self, before: int, after: int) -> None:
         """The wall clock was set."""
         self.jumps += 1
+        self.leapt += max(after - before, 0)
         for entry in self.jobs.values():
             entry.high = max(entry.high, before)
             if entry.kept + entry.refused < entry.sent:
@@ -436,37 +342,7 @@ class Ledger:
         """Whether a follow-up may have met a REMOVE, FLUSH or MUTATE before anybody fetched it."""
         return any(name in {"flush", "remove", "mutate"} for name in self.seen) or bool(entry.endings - {"ack"})
 
-    # Batches
-
-    def status(self, bid: str, known: dict[str, int], shown: dict[str, Any]) -> None:
-        """BATCH STATUS was answered; `known` is what had been shown when it was asked."""
-        entry = self.batches.get(bid)
-        succeeded = shown["total"] - shown["pending"] - shown["failed"]
-        now = {"total": shown["total"], "succeeded": succeeded}
-        now |= {role: int(shown.get(f"{role}_st") or 0) for role in ("complete", "success", "death")}
-        for name, least in known.items():
-            if now[name] < least:
-                raise self.broken(f"{bid}: {name} was shown as {least}, and then as {now[name]}")
-        if min(shown["pending"], shown["failed"], succeeded) < 0:
-            raise self.broken(f"{bid}: impossible counts: {shown}")
-        if entry is not None:
-            for name, value in now.items():
-                entry.shown[name] = max(entry.shown.get(name, 0), value)
-            if (now["complete"] or now["success"]) and not entry.commit_sent:
-                raise self.broken(f"{bid}: called back without a COMMIT: {shown}")
-
 
 def jid_follows(jid: str) -> bool:
     """Whether a job is a plugin's follow-up, which has none itself."""
     return jid.endswith("-next")
-
-
-@dataclass(slots=True)
-class Fetching:
-    """A FETCH as it was sent, and what was known then."""
-
-    holder: str
-    queues: list[str]
-    wall: int
-    paused: dict[str, bool]
-    jumps: int

@@ -8,8 +8,10 @@ from random import Random
 from typing import Any
 
 from lineshaft.clock import format_instant
+from simulation.batch_laws import hold_status
 from simulation.client import Client, Habits
-from simulation.ledger import Answer, BatchEntry, JobEntry, Ledger
+from simulation.entries import Answer, BatchEntry, JobEntry
+from simulation.ledger import Ledger
 from simulation.world import World
 
 __all__ = ["QUEUES", "Kinds", "Producer"]
@@ -63,9 +65,7 @@ def sent(fields: dict[str, Any]) -> dict[str, Any]:
 class Producer(Client):
     """It pushes."""
 
-    def __init__(
-        self, world: World, ledger: Ledger, name: str, seed: str, habits: Habits, kinds: Kinds
-    ) -> None:
+    def __init__(self, world: World, ledger: Ledger, name: str, seed: str, habits: Habits, kinds: Kinds) -> None:
         super().__init__(world, ledger, name, seed, habits)
         self.kinds = kinds
         self.count = 0
@@ -141,7 +141,12 @@ class Producer(Client):
         jids = {}
         for role in roles:
             jids[role] = f"{self.name}-{self.count:05}-{role}"
-            fields = {"jid": jids[role], "jobtype": "C", "args": [], "queue": self.chance.choice(QUEUES)}
+            fields: dict[str, Any] = {
+                "jid": jids[role],
+                "jobtype": "C",
+                "args": [],
+                "queue": self.chance.choice(QUEUES),
+            }
             if self.chance.random() < 0.2:
                 fields["retry"] = self.chance.choice([0, 1, -1])
             wanted[role] = fields
@@ -175,6 +180,5 @@ class Producer(Client):
     def _shown(self, entry: BatchEntry, known: dict[str, int], answer: Answer) -> None:
         if answer.kind == "$":
             self.ledger.count("statuses")
-            self.ledger.status(entry.bid, known, answer.json())
+            hold_status(self.ledger, entry.bid, known, answer.json())
         self._asked_of(entry, answer)
-

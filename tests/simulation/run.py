@@ -10,13 +10,11 @@ every crash, and at the end, everything on disk is held against the laws and aga
 """
 
 import argparse
-import json
 import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from random import Random
 
 from msgspec import structs
@@ -25,85 +23,21 @@ from invariants import check_memory, check_store
 from lineshaft.engine import due, forget, index, mutate, ready, sweep
 from lineshaft.engine.check import check
 from lineshaft.engine.hooks import Hooks
-from lineshaft.engine.settings import Periodic, Settings
 from lineshaft.job import Job
-from lineshaft.schedule import Schedule
-from lineshaft.server.settings import ServerSettings
 from lineshaft.store.memory import MemoryStore
 from simulation.admins import Admin
 from simulation.client import Client, Habits
 from simulation.drain import drain
 from simulation.faults import FAULTS, Fault
 from simulation.ledger import Broken, Ledger
-from simulation.producers import Kinds, Producer
+from simulation.producers import Producer
+from simulation.profile import KINDS, profile_of
 from simulation.workers import Worker
-from simulation.world import SECOND, World
+from simulation.world import World
 
 __all__ = ["Failure", "Simulation", "play", "shrink"]
 
 STEPS = 400
-
-KINDS = ["scheduled", "unique", "expiring", "tracked", "batches", "periodic"]
-
-#: Periodic jobs, by name: schedule, whether missed runs are made up for, and the job.
-PERIODIC = {
-    "often": ("*/20 * * * * *", False, {"jobtype": "P", "args": ["often"], "queue": "a"}),
-    "hourly": ("@hourly", True, {"jobtype": "P", "args": ["hourly"], "queue": "b"}),
-    "alone": ("* * * * *", True, {"jobtype": "P", "args": ["alone"], "queue": "c", "custom": {"unique_for": 600}}),
-}
-
-#: How much time passes between two steps, in microseconds, by the pace of a run.
-PACES = {
-    "quick": [0, 0, 100, 1_000, 1_000, 3_000, 20_000],
-    "even": [0, 100, 1_000, 10_000, 100_000, SECOND],
-    "slow": [1_000, 100_000, SECOND, 5 * SECOND, 20 * SECOND, 70 * SECOND],
-}
-
-
-@dataclass
-class Profile:
-    """What a seed decides before the first step."""
-
-    rules: Settings
-    settings: ServerSettings
-    kinds: Kinds
-    pace: list[int]
-    hooked: bool
-    tight: bool
-    weights: dict[str, float] = field(default_factory=dict)
-
-
-def profile_of(seed: str) -> Profile:
-    """The profile of a seed."""
-    chance = Random(f"{seed}/profile")
-    kinds = frozenset(kind for kind in KINDS if chance.random() < 0.6)
-    rules = Settings(
-        periodic=periodic_jobs(chance) if "periodic" in kinds else (),
-        jid_index=chance.random() < 0.8,
-        refuse_duplicate_jids=chance.random() < 0.2,
-        recover_after=chance.choice([60_000, 60_000, 60_000, 5_000, 0]),
-        dead_max=chance.choice([100_000, 100_000, 5]),
-        history_keep=chance.choice([0, 0, 3_600_000]),
-        history_max=chance.choice([1_000_000, 20]),
-        results_keep=3_600_000,
-        batches_keep=12 * 3_600_000,
-    )
-    if not rules.jid_index:
-        rules = structs.replace(rules, refuse_duplicate_jids=False)
-    pace = PACES[chance.choice(sorted(PACES))]
-    profile = Profile(rules, ServerSettings(), kinds, pace, chance.random() < 0.2, chance.random() < 0.7)
-    profile.weights = {name: 0.0 if chance.random() < 0.4 else chance.choice([0.05, 0.3, 1.0]) for name in FAULTS}
-    return profile
-
-
-def periodic_jobs(chance: Random) -> tuple[Periodic, ...]:
-    """Some periodic jobs."""
-    names = chance.sample(sorted(PERIODIC), chance.randint(1, len(PERIODIC)))
-    return tuple(
-        Periodic(name, Schedule(schedule), "P", job["queue"], json.dumps(job).encode(), catch_up)
-        for name, (schedule, catch_up, job) in PERIODIC.items()
-        if name in names
-    )
 
 
 class Failure(Exception):
@@ -295,7 +229,8 @@ def fails(seed: str, steps: int, without: Iterable[str]) -> Failure | None:
 
 def shrink(seed: str, failure: Failure) -> tuple[int, list[str], Failure]:
     """The fewest steps and actors found with which the seed still fails."""
-    steps, without = max(failure.step, 1), []
+    without: list[str] = []
+    steps = max(failure.step, 1)
     found = fails(seed, steps, without)
     if found is None:
         # It only fails later in its drain.
@@ -340,7 +275,7 @@ def main() -> int:
             if given.no_shrink:
                 continue
             steps, less, failure = shrink(seed, failure)
-            print(f"shrunk: make simulate SEED={seed} STEPS={steps} WITHOUT=\"{','.join(less)}\"\n  {failure}")
+            print(f'shrunk: make simulate SEED={seed} STEPS={steps} WITHOUT="{",".join(less)}"\n  {failure}')
             raise failure.error from None
         for what, times in simulation.ledger.seen.items():
             totals[what] = totals.get(what, 0) + times

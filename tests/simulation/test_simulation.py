@@ -13,7 +13,8 @@ from lineshaft.engine import batch, finish, leases, unique
 from lineshaft.engine.index import Index
 from lineshaft.engine.ready import Window
 from lineshaft.server.commit import GroupCommit
-from simulation import run
+from simulation.faults import FAULTS
+from simulation.profile import KINDS
 from simulation.run import Failure, Simulation, fails, play, shrink
 
 SEEDS = int(os.environ.get("LINESHAFT_SEEDS", "120"))
@@ -41,19 +42,34 @@ def test_a_seed_is_played_the_same_way_each_time() -> None:
     assert play("8").world.writes != first.world.writes
 
 
-def nothing(*arguments: Any, **named: Any) -> None:
+def nothing(*_: Any) -> None:
     """In place of something that must be done."""
 
 
+def no(*_: Any) -> bool:
+    """Never so."""
+    return False
+
+
+def none(*_: Any) -> list[Any]:
+    """Nothing found."""
+    return []
+
+
+def at_the_head(window: Window, entry: Any, *_: Any) -> None:
+    """Where a push must not stand."""
+    window.entries.appendleft(entry)
+
+
 DEFECTS: list[tuple[str, object, str, Callable[..., Any]]] = [
-    ("+OK before the sync", GroupCommit, "owes", lambda group: False),
+    ("+OK before the sync", GroupCommit, "owes", no),
     ("a lease stays in its group", leases.Leases, "rewrite", nothing),
     ("a lock is not released", unique, "_release", nothing),
     ("the index forgets to forget", Index, "remove", nothing),
-    ("a batch is not told of its end", batch.Batch, "_has_run", lambda self: False),
-    ("an expired reservation is passed over", leases.Leases, "take_expired", lambda self, now: []),
+    ("a batch is not told of its end", batch.Batch, "_has_run", no),
+    ("an expired reservation is passed over", leases.Leases, "take_expired", none),
     ("a vanished worker's jobs stay with it", finish, "put_back", nothing),
-    ("a push overtakes those on disk", Window, "append", lambda self, entry, bound: self.entries.appendleft(entry)),
+    ("a push overtakes those on disk", Window, "append", at_the_head),
 ]
 
 
@@ -84,4 +100,4 @@ def test_every_kind_of_actor_has_its_turn() -> None:
         simulation = Simulation(str(seed), 0)
         seen |= {name.split("-")[0] for weight, name, _ in simulation.actors if weight}
         seen |= simulation.profile.kinds
-    assert seen >= {"producer", "worker", "admin", *run.FAULTS, *run.KINDS}
+    assert seen >= {"producer", "worker", "admin", *FAULTS, *KINDS}

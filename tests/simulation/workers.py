@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from simulation.client import Client, Habits
-from simulation.ledger import SURELY_THERE, Answer, Fetching, Hold, JobEntry, Ledger
+from simulation.entries import Answer, Fetching, Hold, JobEntry
+from simulation.ledger import SURELY_THERE, Ledger
 from simulation.producers import QUEUES
 from simulation.world import World
 
@@ -194,4 +195,3 @@ class Worker(Client):
         else:
             self.holds.setdefault(jid, Hold(self.wid, 0, 0, 0, 0, self.presence(), large=False, void=True))
             self._fail(jid) if draw < 0.85 else self._requeue(jid)
-

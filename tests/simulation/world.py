@@ -4,8 +4,8 @@ It is the server's shell, as asyncio is in real life, but for time: that stands 
 to the next thing on the agenda when nothing is left to do. What happens at one moment happens in an order that chance
 decides; all chance of a run comes from its seed.
 
-Two clocks: `time`, in microseconds, always rises, as a loop's does; `wall()`, in milliseconds, is what the server reads,
-and an actor sets it forward and back.
+Two clocks: `time`, in microseconds, always rises, as a loop's does; `wall()`, in milliseconds, is what the server
+reads, and an actor sets it forward and back.
 """
 
 import heapq
