@@ -13,6 +13,7 @@ from lineshaft.engine.records import (
     Extras,
     HistorySizeRecord,
     Lease,
+    decode_bucket,
     decode_history,
     decode_history_size,
     decode_leases,
@@ -74,6 +75,10 @@ def check_store(store: Store, *, has_index: bool = True) -> None:
         size = decode_set(rows[b"S" + code]).size if b"S" + code in rows else 0
         assert size == timed[code], f"set {code!r}: size {size}, but {timed[code]} jobs"
     check_features(rows, places, kept, leases)
+    for key, value in rows.items():
+        if key[:1] == b"M":
+            bucket = decode_bucket(value)
+            assert bucket.debt >= 0 < bucket.per, f"{key!r} cannot be"
     index = {keys.where_seq(key): value for key, value in rows.items() if key[:1] == b"W"}
     if not has_index:
         assert not index
@@ -219,6 +224,7 @@ def check_memory(engine: Engine) -> None:
         assert stored == extras, f"job {seq}: memory has {extras}, its row {stored}"
     told = state.cancels.by_holder.items()
     assert {seq: (holder, jid) for holder, jids in told for seq, jid in jids.items()} == flagged
+    check_gates(engine, rows)
     groups = {int.from_bytes(key[1:]) for key in rows if key[:1] == b"L"}
     assert groups == state.leases.groups.keys(), "a group outlived its leases"
     if state.index.enabled:
@@ -229,3 +235,27 @@ def check_memory(engine: Engine) -> None:
         generations = {(queue.name, queue.generation) for queue in state.queues}
         current = {key for key in young if keys.ready_parts(key)[:2] in generations}
         assert current <= set(state.index.young.values()) <= young
+
+
+def check_gates(engine: Engine, rows: dict[bytes, bytes]) -> None:
+    """Each throttled queue has a gate that knows its leases; what is written of its bucket is what it owed then."""
+    state = engine.state
+    throttles, limits = state.throttles, state.settings.throttles
+    assert {name: gate.limits for name, gate in throttles.gates.items()} == limits
+    assert all(state.leases.watchers[name].count(gate) == 1 for name, gate in throttles.gates.items())
+    assert {key[1:].decode() for key in rows if key[:1] == b"M"} == throttles.written
+    for queue in state.queues:
+        assert queue.gate is throttles.gates.get(queue.name)
+    for name, gate in throttles.gates.items():
+        leases = {seq: lease.holder for seq, lease in state.leases.by_seq.items() if lease.queue == name}
+        held = {seq: holder for seq, (holder, _) in gate.slots.items()}
+        assert held == leases if gate.limits.timeout is None else held.items() <= leases.items()
+        assert gate.by_holder == Counter(held.values())
+        ends = [end for _, end in gate.slots.values()]
+        assert ends == sorted(ends)
+        bucket = gate.bucket
+        assert (bucket is None) == (gate.limits.rate is None)
+        if bucket is not None and name in throttles.written:
+            row = decode_bucket(rows[keys.throttle_key(name)])
+            assert (row.per, row.at <= bucket.at) == (bucket.per, True)
+            assert bucket.debt == max(row.debt - (bucket.at - row.at) * bucket.rate, 0)

@@ -33,7 +33,7 @@ from lineshaft.config.places import server_context
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.hooks import Hooks
 from lineshaft.engine.run import check_periodic
-from lineshaft.engine.settings import Periodic, QueueLimits, Settings
+from lineshaft.engine.settings import Periodic, QueueLimits, Settings, Throttle
 from lineshaft.errors import ConfigError, Refusal
 from lineshaft.plugin_host import PluginHost, load_plugins
 from lineshaft.schedule import Schedule
@@ -270,6 +270,10 @@ def engine_settings(config: Config) -> Settings:
         queues={
             name: QueueLimits(queue.limit, queue.reserve_for_seconds, queue.backoff)
             for name, queue in config.queues.named.items()
+        },
+        throttles={
+            name: Throttle(each.concurrency, each.worker, each.timeout_ms, each.rate, each.per_ms or 1000)
+            for name, each in config.throttles.named.items()
         },
         periodic=tuple(periodic(cron) for cron in config.cron),
     )

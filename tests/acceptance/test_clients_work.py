@@ -50,6 +50,15 @@ def test_runs_and_acknowledges(client: Client, target: Target, wire: WireClient,
     assert (info["total_failures"], info["queues"], info["sets"]["working"]) == (0, {"work": 0}, 0)
 
 
+def test_names_with_weights_reach_the_server(client: Client, target: Target, wire: WireClient, tmp_path: Path) -> None:
+    expected = [f"heavy-{number:05d}" for number in range(5)] + [f"light-{number:05d}" for number in range(5)]
+    for jid in expected:
+        push(wire, jid, jobtype="note", queue=jid[:5])
+    with client.working(tmp_path, target.environment(), "heavy:3", "light:1", "idle", wid="worker-weights") as it:
+        wait_until(lambda: processed(wire) == len(expected), "10 ACKs", seconds=60)
+        assert Counter(it.ran()) == Counter(expected)
+
+
 def test_runs_every_job_once(client: Client, target: Target, wire: WireClient, tmp_path: Path) -> None:
     expected = [f"many-{number:06d}" for number in range(30)]
     for jid in expected:

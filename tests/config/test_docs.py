@@ -8,11 +8,12 @@ import pytest
 from msgspec.structs import fields
 
 from lineshaft.config import Cron, CronJob, Queue
-from lineshaft.config.model import TABLES
+from lineshaft.config.model import TABLES, Throttle
 from lineshaft.config.tables import keys_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
-SHAPES = {**TABLES, "queues.NAME": Queue, "[cron]": Cron, "cron.job": CronJob}
+#: `[throttles]` has no keys of its own: its section has those of each queue in it.
+SHAPES = {**TABLES, "throttles": Throttle, "queues.NAME": Queue, "[cron]": Cron, "cron.job": CronJob}
 
 
 def documented(table):
@@ -52,8 +53,14 @@ def test_every_documented_table_exists():
     assert re.findall(r"^## `\[(.+)\]`$", PAGE.read_text("utf-8"), re.MULTILINE) == list(SHAPES)
 
 
+def test_the_throttles_of_its_section_are_some(machine):
+    section = PAGE.read_text("utf-8").split("\n## `[throttles]`\n")[1]
+    machine.write(re.search(r"```toml\n(.*?)```", section, re.DOTALL)[1])
+    assert list(machine.load().throttles.named) == ["mail", "mail.out", "api"]
+
+
 def test_the_example_is_one(machine):
-    example = re.search(r"```toml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)[1]
+    example = re.search(r"## An example.*?```toml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)[1]
     secret = machine.root / "secret"
     secret.write_text("hunter2\n")
     machine.write(example.replace("/run/secrets/lineshaft", str(secret)))

@@ -30,6 +30,8 @@ dead_max = 1
 backpressure = 1
 [queues.mail]
 max_jobs = 1
+[throttles]
+mail = { concurrency = 1 }
 [[cron]]
 schedule = "@hourly"
 [cron.job]
@@ -47,6 +49,7 @@ def test_what_needs_no_restart_is_taken_over(loaded):
     assert config.workers == fresh.workers
     assert config.retention == fresh.retention
     assert config.queues == fresh.queues
+    assert config.throttles == fresh.throttles
     assert config.cron == fresh.cron != running.cron
 
 

@@ -3,9 +3,11 @@
 import pytest
 
 from lineshaft.config import Config, Queue
-from lineshaft.config.model import TABLES, Queues
+from lineshaft.config.model import TABLES, Queues, Throttle
 from lineshaft.config.tables import keys_of
+from lineshaft.daemon import engine_settings
 from lineshaft.engine.settings import Settings
+from lineshaft.engine.settings import Throttle as Limits
 from lineshaft.errors import ConfigError
 from lineshaft.server.settings import ServerSettings
 from lineshaft.store.rocks import DEFAULT_MEMORY_BYTES
@@ -64,6 +66,21 @@ def test_every_key(loaded):
     assert (mail.limit, mail.reserve_for_seconds) == (10, 3600)
     assert (out.limit, out.reserve_for_seconds) == (20, 60)
     assert config.queues.named["backpressure2"] == Queue()
+
+
+def test_throttles(loaded):
+    text = (
+        '[throttles]\nmail = { concurrency = 4, timeout = 60 }\n"mail.out" = { worker = 5, rate = 100, per = "1m" }\n'
+    )
+    config = loaded(text)
+    assert config.throttles.named == {
+        "mail": Throttle(concurrency=4, timeout_ms=60_000),
+        "mail.out": Throttle(worker=5, rate=100, per_ms=60_000),
+    }
+    assert engine_settings(config).throttles == {
+        "mail": Limits(concurrency=4, timeout=60_000),
+        "mail.out": Limits(worker=5, rate=100, per=60_000),
+    }
 
 
 def test_a_queue_may_be_called_backpressure(loaded):
@@ -160,14 +177,9 @@ CASES = [
         "queues.q.limit is not a key; the keys of [queues.q] are max_jobs, backpressure, reserve_for, backoff",
     ),
     (
-        "[throttles]\nx = {}",
-        "there is no table [throttles]; the tables are [faktory], [web], [storage], [server],"
-        " [workers], [retention], [history], [plugins], [queues], [[cron]]",
-    ),
-    (
         "sync = 'always'",
         "there is no table [sync]; the tables are [faktory], [web], [storage], [server],"
-        " [workers], [retention], [history], [plugins], [queues], [[cron]]",
+        " [workers], [retention], [history], [plugins], [queues], [throttles], [[cron]]",
     ),
     ("storage = 1", "storage must be a table, written [storage]"),
     ("[[storage]]", "storage must be a table, written [storage]"),
@@ -185,6 +197,36 @@ CASES = [
         "[queues.q]\nmax_jobs = 1\nbackpressure = 1",
         "[queues.q] sets max_jobs and backpressure, which are the same: leave one out",
     ),
+    ("throttles = 1", "throttles must be a table, written [throttles]"),
+    ("[throttles]\nq = 4", "throttles.q must be a table, as in q = { concurrency = 4 }"),
+    ("[throttles]\nq = {}", "[throttles.q] limits nothing: set concurrency, worker, or rate and per"),
+    ("[throttles]\nq = { timeout = 60 }", "[throttles.q] limits nothing: set concurrency, worker, or rate and per"),
+    ("[throttles]\nq = { rate = 5 }", "[throttles.q] sets one of rate and per, which need each other"),
+    ("[throttles]\nq = { worker = 5, per = 5 }", "[throttles.q] sets one of rate and per, which need each other"),
+    (
+        "[throttles]\nq = { rate = 5, per = 60, timeout = 60 }",
+        "[throttles.q] sets timeout, which needs concurrency or worker",
+    ),
+    (
+        "[throttles]\nq = { concurrency = 0 }",
+        "throttles.q.concurrency must be a whole number from 1 to 1000000000000, not 0",
+    ),
+    ("[throttles]\nq = { worker = 1.5 }", "throttles.q.worker must be a whole number from 1 to 1000000000000, not 1.5"),
+    ("[throttles]\nq = { timeout = 0 }", f"throttles.q.timeout must be {TIME}, from 1s to 1d, not 0"),
+    ("[throttles]\nq = { rate = 0 }", "throttles.q.rate must be a whole number from 1 to 1000000, not 0"),
+    ('[throttles]\nq = { per = "40d" }', f'throttles.q.per must be {TIME}, from 100ms to 30d, not "40d"'),
+    (
+        "[throttles.q]\nlimit = 1",
+        "throttles.q.limit is not a key; the keys of [throttles.q] are concurrency, worker, timeout, rate, per",
+    ),
+    (
+        "[throttles]\nmail.out = { worker = 1 }",
+        '[throttles.mail.out] is a table inside a queue; a queue name with a dot needs quotes: [throttles."mail.out"]',
+    ),
+    (
+        '[throttles."a b"]',
+        '[throttles."a b"]: a queue name has 1 to 255 characters out of a-z, A-Z, 0-9, dot, dash, underscore',
+    ),
 ]
 
 
@@ -199,7 +241,8 @@ def test_what_cannot_be(machine, content, complaint):
 def test_every_key_is_refused_in_some_case_above():
     complaints = "\n".join(complaint for _, complaint in CASES)
     names = {f"{table}.{name}" for table, shape in TABLES.items() for name in keys_of(shape)}
-    for name in names | {f"queues.q.{name}" for name in keys_of(Queue)}:
+    names |= {f"queues.q.{name}" for name in keys_of(Queue)} | {f"throttles.q.{name}" for name in keys_of(Throttle)}
+    for name in names:
         assert f"{name} must be" in complaints
 
 

@@ -142,7 +142,7 @@ def test_a_job_with_a_batch_that_nobody_knows_runs() -> None:
     ("text", "named"),
     [
         ('[[cron]]\nschedule = "* * * * *"\n', "[cron.job]"),
-        ("[throttles]\nbulk = { concurrency = 4, timeout = 60 }\n", "[throttles]"),
+        ("[throttles]\nbulk = { limit = 4 }\n", "throttles.bulk.limit"),
         ("[storage]\nsink = 'always'\n", "sink"),
         ("[server]\nconnections = 'many'\n", "connections"),
     ],

@@ -21,6 +21,7 @@ KINDS = [
     records.Extras,
     records.QueueRecord,
     records.Lease,
+    records.BucketRecord,
     records.LockRecord,
     records.TrackRecord,
     records.HistoryRecord,

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant
 from msgspec import structs
 
-from engine.test_model import EngineMachine, EngineWithoutIndexMachine
+from engine.test_model import EngineMachine, EngineWithoutIndexMachine, ThrottledMachine
 from invariants import check_store, rows_of
 from lineshaft.engine import index, keys, sweep
 from lineshaft.engine.batch import decode_batch
@@ -22,6 +22,7 @@ from lineshaft.engine.findings import Finding, Law, Severity, Tally, shown
 from lineshaft.engine.records import (
     ChoreRecord,
     Extras,
+    decode_bucket,
     decode_history_size,
     decode_leases,
     decode_periodic,
@@ -32,7 +33,7 @@ from lineshaft.engine.records import (
     split_value,
 )
 from lineshaft.engine.retry import Report
-from lineshaft.engine.settings import Periodic, Settings
+from lineshaft.engine.settings import Periodic, Settings, Throttle
 from lineshaft.errors import StoreCorrupt
 from lineshaft.job import Job, decode_pushed, decode_stored, encode_job
 from lineshaft.lifecycle import Place
@@ -63,7 +64,9 @@ def work(engine: Engine, queue: str, wid: str, times: int = 1) -> None:
 
 def fill(store: FaultyStore, *, jid_index: bool) -> None:
     """Let the engine leave a bit of everything."""
-    engine = Engine(store, Settings(jid_index=jid_index, history_keep=10**9, periodic=(PERIODIC,)), lambda: 0.5, NOW)
+    throttles = {"over": Throttle(concurrency=5, rate=10, per=60_000)}
+    rules = Settings(jid_index=jid_index, history_keep=10**9, throttles=throttles, periodic=(PERIODIC,))
+    engine = Engine(store, rules, lambda: 0.5, NOW)
     engine.commit()
     for wid in ("worker-1", "worker-2"):
         engine.connect(wid, "h", 1, ())
@@ -213,11 +216,17 @@ class CheckedWithoutIndex(EngineWithoutIndexMachine):
     is_clean = Checked.is_clean
 
 
+class CheckedThrottled(ThrottledMachine):
+    is_clean = Checked.is_clean
+
+
 SHORT = settings(max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck))
 TestRandomRuns = Checked.TestCase
 TestRandomRuns.settings = SHORT
 TestRandomRunsWithoutIndex = CheckedWithoutIndex.TestCase
 TestRandomRunsWithoutIndex.settings = SHORT
+TestRandomRunsThrottled = CheckedThrottled.TestCase
+TestRandomRunsThrottled.settings = SHORT
 
 
 # What somebody breaks.
@@ -331,6 +340,22 @@ def break_mutate(rows: Rows) -> None:
 
 def unknown_chore(rows: Rows) -> None:
     rows[keys.chore_key(3)] = encode_record(ChoreRecord("bake", b"", b"", 1))
+
+
+def break_bucket(rows: Rows) -> None:
+    rows[keys.throttle_key("prio")] = b"\x92\x01\x02"
+
+
+def bucket_of_no_queue(rows: Rows) -> None:
+    rows[keys.throttle_key("no queue")] = rows[keys.throttle_key("over")]
+
+
+def bucket_below_empty(rows: Rows) -> None:
+    rewrite(rows, keys.throttle_key("over"), decode_bucket, debt=-1)
+
+
+def bucket_of_nothing(rows: Rows) -> None:
+    rewrite(rows, keys.throttle_key("over"), decode_bucket, per=0)
 
 
 def unknown_kind(rows: Rows) -> None:
@@ -655,6 +680,10 @@ BREAKS: list[tuple[Callable[[Rows], None], Law, str]] = [
     (lease_of_another, Law.LEASE, "and here lies ready-001"),
     (lease_of_other_features, Law.LEASE, "and its lease says ''"),
     (history_size, Law.SIZE, "are kept"),
+    (break_bucket, Law.RECORD, "cannot be read"),
+    (bucket_of_no_queue, Law.RECORD, "queue names must match"),
+    (bucket_below_empty, Law.BUCKET, "owes -1 parts"),
+    (bucket_of_nothing, Law.BUCKET, "tokens of 0 parts"),
     (history_entry_lost, Law.HISTORY, "nothing leads from the jid over-0001"),
     (endless_lock, Law.EXPIRY, "the lock never ends by time"),
     (endless_track, Law.EXPIRY, "this is never forgotten"),

@@ -9,11 +9,14 @@ import copy
 import json
 import os
 from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import replace
 
 from engine.batch_model import ROLES, ModelBatch, ModelBatches
 from invariants import check_memory, check_store
@@ -27,9 +30,10 @@ from lineshaft.engine.periodic import UNKNOWN, following
 from lineshaft.engine.records import decode_lock, decode_periodic, decode_track, split_value
 from lineshaft.engine.retry import Report
 from lineshaft.engine.run import run_jid
-from lineshaft.engine.settings import Periodic, QueueLimits, Settings
+from lineshaft.engine.settings import Periodic, QueueLimits, Settings, Throttle
 from lineshaft.errors import Refusal, StoreBusy, StoreError
 from lineshaft.job import Job, decode_pushed, decode_stored
+from lineshaft.protocol.commands import parse_fetch
 from lineshaft.schedule import Schedule
 from lineshaft.store.faulty import FaultyStore
 
@@ -56,6 +60,14 @@ WISHES: list[dict[str, object]] = [
     {"expires_in": 300},
     {"expires_at": format_instant(START - 1)},
     {"expires_at": format_instant(START + 100_000), "expires_in": 80},
+]
+
+#: `b` has one rate throughout: what is owed when that changes is rounded.
+THROTTLES: list[dict[str, Throttle]] = [
+    {"a": Throttle(concurrency=2), "b": Throttle(rate=3, per=70_000), "c": Throttle(worker=1)},
+    {"a": Throttle(concurrency=1, timeout=21_000), "b": Throttle(concurrency=2, rate=3, per=70_000)},
+    {"a": Throttle(worker=2, concurrency=3, timeout=200_000), "c": Throttle(worker=1, timeout=1000)},
+    {"b": Throttle(worker=1, rate=3, per=70_000)},
 ]
 
 #: Of what `Engine.batches` gives of a batch.
@@ -101,6 +113,7 @@ class ModelJob:
     former: str = ""
     holder: str = ""
     granted: int = 0
+    since: int = 0
     until: int = 0
     unique: str = ""
     backoff: str = ""
@@ -185,6 +198,28 @@ class Model:
     #: What the hooks have pushed: the follow-ups of every move that is on disk, and no other.
     has_hooks: bool = False
     told: list[str] = field(default_factory=list)
+    #: Tokens that are missing from the bucket of a queue, and as of when.
+    owed: dict[str, tuple[Fraction, int]] = field(default_factory=dict)
+
+    def held(self, name: str, limits: Throttle) -> list[ModelJob]:
+        leased = [job for job in self.jobs.values() if job.place == "leased" and job.queue == name]
+        return [job for job in leased if limits.timeout is None or job.since + limits.timeout > self.now]
+
+    def missing(self, name: str, limits: Throttle) -> Fraction:
+        debt, at = self.owed.get(name, (Fraction(0), self.now))
+        return max(debt - Fraction((self.now - at) * (limits.rate or 0), limits.per), Fraction(0))
+
+    def admits(self, name: str, holder: str, limits: Throttle | None) -> bool:
+        if limits is None:
+            return True
+        held = self.held(name, limits)
+        own = [job for job in held if job.holder == holder]
+        return (
+            (limits.concurrency is None or len(held) < limits.concurrency)
+            and (limits.worker is None or len(own) < limits.worker)
+            and (limits.rate is None or limits.rate - self.missing(name, limits) >= 1)
+        )
+
     batches: ModelBatches = field(default_factory=ModelBatches)
     #: The jobs of batches that are being swept with their queue: they end with the sweep.
     swept: list[ModelJob] = field(default_factory=list)
@@ -325,6 +360,7 @@ def job_bytes(jid: str, queue: str, priority: int, retry: int, at: str | None, c
 
 class EngineMachine(RuleBasedStateMachine):
     has_index = True
+    throttles: ClassVar[dict[str, Throttle]] = {}
 
     @initialize(has_history=st.booleans(), has_hooks=st.booleans())
     def start(self, has_history: bool, has_hooks: bool) -> None:
@@ -337,6 +373,7 @@ class EngineMachine(RuleBasedStateMachine):
             dead_max=4,
             history_keep=10**9 if has_history else 0,
             history_max=3,
+            throttles=self.throttles,
             periodic=tuple(cron.periodic() for cron in CRONS),
             batches_keep=500_000,
             batches_open=100_000,
@@ -431,13 +468,28 @@ class EngineMachine(RuleBasedStateMachine):
         if at:
             new.place, new.due = "scheduled", self.now + delay * 1000
 
-    @rule(names=st.lists(st.sampled_from(QUEUES), min_size=1, max_size=3), holder=st.sampled_from(HOLDERS))
-    def fetch(self, names: list[str], holder: str) -> None:
+    @rule(
+        names=st.lists(st.sampled_from(QUEUES), min_size=1, max_size=3),
+        weights=st.one_of(st.none(), st.none(), st.lists(st.integers(1, 3), min_size=3, max_size=3)),
+        holder=st.sampled_from(HOLDERS),
+    )
+    def fetch(self, names: list[str], weights: list[int] | None, holder: str) -> None:
         if holder in WORKERS and holder not in self.connected:
             self.connect(holder)
-        payload = self.engine.fetch(names, holder)
+        if weights is None:
+            payload = self.engine.fetch(names, holder)
+        else:
+            said = " ".join(f"{name}:{weight}" for name, weight in zip(names, weights, strict=False))
+            names, summed = parse_fetch(said.encode())
+            assert summed is not None
+            payload = self.engine.fetch(self.engine.weigh(summed), holder)
+            # With a chance that is always the same the heaviest comes first, and of equal ones the first named.
+            names.sort(key=lambda name: -summed[name])
+        limits = self.settings.throttles
+        names = [name for name in names if name not in self.model.paused]
+        names = [name for name in names if self.model.admits(name, holder, limits.get(name))]
         expected = None
-        for job in [job for name in names if name not in self.model.paused for job in self.model.line(name)]:
+        for job in [job for name in names for job in self.model.line(name)]:
             if job.expires > self.now:
                 expected = job
                 break
@@ -449,7 +501,10 @@ class EngineMachine(RuleBasedStateMachine):
         assert payload is not None
         assert decode_stored(payload).jid == expected.jid
         expected.place, expected.holder, expected.until = "leased", holder, self.now + 1800_000
-        expected.granted = self.model.take()
+        expected.granted, expected.since = self.model.take(), self.now
+        taken = limits.get(expected.queue)
+        if taken is not None and taken.rate is not None:
+            self.model.owed[expected.queue] = (self.model.missing(expected.queue, taken) + 1, self.now)
         self.model.note(expected, "working")
         self.model.tell("fetch", expected.jid)
         if expected.unique == "start":
@@ -862,6 +917,10 @@ class EngineMachine(RuleBasedStateMachine):
                 self.engine.commit()
         self.store.busy_for(0)
 
+    def forget_rates(self) -> None:
+        rated = {name for name, limits in self.settings.throttles.items() if limits.rate is not None}
+        self.model.owed = {name: owed for name, owed in self.model.owed.items() if name in rated}
+
     def _begin_again(self, then: tuple[Model, dict[str, int]]) -> None:
         self.model, beaten = copy.deepcopy(then[0]), then[1]
         check_store(self.store, has_index=self.has_index)
@@ -870,6 +929,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.connected = {}
         # Each worker that was ever heard of has a fresh time to come back.
         self.beaten = dict.fromkeys(beaten, self.now)
+        self.forget_rates()
         self.model.counter = max(counter_before, 0)
         for cron in self.model.crons.values():
             cron.floor = max(cron.last, cron.since if cron.catch_up else self.now)
@@ -947,6 +1007,12 @@ class EngineMachine(RuleBasedStateMachine):
         assert [(job["jid"], job["outcome"], job["attempts"]) for job in finished] == past[:50]
         for jid, _, _ in past:
             assert [job for job in finished if job["jid"] == jid] == self.engine.finished(jid)
+        for shown in self.engine.throttles():
+            name, limits = shown["name"], self.settings.throttles[shown["name"]]
+            assert shown["held"] == len(self.model.held(name, limits))
+            assert (
+                limits.rate is None or shown["tokens"] == (limits.rate - self.model.missing(name, limits)).__floor__()
+            )
         locks = [decode_lock(value) for _, value in state.turn.scan(*keys.prefix_range(b"U"), limit=1 << 30)]
         held = {(jobs[lock.seq].jobtype, jobs[lock.seq].queue): lock.until for lock in locks}
         assert len(held) == len(locks)
@@ -957,6 +1023,42 @@ class EngineMachine(RuleBasedStateMachine):
 
 class EngineWithoutIndexMachine(EngineMachine):
     has_index = False
+
+
+class ThrottledMachine(EngineMachine):
+    """The same where queues are throttled; with rules of its own, since single steps seldom fill a gate."""
+
+    throttles = THROTTLES[0]
+
+    @rule(
+        jids=st.lists(st.sampled_from(JIDS), min_size=1, max_size=4),
+        queue=st.sampled_from(QUEUES),
+        holders=st.lists(st.sampled_from(HOLDERS), min_size=1, max_size=3),
+    )
+    def work(self, jids: list[str], queue: str, holders: list[str]) -> None:
+        for jid in jids:
+            self.push(jid, queue, 5, 1, None, {}, None)
+        for holder in holders * 2:
+            self.fetch([queue], None, holder)
+
+    @rule(weights=st.lists(st.integers(1, 3), min_size=3, max_size=3), holder=st.sampled_from(HOLDERS))
+    def work_everywhere(self, weights: list[int], holder: str) -> None:
+        for queue, jid in zip(QUEUES, JIDS, strict=False):
+            self.push(jid, queue, 5, 1, None, {}, None)
+        for _ in QUEUES:
+            self.fetch(list(QUEUES), weights, holder)
+
+    @rule()
+    def restart(self) -> None:
+        self.commit(sync=True)
+        self.store = self.store.crash(0)
+        self._begin_again(self.history[-1])
+
+    @rule(throttles=st.sampled_from(THROTTLES))
+    def reload(self, throttles: dict[str, Throttle]) -> None:
+        self.settings = replace(self.settings, throttles=throttles)
+        self.engine.apply(self.settings)
+        self.forget_rates()
 
 
 @pytest.fixture(autouse=True)
@@ -976,4 +1078,8 @@ class TestModel(EngineMachine.TestCase):
 
 
 class TestModelWithoutIndex(EngineWithoutIndexMachine.TestCase):
+    settings = MODEL
+
+
+class TestModelThrottled(ThrottledMachine.TestCase):
     settings = MODEL

@@ -12,6 +12,7 @@ from lineshaft.protocol.commands import (
     parse_ack,
     parse_beat,
     parse_fail,
+    parse_fetch,
     parse_mutate,
     parse_names,
     parse_queue,
@@ -142,3 +143,28 @@ def test_queue() -> None:
     assert parse_queue(b"") == parse_queue(b" ") == ("", [])
     assert parse_queue(b"\xff a") == ("\ufffd", ["a"])
     assert refusal(parse_queue, b"PAUSE \xff") == "invalid queue name: not UTF-8"
+
+
+def test_fetch_names_and_weights() -> None:
+    assert parse_fetch(b"critical default") == (["critical", "default"], None)
+    assert parse_fetch(b"a a") == (["a", "a"], None), "without weights nothing is looked at"
+    assert parse_fetch(b"critical:5 default:3 bulk") == (
+        ["critical", "default", "bulk"],
+        {"critical": 5, "default": 3, "bulk": 1},
+    )
+    assert parse_fetch(b"a:2 b a a:1000000") == (["a", "b"], {"a": 1000003, "b": 1})
+    assert parse_fetch(b"a:007") == (["a"], {"a": 7})
+
+
+@pytest.mark.parametrize(
+    "said", ["a:0", "a:-1", "a:+1", "a:1.0", "a:1e3", "a:", "a:x", "a:1:1", "a:1000001", "a:\u0663"]
+)
+def test_a_bad_weight(said: str) -> None:
+    expected = f"invalid weight in '{said}': a weight is a whole number from 1 to 1000000"
+    assert refusal(parse_fetch, f"b:1 {said} c".encode()) == expected
+
+
+def test_a_weight_of_nothing_and_a_long_name() -> None:
+    assert refusal(parse_fetch, b":5") == "invalid queue name in ':5': it is empty"
+    assert len(refusal(parse_fetch, b"q" * 900 + b":x")) < 200
+    assert refusal(parse_fetch, b"a:1 \xff") == "invalid queue name: not UTF-8"

@@ -13,7 +13,7 @@ from harness import Harness, Peer
 from invariants import check_memory, check_store
 from lineshaft.clock import system_clock
 from lineshaft.engine.engine import Engine
-from lineshaft.engine.settings import Periodic, QueueLimits, Settings
+from lineshaft.engine.settings import Periodic, QueueLimits, Settings, Throttle
 from lineshaft.schedule import Schedule
 from lineshaft.server.listener import AsyncShell, listen
 from lineshaft.server.server import Server
@@ -34,6 +34,8 @@ def engine_settings(transcript: Transcript) -> Settings:
     chosen: dict[str, Any] = dict(transcript.settings)
     names = set(Settings.__struct_fields__)
     rules = {name: value for name, value in chosen.items() if name in names}
+    if "throttles" in rules:
+        rules["throttles"] = {name: Throttle(**limits) for name, limits in rules["throttles"].items()}
     rules["periodic"] = tuple(periodic(name, *said) for name, said in chosen.get("cron", {}).items())
     return Settings(**rules, every_queue=QueueLimits(max_jobs=chosen.get("max_jobs"), backoff=chosen.get("backoff")))
 

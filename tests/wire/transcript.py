@@ -53,6 +53,7 @@ SETTINGS = {
     "refuse_duplicate_jids": json.loads,
     "jid_index": json.loads,
     "recover_after": int,
+    "throttles": json.loads,  # by queue, as the configuration has it, but times in milliseconds
     "description": str,
     "cron": json.loads,  # name to schedule and custom
     "box_only": json.loads,  # true: needs an order between connections that real sockets do not promise

@@ -42,9 +42,9 @@ def load_config(flags: Flags, variables: Mapping[str, str], *, root: Path = Path
     thing that cannot be; its message is one line that names the file or flag, the key and what is allowed.
 
     A running server takes over on reload: `[faktory] password`, `[web] password`, `[queues]` and its tables,
-    `[[cron]]`, `[workers]`, `[retention]`, `[storage] min_free`, `[server] description` and `refuse_duplicate_jids`.
-    Both bindings, both directories, TLS, `[storage] sync`, `interval_ms`, `jid_index` and `memory`, `[server]
-    connections` and `line_limit` need a restart.
+    `[[cron]]`, `[throttles]`, `[workers]`, `[retention]`, `[storage] min_free`, `[server] description` and
+    `refuse_duplicate_jids`. Both bindings, both directories, TLS, `[storage] sync`, `interval_ms`, `jid_index` and
+    `memory`, `[server] connections` and `line_limit` need a restart.
     """
     environment = _environment(flags, variables)
     places = find_places(environment, config=flags.config, data=flags.data, variables=variables, root=root)

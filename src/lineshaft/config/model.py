@@ -59,6 +59,8 @@ __all__ = [
     "Storage",
     "Sync",
     "Takes",
+    "Throttle",
+    "Throttles",
     "Web",
     "Workers",
 ]
@@ -179,6 +181,23 @@ class Queues(Struct, frozen=True):
     named: dict[str, Queue] = {}  #: no key of its own: `tables` collects the `[queues.NAME]` here
 
 
+class Throttle(Struct, frozen=True):
+    """`[throttles] NAME = { ... }`: how many jobs of a queue may run, or begin; None is no limit of that kind."""
+
+    concurrency: Annotated[int | None, whole(1, _MANY)] = None
+    worker: Annotated[int | None, whole(1, _MANY)] = None
+    timeout_ms: Annotated[int | None, duration("1s", "1d")] = field(default=None, name="timeout")
+    #: A burst is as many, and a bucket counts in parts of a millisecond: this keeps it well inside 64 bits.
+    rate: Annotated[int | None, whole(1, 1_000_000)] = None
+    per_ms: Annotated[int | None, duration("100ms", "30d")] = field(default=None, name="per")
+
+
+class Throttles(Struct, frozen=True):
+    """`[throttles]`: a table for each queue that is throttled."""
+
+    named: dict[str, Throttle] = {}  #: no key of its own, as in `Queues`
+
+
 class CronJob(Struct, frozen=True):
     """`[cron.job]`: the job that a periodic job pushes."""
 
@@ -227,6 +246,7 @@ TABLES: Final[dict[str, type[Struct]]] = {
     "history": History,
     "plugins": Plugins,
     "queues": Queues,
+    "throttles": Throttles,
 }
 
 
@@ -250,6 +270,7 @@ class Config(Struct, frozen=True, kw_only=True):
     history: History = History()
     plugins: Plugins = Plugins()
     queues: Queues = Queues()
+    throttles: Throttles = Throttles()
     cron: tuple[Cron, ...] = ()
     # For those who ask where it all came from.
     files: tuple[Path, ...] = ()  #: the files of conf.d, in the order in which they were read

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from lineshaft.config.kinds import Kind
-from lineshaft.config.model import AT_START, TABLES, Queue, Queues
+from lineshaft.config.model import AT_START, TABLES, Queue, Queues, Throttle, Throttles
 from lineshaft.config.toml import Document, KeyPath, dotted, keys_only
 from lineshaft.schedule import ScheduleError
 
@@ -64,6 +64,11 @@ def read_tables(document: Document) -> dict[str, Struct]:
             raise document.error((name,), f"there is no table [{dotted((name,))}]; the tables are {known}")
         if name == "queues":
             tables[name] = _read_queues(_need_table(document, (name,), value), document)
+        elif name == "throttles":
+            throttles = _need_table(document, (name,), value)
+            tables[name] = Throttles(
+                {queue: _read_throttle(queue, item, document) for queue, item in throttles.items()}
+            )
         else:
             tables[name] = read_table(TABLES[name], value, (name,), document)
     return tables
@@ -110,20 +115,42 @@ def _read_queues(table: dict[str, Any], document: Document) -> Queues:
 
 def _read_queue(name: str, table: dict[str, Any], document: Document) -> Queue:
     path = ("queues", name)
-    if _QUEUE_NAME.fullmatch(name) is None:
-        raise document.error(
-            path, f"[{dotted(path)}]: a queue name has 1 to 255 characters out of a-z, A-Z, 0-9, dot, dash, underscore"
-        )
-    for key, value in table.items():
-        if isinstance(value, dict) and key not in keys_of(Queue):
-            here, quoted = (*path, key), f'[queues."{name}.{key}"]'
-            complaint = "is a table inside a queue; a queue name with a dot needs quotes"
-            raise document.error(here, f"[{dotted(here)}] {complaint}: {quoted}")
+    _check_named(path, table, Queue, document)
     queue = read_table(Queue, table, path, document)
     if queue.max_jobs is not None and queue.backpressure is not None:
         complaint = "sets max_jobs and backpressure, which are the same: leave one out"
         raise document.error((*path, "backpressure"), f"[{dotted(path)}] {complaint}")
     return queue
+
+
+def _read_throttle(name: str, value: object, document: Document) -> Throttle:
+    """What limits one queue: something, and nothing that could have no effect."""
+    path = ("throttles", name)
+    if not isinstance(value, dict):
+        raise document.error(path, f"{dotted(path)} must be a table, as in {name} = {{ concurrency = 4 }}")
+    _check_named(path, value, Throttle, document)
+    throttle = read_table(Throttle, value, path, document)
+    has_slots = throttle.concurrency is not None or throttle.worker is not None
+    if not has_slots and throttle.rate is None:
+        raise document.error(path, f"[{dotted(path)}] limits nothing: set concurrency, worker, or rate and per")
+    if (throttle.rate is None) != (throttle.per_ms is None):
+        raise document.error(path, f"[{dotted(path)}] sets one of rate and per, which need each other")
+    if throttle.timeout_ms is not None and not has_slots:
+        raise document.error((*path, "timeout"), f"[{dotted(path)}] sets timeout, which needs concurrency or worker")
+    return throttle
+
+
+def _check_named(path: tuple[str, str], table: dict[str, Any], shape: type[Struct], document: Document) -> None:
+    """A table that stands for a queue has a name that one can have."""
+    if _QUEUE_NAME.fullmatch(path[1]) is None:
+        raise document.error(
+            path, f"[{dotted(path)}]: a queue name has 1 to 255 characters out of a-z, A-Z, 0-9, dot, dash, underscore"
+        )
+    for key, value in table.items():
+        if isinstance(value, dict) and key not in keys_of(shape):
+            here, quoted = (*path, key), f'[{path[0]}."{path[1]}.{key}"]'
+            complaint = "is a table inside a queue; a queue name with a dot needs quotes"
+            raise document.error(here, f"[{dotted(here)}] {complaint}: {quoted}")
 
 
 def _need_table(document: Document, path: KeyPath, value: object) -> dict[str, Any]:

@@ -46,6 +46,7 @@ from lineshaft.engine.records import (
     HistorySizeRecord,
     Lease,
     SetRecord,
+    decode_bucket,
     decode_chore,
     decode_day,
     decode_history,
@@ -153,6 +154,7 @@ class _Walk:
             b"J": self._periodic,
             b"K": self._worker,
             b"L": self._group,
+            b"M": self._bucket,
             b"N": self._sequence,
             b"P": self._track,
             b"Q": self._queue,
@@ -284,6 +286,13 @@ class _Walk:
                 self.past_entries -= 1
         else:
             self._malformed(key)
+
+    def _bucket(self, key: bytes, value: bytes) -> None:
+        _check_name(key[1:].decode())
+        record = decode_bucket(value)
+        if record.debt < 0 or record.per < 1:
+            what = f"it owes {record.debt} parts of tokens of {record.per} parts: a start would read it as another"
+            self._report(Law.BUCKET, key, what)
 
     def _periodic(self, key: bytes, value: bytes) -> None:
         key[1:].decode()

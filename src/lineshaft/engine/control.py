@@ -89,6 +89,7 @@ def flush(state: State) -> None:
     state.chores.clear()
     state.expiries.clear()
     state.cancels.clear()
+    state.throttles.clear()
     state.history.clear()
     state.lost.clear()
     state.forget_figures()

@@ -4,22 +4,24 @@
 keys that are have to be of their type, since a job that is believed to be unique and is not does harm.
 """
 
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Annotated, Final
 
-from msgspec import Meta, Raw, Struct, ValidationError, json
+from msgspec import Meta, Raw, Struct, ValidationError, json, structs
 
 from lineshaft.backoff import parse_backoff
 from lineshaft.clock import parse_instant
 from lineshaft.engine.batch import BATCHED
 from lineshaft.engine.expiring import EXPIRING
+from lineshaft.engine.leases import NEVER
 from lineshaft.engine.records import Extras
 from lineshaft.engine.tracks import TRACKED
 from lineshaft.engine.unique import UNIQUE, UNIQUE_UNTIL_START
 from lineshaft.errors import Refusal
 from lineshaft.job import Job
 
-__all__ = ["Wishes", "read_custom"]
+__all__ = ["NO_WISHES", "Wishes", "read_custom"]
 
 #: A hundred years: what is further away is as good as never, and an instant must fit into its key.
 MAX_SECONDS: Final = 100 * 366 * 86_400
@@ -49,34 +51,63 @@ class Wishes(Struct, frozen=True, gc=False):
     lock_until: int = 0
 
 
+class _Asked(Struct, frozen=True):
+    """What a `custom` asks for, whichever job carries it and whenever it comes."""
+
+    wishes: Wishes | None  #: all but the lock and the expiry
+    uses: str
+    unique_for: int  #: milliseconds; 0 for a job that is not unique
+    expires_in: int | None  #: milliseconds
+    expires_at: int | None  #: an instant
+
+
+NO_WISHES: Final = Wishes(Extras())
+
 _decode: Final = json.Decoder(Custom).decode
+
+#: What is no longer than this is remembered once it was read: the jobs of one kind often ask in the same words.
+SHORT_BYTES: Final = 200
 
 
 def read_custom(job: Job, now: int, at: int | None) -> Wishes | None:
     """What a pushed job asks for, which is to run at `at`, or now; None for nothing. Raises Refusal."""
+    custom = bytes(job.custom)
+    asked = _remembered(custom) if len(custom) <= SHORT_BYTES else _read(custom)
+    if not asked.unique_for and asked.expires_in is None and asked.expires_at is None:
+        return asked.wishes
+    begin = now if at is None else at
+    expires = min(
+        NEVER if asked.expires_in is None else begin + asked.expires_in,
+        NEVER if asked.expires_at is None else asked.expires_at,
+    )
+    extras = structs.replace(
+        (asked.wishes or NO_WISHES).extras,
+        uses=asked.uses,
+        lock=_digest(job) if asked.unique_for else "",
+        expires=0 if expires == NEVER else max(expires, 1),
+    )
+    return Wishes(extras, begin + asked.unique_for if asked.unique_for else 0)
+
+
+def _read(sent: bytes) -> _Asked:
+    """Read a `custom`. Raises Refusal."""
     try:
-        custom = _decode(job.custom)
+        custom = _decode(sent)
     except ValidationError as error:
         raise Refusal(f"invalid custom: {error}") from None
-    begin = now if at is None else at
-    uses = lock = ""
-    expires = _expires(custom, begin)
-    if expires is not None:
-        uses += EXPIRING
-    lock_until = 0
-    if custom.unique_for:
-        uses += _unique_letter(custom.unique_until)
-        lock, lock_until = _digest(job), begin + milliseconds(custom.unique_for)
-    if bytes(custom.track) in {b"1", b"true"}:
-        uses += TRACKED
+    expires_in = None if custom.expires_in is None else milliseconds(custom.expires_in)
+    expires_at = _instant(custom.expires_at)
+    unique_for = milliseconds(custom.unique_for or 0)
     bid = _bid(custom.bid)
-    if bid:
-        uses += BATCHED
-    extras = Extras(uses=uses, lock=lock, backoff=_backoff(custom.backoff), expires=expires or 0, bid=bid)
-    return Wishes(extras, lock_until) if extras != _NOTHING else None
+    timed = "" if expires_in is None and expires_at is None else EXPIRING
+    unique = _unique_letter(custom.unique_until) if unique_for else ""
+    tracked = TRACKED if bytes(custom.track) in {b"1", b"true"} else ""
+    uses = timed + unique + tracked + (BATCHED if bid else "")
+    extras = Extras(uses=uses, backoff=_backoff(custom.backoff), bid=bid)
+    return _Asked(None if extras == NO_WISHES.extras else Wishes(extras), uses, unique_for, expires_in, expires_at)
 
 
-_NOTHING: Final = Extras()
+_remembered: Final = lru_cache(maxsize=1024)(_read)
 
 
 def milliseconds(seconds: float) -> int:
@@ -92,17 +123,14 @@ def _unique_letter(until: str | None) -> str:
     raise Refusal('invalid custom: unique_until must be "success" or "start"')
 
 
-def _expires(custom: Custom, begin: int) -> int | None:
-    """The instant after which the job is not to run; None when it may at any time."""
-    ends = []
-    if custom.expires_in is not None:
-        ends.append(begin + milliseconds(custom.expires_in))
-    if custom.expires_at:
-        try:
-            ends.append(parse_instant(custom.expires_at))
-        except (ValueError, OverflowError):
-            raise Refusal(f"invalid timestamp for 'expires_at': {custom.expires_at[:100]}") from None
-    return max(min(ends), 1) if ends else None
+def _instant(sent: str | None) -> int | None:
+    """What stands under `expires_at`."""
+    if not sent:
+        return None
+    try:
+        return parse_instant(sent)
+    except (ValueError, OverflowError):
+        raise Refusal(f"invalid timestamp for 'expires_at': {sent[:100]}") from None
 
 
 def _bid(sent: Raw) -> str:

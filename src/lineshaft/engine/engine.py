@@ -10,7 +10,7 @@ waits, reads no clock, and knows nothing of connections but the name of who hold
 transition: it happens whole, or raises and has changed nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -36,6 +36,7 @@ from lineshaft.engine.stop import cancel
 from lineshaft.engine.sweep import SWEEP, sweep
 from lineshaft.engine.tracks import track_get, track_set
 from lineshaft.engine.views import cron_list, cron_upcoming, figures
+from lineshaft.engine.weights import Weighted
 from lineshaft.engine.workers import Worker
 from lineshaft.errors import Refusal
 from lineshaft.job import Job
@@ -56,7 +57,7 @@ class Engine:
     #: PUSHB: accept many jobs; returns jid to error text for those that were refused.
     push_bulk: Callable[[list[Job]], dict[str, str]]
     #: FETCH: lease the next job of the first named queue that has one; queues, holder. Raises StoreError.
-    fetch: Callable[[list[str], str], bytes | None]
+    fetch: Callable[[Iterable[str], str], bytes | None]
     #: ACK: the job is done; jid, holder. False when there is no such lease.
     ack: Callable[[str, str], bool]
 
@@ -169,6 +170,10 @@ class Engine:
         """Some jids of jobs that this worker holds and is to stop."""
         return self.state.cancels.of(holder)
 
+    def weigh(self, weights: Mapping[str, int]) -> Iterable[str]:
+        """What `fetch` can be given to try queues in a random order, the heavier ones sooner."""
+        return Weighted(weights, lambda: self.state)
+
     def give_back(self, jid: str, holder: str) -> None:
         """A fetched job never reached its worker: back to the head of its queue."""
         finish.give_back(self.state, jid, holder)
@@ -217,11 +222,23 @@ class Engine:
         queue = self.state.queues.by_name.get(name)
         if queue is not None:
             queue.wanted = wanted
+            if wanted and queue.gate is not None:
+                self.state.throttles.watch(queue.gate, queue, self.state.now)
 
     def take_arrivals(self) -> list[str]:
         """The queues in which a job has become available since the last call."""
         arrivals, self.state.arrivals = self.state.arrivals, []
         return arrivals
+
+    def holds_back(self, name: str, holder: str) -> bool:
+        """Whether it is this holder's own limit that keeps it from a queue; others may find a job there."""
+        queue = self.state.queues.by_name.get(name)
+        return queue is not None and queue.gate is not None and queue.gate.holds_back(holder)
+
+    def take_eased(self) -> list[tuple[str, str | None]]:
+        """Queues and holders that were held back and may not be any more; None is every holder."""
+        eased, self.state.throttles.eased = self.state.throttles.eased, []
+        return eased
 
     # Periodic jobs
 
@@ -277,6 +294,11 @@ class Engine:
 
     # Time
 
+    def shift(self, milliseconds: int) -> None:
+        """The clock was set by this much, which is no time that passed; before `advance`."""
+        self.state.workers.shift(milliseconds)
+        self.state.throttles.shift(milliseconds)
+
     def tick(self) -> int:
         """Do a slice of what is due now; returns the instant of the next call, now itself when there is more.
 
@@ -292,6 +314,7 @@ class Engine:
         prune_dead(state)
         sweep_history(state)
         forget(state)
+        state.throttles.wake(state.now)
         run_due(state, self.push)
         chore = state.chores.next()
         if chore is not None:
@@ -312,6 +335,7 @@ class Engine:
             state.workers.next_check,
             state.expiries.next_at,
             state.history.next_due(state),
+            state.throttles.next_at,
             state.periodic.next_due,
             state.day_ends,
         )
@@ -326,6 +350,7 @@ class Engine:
             state.scheduled.next_due < instant
             or state.retries.next_due < instant
             or state.expiries.next_at < instant
+            or state.throttles.next_at < instant
             or (state.history.count > 0 and state.history.next_due(state) < instant)
             or state.periodic.next_due < instant
             or bool(state.chores.active)
@@ -365,6 +390,10 @@ class Engine:
     def finished(self, jid: str) -> list[dict[str, Any]]:
         """The finished jobs with a jid, the newest first. Raises StoreError."""
         return find_finished(self.state, jid)
+
+    def throttles(self) -> list[dict[str, Any]]:
+        """Each throttled queue: its limits, what is held of them, how many jobs wait."""
+        return list(self.state.throttles.views(self.state.now))
 
     def figures(self) -> dict[str, Any]:
         """The `faktory` part of INFO."""

@@ -54,10 +54,16 @@ class Expiries:
         self.next_at, self.cursor = NEVER, b"E"
 
     def put(self, change: Change, at: int, kind: bytes, name: bytes, value: bytes = b"") -> None:
-        """Note that something ends at an instant."""
+        """Note that something ends at an instant.
+
+        Both bounds are lowered at once, whatever becomes of the change: they may be low, never high.
+        """
         key = keys.expiry_key(at, kind, name)
-        change.put(key, value)
-        change.then(self._entered, key)
+        change.changes[key] = value
+        if at < self.next_at:
+            self.next_at = max(at, 0)
+        if key < self.cursor:
+            self.cursor, self._lowered = key, True
 
     def delete(self, change: Change, at: int, kind: bytes, name: bytes) -> None:
         """It ended otherwise."""
@@ -81,8 +87,3 @@ class Expiries:
         """What `due` gave, up to this key, is dealt with and gone; an effect."""
         if not self._lowered:
             self.cursor = keys.after(key)
-
-    def _entered(self, key: bytes) -> None:
-        self.next_at = min(self.next_at, keys.expiry_at(key))
-        if key < self.cursor:
-            self.cursor, self._lowered = key, True

@@ -4,6 +4,7 @@ The job stays where it lies; only a small lease is written, in one record with a
 as PUSH is: everything that can raise stands before the first change.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from lineshaft.engine import feature
@@ -21,16 +22,19 @@ __all__ = ["fetch"]
 MOST_DROPPED: Final = 20
 
 
-def fetch(state: State, names: list[str], holder: str, most_dropped: int = MOST_DROPPED) -> bytes | None:
+def fetch(state: State, names: Iterable[str], holder: str, most_dropped: int = MOST_DROPPED) -> bytes | None:
     """The payload of the job that `holder` has now leased; None when no named queue has one.
 
-    Not synced: a power cut may take the lease back, and the job runs again. A job that is not to run any more is
-    dropped on the way; after `most_dropped` of them the queue is an arrival, and may be asked again. Raises StoreError.
+    A queue whose throttle lets this holder have no more looks empty. Not synced: a power cut may take the lease back,
+    and the job runs again. A job that is not to run any more is dropped on the way; after `most_dropped` of them the
+    queue is an arrival, and may be asked again. Raises StoreError.
     """
     by_name = state.queues.by_name
     for name in names:
         queue = by_name.get(name)
         if queue is None or not queue.size or queue.paused:
+            continue
+        if queue.gate is not None and not queue.gate.admits(holder, state.now):
             continue
         for window in queue.windows:
             entries = window.entries

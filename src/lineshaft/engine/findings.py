@@ -43,6 +43,7 @@ class Law(StrEnum):
     EXPIRY = "nothing that ends it"
     HISTORY = "history entry astray"
     ENDED = "leases that have all ended"
+    BUCKET = "impossible bucket"
     PERIODIC = "periodic job that contradicts itself"
     CHORE = "unknown chore"
     BATCH = "batch counted wrongly"
@@ -132,6 +133,7 @@ _SHOWN: Final[dict[bytes, Callable[[bytes], str]]] = {
     b"J": _shown_text("periodic job"),
     b"K": _shown_text("worker"),
     b"L": _shown_number("leases of turn"),
+    b"M": _shown_text("throttle of the queue"),
     b"N": _shown_text("sequence"),
     b"Q": _shown_text("queue"),
     b"R": _shown_ready,

@@ -10,7 +10,7 @@ move a hundred.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from msgspec import Struct
@@ -69,7 +69,7 @@ def push_bulk_hooked(state: State, hooks: Hooks, jobs: list[Job]) -> dict[str, s
     return errors
 
 
-def fetch_hooked(state: State, hooks: Hooks, names: list[str], holder: str) -> bytes | None:
+def fetch_hooked(state: State, hooks: Hooks, names: Iterable[str], holder: str) -> bytes | None:
     """As `fetch.fetch`, with a hook. Raises StoreError."""
     payload = fetch(state, names, holder)
     if payload is not None and hooks.fetch is not None:

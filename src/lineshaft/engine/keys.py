@@ -21,6 +21,7 @@ P <jid>                                  TrackRecord: what can be asked about a 
 U <digest>                               LockRecord: the unique job that holds this lock
 D <yyyy-mm-dd>                           DayRecord: the totals as they stood when that day began
 H j <len><jid> <finished> <seq>          leads from a jid to a finished job
+M <name>                                 BucketRecord: what the throttle of a queue is owed in tokens
 H n                                      HistorySizeRecord: how many finished jobs are kept, how large
 H t <finished> <seq>                     HistoryRecord: a job that is over
 G                                        TotalsRecord: what removed queues had counted
@@ -77,6 +78,7 @@ __all__ = [
     "ready_prefix",
     "ready_range",
     "set_key",
+    "throttle_key",
     "timed_due",
     "timed_key",
     "timed_order",
@@ -236,6 +238,11 @@ def periodic_key(name: str) -> bytes:
 def lock_key(digest: bytes) -> bytes:
     """U <digest>"""
     return b"U" + digest
+
+
+def throttle_key(name: str) -> bytes:
+    """M <name>"""
+    return b"M" + name.encode()
 
 
 def track_key(jid: str) -> bytes:

@@ -25,7 +25,7 @@ payloads that are large stay on disk until they are fetched.
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import DecodeError, Struct
 
@@ -40,6 +40,9 @@ from lineshaft.engine.records import (
 )
 from lineshaft.engine.turn import Turn
 from lineshaft.errors import StoreCorrupt
+
+if TYPE_CHECKING:
+    from lineshaft.engine.throttles import Gate
 
 __all__ = ["MAX_QUEUES", "Entry", "Queue", "Queues", "Window", "window_bound"]
 
@@ -138,6 +141,7 @@ class Queue:
         "created_at",
         "dirty",
         "failed",
+        "gate",
         "generation",
         "key",
         "max_jobs",
@@ -167,6 +171,8 @@ class Queue:
         # From the configuration, again at every reload.
         self.max_jobs: int | None = None
         self.reserve_seconds: int | None = None
+        #: Who may have a job at this moment, where the queue is throttled.
+        self.gate: Gate | None = None
         # Bookkeeping of the turn.
         self.dirty = False
         #: Somebody waits for a job here: a push must say so.

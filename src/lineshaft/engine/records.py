@@ -18,6 +18,7 @@ from lineshaft.job import DEFAULT_PRIORITY
 
 __all__ = [
     "NO_EXTRAS",
+    "BucketRecord",
     "ChoreRecord",
     "DayRecord",
     "Extras",
@@ -32,6 +33,7 @@ __all__ = [
     "TotalsRecord",
     "TrackRecord",
     "WorkerRecord",
+    "decode_bucket",
     "decode_chore",
     "decode_day",
     "decode_head",
@@ -194,6 +196,14 @@ class TrackRecord(Struct, array_like=True, gc=False):
     cancelled: bool = False  #: somebody said that it is not to run any more
 
 
+class BucketRecord(Struct, array_like=True, gc=False):
+    """What is missing from a token bucket: parts of tokens, how many parts a token has, as of when (see `bucket`)."""
+
+    debt: int
+    per: int
+    at: int
+
+
 class HistoryRecord(Struct, array_like=True, gc=False):
     """A job that is over, as it was."""
 
@@ -231,6 +241,7 @@ class PeriodicRecord(Struct, array_like=True):
 encode_record: Final = msgpack.Encoder().encode
 """Any record of this module, but a job, to bytes."""
 
+decode_bucket: Final = msgpack.Decoder(BucketRecord).decode
 decode_leases: Final = msgpack.Decoder(list[Lease]).decode
 decode_history: Final = msgpack.Decoder(HistoryRecord).decode
 decode_history_size: Final = msgpack.Decoder(HistorySizeRecord).decode

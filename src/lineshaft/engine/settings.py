@@ -5,7 +5,7 @@ from msgspec import Struct, field
 from lineshaft.engine.workers import SILENT_AFTER
 from lineshaft.schedule import Schedule
 
-__all__ = ["Periodic", "QueueLimits", "Settings"]
+__all__ = ["Periodic", "QueueLimits", "Settings", "Throttle"]
 
 
 class QueueLimits(Struct, frozen=True):
@@ -14,6 +14,16 @@ class QueueLimits(Struct, frozen=True):
     max_jobs: int | None = None  #: a push beyond it is refused
     reserve_seconds: int | None = None  #: for jobs that do not say themselves
     backoff: str | None = None  #: for jobs that do not say themselves; see `lineshaft.backoff`
+
+
+class Throttle(Struct, frozen=True):
+    """How many jobs of a queue may run, or begin; None means no limit of that kind."""
+
+    concurrency: int | None = None  #: run at once
+    worker: int | None = None  #: run at once for one holder
+    timeout: int | None = None  #: milliseconds after which a job that still runs counts no more
+    rate: int | None = None  #: begin in `per` milliseconds
+    per: int = 1000
 
 
 class Periodic(Struct, frozen=True):
@@ -53,6 +63,8 @@ class Settings(Struct, frozen=True):
     #: Limits for every queue, and by name.
     every_queue: QueueLimits = QueueLimits()
     queues: dict[str, QueueLimits] = field(default_factory=dict)
+    #: Throttles by the name of their queue.
+    throttles: dict[str, Throttle] = field(default_factory=dict)
     #: Each has a name of its own.
     periodic: tuple[Periodic, ...] = ()
 

@@ -29,6 +29,7 @@ from lineshaft.engine.records import (
     encode_record,
 )
 from lineshaft.engine.settings import Settings
+from lineshaft.engine.throttles import Throttles
 from lineshaft.engine.timed import SetName, TimedSet
 from lineshaft.engine.turn import Change, Turn
 from lineshaft.engine.workers import Workers
@@ -57,6 +58,7 @@ class State:
         self.turn = Turn(store)
         self.leases = Leases(self.turn)
         self.queues = Queues(self.turn, self.leases.holds)
+        self.throttles = Throttles(self.turn, self.leases, self.queues, self.arrive)
         #: Whether it is kept is decided at the start, whatever a reload says.
         self.index = Index(self.turn, enabled=settings.jid_index)
         self.sets = {name: TimedSet(self.turn, name) for name in SetName}
@@ -118,6 +120,7 @@ class State:
         self.chores.load()
         self.expiries.load()
         self.history.load()
+        self.throttles.load(self.settings.throttles, self.now)
         self.periodic.load()
         self.apply(self.settings)
         self.arrivals = list(self.queues.by_name)
@@ -139,6 +142,7 @@ class State:
         self.settings = settings
         self.workers.recover_after = settings.recover_after
         self.workers.next_check = self.now
+        self.throttles.apply(settings.throttles, self.now)
         for queue in self.queues:
             self.limit(queue)
         self.periodic.take_over(settings.periodic, self.now)
@@ -147,6 +151,13 @@ class State:
         """Give a queue the limits that the settings have for it."""
         limits = self.settings.limits(queue.name)
         queue.max_jobs, queue.reserve_seconds = limits.max_jobs, limits.reserve_seconds
+        queue.gate = self.throttles.gates.get(queue.name)
+
+    def arrive(self, name: str) -> None:
+        """Somebody who waits for a job of this queue may find one now."""
+        queue = self.queues.by_name.get(name)
+        if queue is not None and queue.wanted and queue.size:
+            self.arrivals.append(name)
 
     def advance(self, now: int) -> None:
         """Let time pass. Called before anything else in a turn; a clock that steps back is followed."""

@@ -29,6 +29,7 @@ __all__ = [
     "parse_cancel",
     "parse_cron",
     "parse_fail",
+    "parse_fetch",
     "parse_mutate",
     "parse_names",
     "parse_queue",
@@ -46,6 +47,9 @@ MAX_BACKTRACE_LINE_LENGTH: Final = 1000
 #: A FETCH takes its place in a line for every queue that it names.
 MAX_NAMES: Final = 1000
 MAX_NAME_LENGTH: Final = 1000
+
+#: A queue this much heavier than another leaves it as good as nothing already.
+MAX_WEIGHT: Final = 1_000_000
 
 CRON_SUBCOMMANDS: Final = ("LIST", "RUN", "PAUSE", "RESUME")
 
@@ -302,6 +306,30 @@ def parse_names(argument: bytes) -> list[str]:
     if len(argument) > MAX_NAME_LENGTH and max(map(len, decoded), default=0) > MAX_NAME_LENGTH:
         raise Refusal(f"invalid queue name: longer than {MAX_NAME_LENGTH} characters")
     return decoded
+
+
+def parse_fetch(argument: bytes) -> tuple[list[str], dict[str, int] | None]:
+    """FETCH's queue names, and their weights where any has one (`name:5`); a name without one then weighs 1.
+
+    A name that stands there twice weighs as much as both. Raises Refusal for a bad weight, and as `parse_names`.
+    """
+    names = parse_names(argument)
+    if b":" not in argument:
+        return names, None
+    weights: dict[str, int] = {}
+    for said in names:
+        name, colon, weight = said.partition(":")
+        weights[name] = weights.get(name, 0) + (_weight(said, weight) if colon else 1)
+        if not name:
+            raise Refusal(f"invalid queue name in '{said[:100]}': it is empty")
+    return list(weights), weights
+
+
+def _weight(said: str, weight: str) -> int:
+    # Not `isdigit` alone: there are digits beyond ASCII.
+    if weight.isascii() and weight.isdigit() and len(weight) <= len(str(MAX_WEIGHT)) and 1 <= int(weight) <= MAX_WEIGHT:
+        return int(weight)
+    raise Refusal(f"invalid weight in '{said[:100]}': a weight is a whole number from 1 to {MAX_WEIGHT}")
 
 
 def parse_cron(argument: bytes) -> tuple[str, str]:

@@ -22,8 +22,8 @@ from lineshaft.protocol.commands import (
     parse_cancel,
     parse_cron,
     parse_fail,
+    parse_fetch,
     parse_mutate,
-    parse_names,
     parse_queue,
     parse_requeue,
     parse_track,
@@ -99,7 +99,7 @@ def fetch(session: "Session", argument: bytes) -> bytes | None:
         if worker.state is not WorkerState.RUNNING:
             server.park(session, [])
             return None
-    payload = server.engine.fetch(session.fetch_names, session.holder)
+    payload = server.engine.fetch(session.fetch_order, session.holder)
     if payload is None:
         server.park(session, session.fetch_names)
         return None
@@ -112,7 +112,8 @@ def fetch(session: "Session", argument: bytes) -> bytes | None:
 def _name_queues(session: "Session", argument: bytes) -> None:
     if not argument:
         raise Refusal("must call fetch with at least one queue")
-    session.fetch_names = parse_names(argument)
+    session.fetch_names, weights = parse_fetch(argument)
+    session.fetch_order = session.fetch_names if weights is None else session.server.engine.weigh(weights)
     session.fetch_argument = argument
 
 

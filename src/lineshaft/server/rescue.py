@@ -60,7 +60,7 @@ def reopen(server: "Server") -> None:
     log.warning("storage is open again")
     server.failed = None
     server.set_verbs({} if server.stopping else COMMANDS)
-    for name in server.waiters.by_queue:
+    for name in server.waiters.names():
         server.engine.want(name, wanted=True)
     # A MUTATE whose beginning was lost ends here, and not well.
     server.finish_chores(unknown)

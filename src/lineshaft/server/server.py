@@ -311,6 +311,9 @@ class Server:
     def deliver(self) -> None:
         """Give the jobs that have become available to those who wait for them, first come, first served."""
         engine, waiters = self.engine, self.waiters
+        if engine.state.throttles.eased:
+            for name, holder in engine.take_eased():
+                waiters.step_forward(name, holder)
         for name in engine.take_arrivals():
             while (session := waiters.first(name)) is not None:
                 assert isinstance(session, Session)
@@ -318,13 +321,17 @@ class Server:
                     # It was told to be quiet while it waited.
                     waiters.withdraw(session)
                     continue
-                payload = engine.fetch(session.parked or [], session.holder)
+                payload = engine.fetch(session.fetch_order, session.holder)
+                if payload is None and engine.holds_back(name, session.holder):
+                    # Its worker is at a limit of its own, which is no reason for those behind it to wait.
+                    waiters.step_aside(name, session)
+                    continue
                 if payload is None:
                     break
                 waiters.remove(session)
                 session.hand_over(bulk(payload))
             else:
-                engine.want(name, wanted=False)
+                engine.want(name, wanted=name in waiters.aside)
         if engine.state.arrivals:
             self.need_turn()
 

@@ -14,6 +14,7 @@ order of the commands; or the session is blocked and the command that blocks it 
 """
 
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from lineshaft.engine.workers import Worker
@@ -86,6 +87,7 @@ class Session:
         "ended",
         "fetch_argument",
         "fetch_names",
+        "fetch_order",
         "held",
         "holder",
         "learns_cancels",
@@ -93,6 +95,7 @@ class Session:
         "out",
         "parked",
         "parked_until",
+        "place",
         "reading",
         "salt",
         "server",
@@ -129,6 +132,8 @@ class Session:
         #: The last FETCH's argument and the names in it: nearly every FETCH of a session is the same.
         self.fetch_argument = b"\n"  # no argument is this; the empty one must be refused
         self.fetch_names: list[str] = []
+        #: The same names as the engine is to try them: that list, or what gives them in a random order.
+        self.fetch_order: Iterable[str] = self.fetch_names
         # What goes out.
         self.out: list[bytes] = []
         self.unsent = 0
@@ -138,7 +143,7 @@ class Session:
         # Why it does nothing at the moment; `blocked` is any of these.
         self.blocked = False
         self.parked: list[str] | None = None
-        self.parked_until = 0
+        self.parked_until = self.place = 0
         self.chore: int | None = None
         self.choked = False
         self.unread = False

@@ -69,7 +69,7 @@ class Timers:
         self.rest_until += milliseconds
         self.handshakes = deque((until + milliseconds, session) for until, session in self.handshakes)
         self.server.waiters.shift(milliseconds)
-        self.server.engine.state.workers.shift(milliseconds)
+        self.server.engine.shift(milliseconds)
 
     def wake_in(self, milliseconds: int) -> None:
         """Be woken in this time, instead of when it was asked for before."""

@@ -3,8 +3,15 @@
 A waiter stands in the line of every queue that it named, and in one line by time; since all wait equally long, that
 one is in order of its own accord. The first in a queue's line gets the next job of that queue.
 
-What is true after every call: a session is in the lines of all its `parked` names, or in none; `by_queue` holds no
-empty line; `by_time` holds every waiter once, and perhaps others that have left, which are passed over.
+Where a throttle limits what one worker may have of a queue, the connections of a worker that is at its limit *step
+aside*: they stand in a line of their own, by queue and worker, so that nobody looks at them whenever a job comes. When
+the limit eases, the first of them steps forward into the queue's line, and so does the next whenever one of that worker
+leaves that line. So as long as one stands aside, its worker is at its limit, or has another one in the line already.
+Whoever has waited longer than the first of a line joins it at its head, everyone else at its tail.
+
+What is true after every call: a session is in the lines of all its `parked` names, or aside of them, or in none;
+`by_queue` and `aside` hold no empty line; `by_time` holds every waiter once, and perhaps others that have left, which
+are passed over.
 """
 
 from collections import OrderedDict, deque
@@ -23,6 +30,10 @@ class Parker(Protocol):
     parked: list[str] | None
     #: When it has waited long enough.
     parked_until: int
+    #: Rises with each that is parked.
+    place: int
+    #: Its worker, or itself.
+    holder: str
 
 
 class Waiters:
@@ -30,11 +41,16 @@ class Waiters:
 
     def __init__(self) -> None:
         self.by_queue: dict[str, OrderedDict[Parker, None]] = {}
+        #: Those who stepped aside, by queue and by holder.
+        self.aside: dict[str, dict[str, OrderedDict[Parker, None]]] = {}
+        #: How many were parked so far.
+        self.places = 0
         self.by_time: deque[tuple[int, Parker]] = deque()
 
     def park(self, session: Parker, names: list[str], now: int) -> None:
         """Let a session wait for a job of these queues, or just wait when there are none."""
-        session.parked, session.parked_until = names, now + PARK_MS
+        self.places += 1
+        session.parked, session.parked_until, session.place = names, now + PARK_MS, self.places
         self.by_time.append((session.parked_until, session))
         for name in names:
             self.by_queue.setdefault(name, OrderedDict())[session] = None
@@ -53,6 +69,51 @@ class Waiters:
                 line.pop(session, None)
                 if not line:
                     del self.by_queue[name]
+            if name in self.aside:
+                self._leave_aside(name, session)
+
+    def _leave_aside(self, name: str, session: Parker) -> None:
+        """A session has left a queue: it stands aside no more, and one of its worker may take its place in line."""
+        lines = self.aside[name]
+        line = lines.get(session.holder)
+        if line is None:
+            return
+        line.pop(session, None)
+        if line:
+            self.step_forward(name, session.holder)
+        else:
+            self._forget_aside(name, session.holder)
+
+    def _forget_aside(self, name: str, holder: str) -> None:
+        lines = self.aside[name]
+        del lines[holder]
+        if not lines:
+            del self.aside[name]
+
+    def step_aside(self, name: str, session: Parker) -> None:
+        """A session leaves the line of a queue until its worker may have more of it."""
+        line = self.by_queue[name]
+        del line[session]
+        if not line:
+            del self.by_queue[name]
+        _join(self.aside.setdefault(name, {}).setdefault(session.holder, OrderedDict()), session)
+
+    def step_forward(self, name: str, holder: str | None) -> None:
+        """This worker may have more of a queue: the first of it that stands aside is in line; None is everyone."""
+        lines = self.aside.get(name, {})
+        for one in list(lines) if holder is None else [holder]:
+            line = lines.get(one)
+            while line:
+                session, _ = line.popitem(last=False)
+                _join(self.by_queue.setdefault(name, OrderedDict()), session)
+                if holder is not None:
+                    break
+            if line is not None and not line:
+                self._forget_aside(name, one)
+
+    def names(self) -> set[str]:
+        """The queues that somebody waits for."""
+        return {*self.by_queue, *self.aside}
 
     def first(self, name: str) -> Parker | None:
         """Who is first in the line of a queue."""
@@ -88,3 +149,11 @@ class Waiters:
     def all(self) -> list[Parker]:
         """Everyone who waits, once."""
         return list(dict.fromkeys(session for _, session in self.by_time if session.parked is not None))
+
+
+def _join(line: OrderedDict[Parker, None], session: Parker) -> None:
+    """Enter a line from another one."""
+    is_first = bool(line) and session.place < next(iter(line)).place
+    line[session] = None
+    if is_first:
+        line.move_to_end(session, last=False)
