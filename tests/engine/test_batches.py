@@ -361,6 +361,21 @@ def test_a_finished_batch_is_kept_for_thirty_days_and_then_nothing_of_it_is_left
     box.check()
 
 
+def test_a_batch_that_is_through_with_its_commit_is_kept_as_long_as_any_other() -> None:
+    box = Box()
+    bid = box.new("death")
+    box.push(bid)
+    box.do()
+    box.harness.advance(60)
+    box.commit(bid)
+    box.harness.advance(29 * 86_400)
+    assert box.status(bid) == (1, 0, 0, "", "")
+    box.harness.advance(86_400)
+    assert box.peer.ask(f"BATCH STATUS {bid}").startswith(b"-ERR no such batch b-")
+    assert not [key for key in rows_of(box.harness.store) if key[:1] in {b"B", b"E"}]
+    box.check()
+
+
 @pytest.mark.parametrize("bid", ["b-unknown", "b-00000000000000000", "", "é" * 300])
 def test_a_job_of_a_batch_that_is_not_known_runs_without(bid: str, caplog: pytest.LogCaptureFixture) -> None:
     box = Box()

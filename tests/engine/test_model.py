@@ -569,7 +569,9 @@ class EngineMachine(RuleBasedStateMachine):
                 verb(bid)
             return
         verb(bid)
-        self.model.batches.by_bid[bid].committed |= commit
+        batch = self.model.batches.by_bid[bid]
+        if commit and not batch.committed:
+            batch.committed, batch.until = True, 0
         self.model.batches.follow(bid, self.now, self.model.call)
 
     @rule(

@@ -108,6 +108,8 @@ class BatchEntry:
     #: The most that was shown, after which nothing may be less.
     shown: dict[str, int] = field(default_factory=dict)
     flushed: bool = False
+    #: A callback of it wants no retry, so the end of a reservation ends it.
+    fragile: bool = False
 
 
 @dataclass(slots=True)

@@ -153,9 +153,10 @@ class Producer(Client):
         parent = self.chance.choice(self.bids) if self.bids and self.chance.random() < 0.4 else ""
         if parent:
             wanted["parent_bid"] = parent
-        self.ask("BATCH NEW " + json.dumps(wanted), lambda answer: self._begun(parent, jids, answer))
+        fragile = any(wanted[role].get("retry", 25) < 5 for role in roles)
+        self.ask("BATCH NEW " + json.dumps(wanted), lambda answer: self._begun(parent, jids, fragile, answer))
 
-    def _begun(self, parent: str, jids: dict[str, str], answer: Answer) -> None:
+    def _begun(self, parent: str, jids: dict[str, str], fragile: bool, answer: Answer) -> None:
         if answer.kind != "$":
             return
         bid = (answer.body or b"").decode()
@@ -163,7 +164,7 @@ class Producer(Client):
             raise self.ledger.broken(f"the bid {bid} was given twice")
         self.ledger.count("batches")
         flushed = any(name == "flush" and is_possible() for name, _, is_possible in self.ledger.dangers)
-        self.ledger.batches[bid] = BatchEntry(bid, parent, jids, flushed=flushed)
+        self.ledger.batches[bid] = BatchEntry(bid, parent, jids, flushed=flushed, fragile=fragile)
         self.bids = [*self.bids[-3:], bid]
 
     def _committed(self, entry: BatchEntry, answer: Answer) -> None:

@@ -7,7 +7,7 @@ from msgspec import Raw, Struct, json
 from lineshaft.clock import format_instant
 from lineshaft.engine import keys
 from lineshaft.engine.batch import Batch, Role, Slot, decode_batch
-from lineshaft.engine.batches import follow, look_at, read_batch
+from lineshaft.engine.batches import BATCH, follow, look_at, read_batch
 from lineshaft.engine.custom import read_custom
 from lineshaft.engine.naming import check_queue_name
 from lineshaft.engine.records import Extras, encode_record, join_value
@@ -75,7 +75,10 @@ def batch_commit(state: State, bid: str) -> None:
     """Let the batch's callbacks run when their time comes. Durable with the commit. Raises Refusal, StoreError."""
     with state.change() as change:
         batch = _get(change, bid)
-        batch.committed = True
+        if not batch.committed:
+            # What it was to be looked at for has happened; if it is finished with this, it is kept from now on.
+            state.expiries.delete(change, batch.until, BATCH, bid.encode())
+            batch.committed, batch.until = True, 0
         follow(state, change, bid, batch)
 
 
