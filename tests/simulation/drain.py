@@ -83,8 +83,8 @@ def drain(simulation: "Simulation") -> None:
     world, ledger = simulation.world, simulation.ledger
     _calm(simulation)
     closer = Closer(simulation, "closer")
-    # Periodic jobs would go on for ever: they are taken out of the configuration, which is read again.
-    world.rules = structs.replace(world.rules, periodic=())
+    # Periodic jobs would go on for ever, and throttles take their time: the configuration is read again without them.
+    world.rules = structs.replace(world.rules, periodic=(), throttles={})
     assert world.server is not None
     world.server.begin_turn()
     world.server.engine.apply(world.rules)
@@ -182,11 +182,9 @@ def _judge_batch(simulation: "Simulation", entry: BatchEntry, shown: dict[str, A
     if shown["pending"]:
         raise ledger.broken(f"{entry.bid} waits for jobs that are not there: {shown}")
     callback = ledger.jobs.get(entry.roles.get("complete", ""))
-    if callback is None:
-        # Nobody knows of it: it may have ended unseen.
-        excused = entry.fragile or bool({"remove", "mutate", "flush"} & ledger.seen.keys())
-    else:
-        excused = ledger.may_be_gone(callback) and callback.endings != {"ack"}
+    # One that nobody knows of may have ended unseen; one that wants no retry, with a reservation.
+    endings = {"remove", "mutate", "flush"} & ledger.seen.keys() if callback is None else callback.endings - {"ack"}
+    excused = entry.fragile or bool(endings)
     if "complete" in entry.roles and shown["complete_st"] != "2" and not excused:
         raise ledger.broken(f"{entry.bid} is complete, and its callback was not: {shown}")
     children = [other for other in ledger.batches.values() if other.parent == entry.bid]

@@ -41,6 +41,8 @@ class Hold:
     is_there: Callable[[], bool]  #: whether the server has heard of the holder often enough, ever since
     large: bool
     void: bool = False
+    #: An ACK, FAIL or REQUEUE of it was sent, by whomever.
+    released: bool = False
 
 
 @dataclass(slots=True)

@@ -202,7 +202,26 @@ class Ledger:
             asked.holder, answer.position, answer.number, max(asked.wall, wall), min(asked.wall, wall) + reserved,
             is_there, len(answer.body or b"") > 1000, void=stale or is_meddled or self.is_taken_back(answer),
         )  # fmt: skip
+        self._hold_throttle(entry)
         return entry
+
+    def _hold_throttle(self, entry: JobEntry) -> None:
+        """No more jobs of a queue run at once than its throttle lets."""
+        limits = self.world.rules.throttles.get(entry.queue)
+        if limits is None or limits.timeout is not None or not (limits.concurrency or limits.worker):
+            return
+        held = [
+            (other.jid, other.hold)
+            for other in self.jobs.values()
+            if other.queue == entry.queue and other.hold and not other.hold.released
+            if other.sent == 1 and not other.hold.large and self.is_surely_held(other, other.hold)
+        ]  # fmt: skip
+        self.count("throttled")
+        if limits.concurrency and len(held) > limits.concurrency:
+            raise self.broken(f"{len(held)} jobs of {entry.queue} run at once: {held}")
+        mine = [jid for jid, hold in held if entry.hold and hold.holder == entry.hold.holder]
+        if limits.worker and len(mine) > limits.worker:
+            raise self.broken(f"{len(mine)} jobs of {entry.queue} run at once for one worker: {mine}")
 
     def _hold_fetch(self, entry: JobEntry, payload: dict[str, Any], asked: Fetching, answer: Answer) -> None:
         jid, wall = entry.jid, self.world.wall()
@@ -260,12 +279,13 @@ class Ledger:
         entry = self.jobs.get(jid)
         if entry is None:
             return
+        entry.meddlers.append(is_possible)
+        if entry.hold is not None:
+            entry.hold.released = True
         if ending == "ack":
             entry.endings.add("ack")
-        else:
-            entry.meddlers.append(is_possible)
-            if entry.hold is not None:
-                entry.hold.void = True
+        elif entry.hold is not None:
+            entry.hold.void = True
         if ending == "fail":
             entry.fails_sent += 1
             if entry.retry == 0:

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import structs
 
-from lineshaft.engine.settings import Periodic, Settings
+from lineshaft.engine.settings import Periodic, Settings, Throttle
 from lineshaft.schedule import Schedule
 from lineshaft.server.settings import ServerSettings
 from simulation.faults import FAULTS
@@ -16,7 +16,7 @@ from simulation.world import SECOND
 
 __all__ = ["KINDS", "Profile", "profile_of"]
 
-KINDS = ["scheduled", "unique", "expiring", "tracked", "batches", "periodic"]
+KINDS = ["scheduled", "unique", "expiring", "tracked", "batches", "periodic", "throttled", "weighted"]
 
 #: Periodic jobs, by name: schedule, whether missed runs are made up for, and the job.
 PERIODIC: dict[str, tuple[str, bool, dict[str, Any]]] = {
@@ -24,6 +24,13 @@ PERIODIC: dict[str, tuple[str, bool, dict[str, Any]]] = {
     "hourly": ("@hourly", True, {"jobtype": "P", "args": ["hourly"], "queue": "b"}),
     "alone": ("* * * * *", True, {"jobtype": "P", "args": ["alone"], "queue": "c", "custom": {"unique_for": 600}}),
 }
+
+#: Throttles, by queue.
+THROTTLES = [
+    {"a": Throttle(concurrency=2), "b": Throttle(worker=1)},
+    {"a": Throttle(concurrency=1, timeout=20_000), "c": Throttle(rate=3, per=10_000)},
+    {"default": Throttle(concurrency=3, worker=2), "b": Throttle(concurrency=2, rate=10, per=1000)},
+]
 
 #: How much time passes between two steps, in microseconds, by the pace of a run.
 PACES = {
@@ -52,6 +59,7 @@ def profile_of(seed: str) -> Profile:
     kinds = frozenset(kind for kind in KINDS if chance.random() < 0.6)
     rules = Settings(
         periodic=periodic_jobs(chance) if "periodic" in kinds else (),
+        throttles=chance.choice(THROTTLES) if "throttled" in kinds else {},
         jid_index=chance.random() < 0.8,
         refuse_duplicate_jids=chance.random() < 0.2,
         recover_after=chance.choice([60_000, 60_000, 60_000, 5_000, 0]),

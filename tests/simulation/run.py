@@ -71,6 +71,8 @@ class Simulation:
         self.chance = Random(f"{seed}/schedule")
         if "periodic" in self.without:
             self.profile.rules = structs.replace(self.profile.rules, periodic=())
+        if "throttled" in self.without:
+            self.profile.rules = structs.replace(self.profile.rules, throttles={})
         hooks = Hooks(ack=_follow) if self.profile.hooked and "plugin" not in self.without else None
         self.world = World(seed, self.profile.rules, self.profile.settings, hooks)
         self.ledger = Ledger(self.world)
@@ -96,7 +98,9 @@ class Simulation:
             name = f"worker-{number}"
             lies, dies = chance.choice([0, 0, 0, 0.5]), chance.choice([0, 0, 0.05])
             habit = chance.choice(habits)
-            self._add(12, name, Worker(self.world, self.ledger, name, self.seed, habit, lies=lies, dies=dies))
+            self._add(
+                12, name, Worker(self.world, self.ledger, name, self.seed, habit, lies=lies, dies=dies, kinds=kinds)
+            )
         for number in range(chance.randint(0, 2)):
             name, rash = f"admin-{number}", chance.choice([0, 0, 0.02, 0.3])
             self._add(2, name, Admin(self.world, self.ledger, name, self.seed, chance.choice(habits), rash=rash))
@@ -133,7 +137,7 @@ class Simulation:
         server = self.world.server
         if server is not None and server.failed is None and server.engine.state.turn.is_empty():
             with self.world.disk.undisturbed():
-                check_memory(server.engine)
+                check_memory(server.engine, is_steady=not self.ledger.jumps)
 
     # Playing
 

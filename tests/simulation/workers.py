@@ -11,7 +11,7 @@ from typing import Any
 from simulation.client import Client, Habits
 from simulation.entries import Answer, Fetching, Hold, JobEntry
 from simulation.ledger import SURELY_THERE, Ledger
-from simulation.producers import QUEUES
+from simulation.producers import QUEUES, Kinds
 from simulation.world import World
 
 __all__ = ["Worker"]
@@ -21,10 +21,20 @@ class Worker(Client):
     """It works."""
 
     def __init__(
-        self, world: World, ledger: Ledger, name: str, seed: str, habits: Habits, *, lies: float, dies: float
+        self,
+        world: World,
+        ledger: Ledger,
+        name: str,
+        seed: str,
+        habits: Habits,
+        *,
+        lies: float,
+        dies: float,
+        kinds: Kinds = frozenset(),
     ) -> None:
         super().__init__(world, ledger, name, seed, habits)
         self.lies, self.dies = lies, dies
+        self.is_weighted = "weighted" in kinds
         self.lives = 0
         self.has_wid = self.chance.random() < 0.8
         self.beats = self.has_wid and self.chance.random() < 0.7
@@ -106,7 +116,8 @@ class Worker(Client):
         )  # fmt: skip
         self.fetching += 1
         at, wid = self.world.time, self.wid
-        self.ask("FETCH " + " ".join(queues), lambda answer: self._fetched(asked, wid, at, answer))
+        named = [f"{name}:{self.chance.randint(1, 9)}" for name in queues] if self.is_weighted else queues
+        self.ask("FETCH " + " ".join(named), lambda answer: self._fetched(asked, wid, at, answer))
 
     def _fetched(self, asked: Fetching, wid: str, at: int, answer: Answer) -> None:
         self.fetching = max(self.fetching - 1, 0)
