@@ -19,7 +19,8 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test simulate nightly check lint format types layers bench bench-quick bench-backlog demo lock clean
+.PHONY: help run test simulate fuzz nightly check lint format types layers bench bench-quick bench-backlog demo \
+	screenshots texts lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -73,6 +74,14 @@ bench-backlog: $(DEV) ## memory and start with a million enqueued jobs
 
 demo: $(DEV) ## real work by workers in two languages
 	$(BIN)/python demo/run.py $(ARGS)
+
+screenshots: $(DEV) ## take the pictures of every page (needs Chromium)
+	PYTHONPATH=tests $(BIN)/python tests/browser/pictures.py $(ARGS)
+
+texts: $(DEV) ## bring the catalogues of the pages' texts up to date
+	cd src/lineshaft/web && ../../../$(BIN)/pybabel -q extract -F locale/babel.cfg -k text -k N_ --no-wrap \
+		--no-location --sort-output -o ../../../build/texts.pot . && ../../../$(BIN)/pybabel -q update -D messages \
+		--no-wrap --no-fuzzy-matching --ignore-obsolete -i ../../../build/texts.pot -d locale
 
 lock: ## write requirements/*.txt anew (ARGS=--upgrade raises the versions)
 	test -x build/lock/bin/uv || { $(PYTHON) -m venv build/lock && build/lock/bin/pip install uv==$(UV_VERSION); }

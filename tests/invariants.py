@@ -8,14 +8,20 @@ from collections import Counter
 from lineshaft.engine import keys
 from lineshaft.engine.batch import Slot, Standing, decode_batch
 from lineshaft.engine.engine import Engine
+from lineshaft.engine.lane import Lane
+from lineshaft.engine.lanes import Lanes
 from lineshaft.engine.records import (
     NO_EXTRAS,
     Extras,
     HistorySizeRecord,
+    LaneRecord,
     Lease,
+    QueueRecord,
     decode_bucket,
+    decode_chore,
     decode_history,
     decode_history_size,
+    decode_lane,
     decode_leases,
     decode_lock,
     decode_periodic,
@@ -46,10 +52,10 @@ def check_store(store: Store, *, has_index: bool = True) -> None:
     ready: Counter[str] = Counter()
     timed: Counter[bytes] = Counter()
     for key, value in rows.items():
-        if key[:1] not in {b"R", b"T"}:
+        if key[:1] not in {b"R", b"V", b"T"}:
             continue
         extras, payload = split_value(value)
-        order = keys.ready_order(key) if key[:1] == b"R" else keys.timed_order(key)
+        order = keys.timed_order(key) if key[:1] == b"T" else keys.ready_order(key)
         seq = extras.seq or order
         assert seq not in places, f"job {seq} is in two places: {places[seq]!r} and {key!r}"
         places[seq], jids[seq], kept[seq] = key, decode_stored(payload).jid, extras
@@ -64,7 +70,8 @@ def check_store(store: Store, *, has_index: bool = True) -> None:
             continue
         if seq not in leases:
             ready[name] += 1
-            cursors = dict(queues[name].cursors)
+            lane = keys.ready_lane(key)
+            cursors = dict(queues[name].cursors if lane is None else lane_of(rows, key).cursors)
             assert cursors[priority] <= order, f"{name}: an unleased job stands before the cursor"
     for seq, lease in leases.items():
         assert places.get(seq) == lease.key, f"lease {seq} leads to {lease.key!r}, the job is at {places.get(seq)!r}"
@@ -75,6 +82,7 @@ def check_store(store: Store, *, has_index: bool = True) -> None:
         size = decode_set(rows[b"S" + code]).size if b"S" + code in rows else 0
         assert size == timed[code], f"set {code!r}: size {size}, but {timed[code]} jobs"
     check_features(rows, places, kept, leases)
+    check_lanes(rows, queues, kept, places, leases)
     for key, value in rows.items():
         if key[:1] == b"M":
             bucket = decode_bucket(value)
@@ -87,7 +95,7 @@ def check_store(store: Store, *, has_index: bool = True) -> None:
     assert index.items() <= places.items(), "an index entry leads astray"
     for seq in places.keys() - index.keys() - left:
         key = places[seq]
-        assert key[:1] == b"R", f"{key!r} has no index entry"
+        assert key[:1] == b"R", f"{key!r} has no index entry"  # those in a lane always have one
         assert keys.ready_order(key) == seq > watermark, f"{key!r} has no index entry and is not young"
     for seq in index:
         assert keys.where_key(jids[seq], seq) in rows
@@ -105,7 +113,7 @@ def check_features(
     for seq, extras in kept.items():
         assert "c" not in extras.uses, f"job {seq} itself is cancelled, not its lease"
         key = keys.expiry_key(extras.expires, b"e", seq.to_bytes(8))
-        swept = places[seq][:1] == b"R" and keys.ready_parts(places[seq])[:2] not in queues
+        swept = keys.is_ready(places[seq]) and keys.ready_parts(places[seq])[:2] not in queues
         if not extras.expires or places[seq][:2] == b"Td":
             assert key not in ends
         elif key in ends:
@@ -137,7 +145,87 @@ def check_features(
             else:
                 assert "t" in kept[track.seq].uses, f"track {key!r} is that of no live job"
     expected |= check_batches(rows, places, kept)
-    assert {key for key in rows if key[:1] == b"E"} == expected
+    assert {key for key in rows if key[:1] == b"E" and key[9:10] != b"l"} == expected
+
+
+def lane_of(rows: dict[bytes, bytes], key: bytes) -> LaneRecord:
+    """The record of the lane in which the job with this key stands."""
+    name, generation, _ = keys.ready_parts(key)
+    return decode_lane(rows[keys.lane_key(keys.lane_prefix(name, generation, b"l"), keys.ready_lane(key) or b"")])
+
+
+def check_lanes(
+    rows: dict[bytes, bytes],
+    queues: dict[str, QueueRecord],
+    kept: dict[int, Extras],
+    places: dict[int, bytes],
+    leases: dict[int, Lease],
+) -> None:
+    """Each lane that may start a job has a turn, and no other; what is kept about lanes tells the same as the jobs."""
+    changing = {keys.lanes_parts(decode_chore(value).cursor)[0] for key, value in rows.items() if is_relane(key, value)}
+    found = {b"l": 0, b"t": 0, b"a": 0}
+    for key in rows:
+        if key[:1] == b"O":
+            name, generation, kind = keys.lanes_parts(key)
+            assert queues[name].generation == generation, f"{key!r} is of a queue that is gone"
+            assert queues[name].lanes is not None
+            found[kind] += 1
+    expected = dict.fromkeys(found, 0)
+    waits: set[bytes] = set()
+    for name, queue in queues.items():
+        if queue.lanes is None:
+            continue
+        prefixes = {kind: keys.lane_prefix(name, queue.generation, kind) for kind in found}
+        records = {
+            keys.lane_name(key): decode_lane(value) for key, value in rows.items() if key.startswith(prefixes[b"l"])
+        }
+        start, end = keys.laned_range(name, queue.generation)
+        jobs = {seq: key for seq, key in places.items() if start <= key < end}
+        running = Counter(keys.ready_lane(key) for seq, key in jobs.items() if seq in leases)
+        orders: dict[bytes | None, list[int]] = {}
+        for seq, key in jobs.items():
+            if seq not in leases:
+                orders.setdefault(keys.ready_lane(key), []).append(keys.ready_order(key))
+        assert orders.keys() | running.keys() <= records.keys()
+        assert queue.lanes.count == len(records)
+        assert queue.lanes.size == sum(map(len, orders.values()))
+        expected[b"l"] += len(records)
+        rules = queue.lanes.rules
+        for lane, record in records.items():
+            where = f"lane {lane!r} of {name}"
+            waiting = orders.get(lane, [])
+            assert record.size == len(waiting), f"{where}: size {record.size}, but {len(waiting)} jobs"
+            assert record.size or running[lane] or record.held or record.wakes, f"{where} is empty"
+            most = 1 if rules.strict else rules.concurrency or 1 << 62
+            may = bool(waiting) and running[lane] < most and not (rules.strict and record.held)
+            if name not in changing:
+                assert record.turn == 0 or may, f"{where} has a turn and may not start a job"
+                assert not may or record.turn or record.wakes, f"{where} is stuck"
+                assert rules.rate is not None or not record.wakes, f"{where} waits for a token, and there are none"
+                assert record.held == b"" or record.held in rows, f"{where} is held by a job that is gone"
+            if record.held in rows:
+                extras = kept[next(seq for seq, key in places.items() if key == record.held)]
+                assert extras.lane.encode() == lane
+            if record.turn:
+                expected[b"t"] += 1
+                assert queue.lanes.first <= record.turn < queue.lanes.next
+                assert rows[prefixes[b"t"] + record.turn.to_bytes(8)] == lane
+                expected[b"a"] += 1
+                assert keys.lane_age_key(prefixes[b"a"], record.oldest, lane) in rows
+                assert record.oldest <= min(waiting)
+            else:
+                assert not record.oldest
+            if record.wakes:
+                waits.add(keys.expiry_key(record.wakes, b"l", keys.lane_key(prefixes[b"l"], lane)))
+    assert found == expected
+    current = {(name, queue.generation) for name, queue in queues.items()}
+    ends = {key for key in rows if key[:1] == b"E" and key[9:10] == b"l"}
+    assert {key for key in ends if keys.lanes_parts(keys.expiry_parts(key)[2])[:2] in current} == waits
+
+
+def is_relane(key: bytes, value: bytes) -> bool:
+    """Whether this is a chore that judges lanes anew."""
+    return key[:1] == b"C" and decode_chore(value).kind == "lanes"
 
 
 def check_batches(rows: dict[bytes, bytes], places: dict[int, bytes], kept: dict[int, Extras]) -> set[bytes]:
@@ -190,6 +278,32 @@ def leases_in(rows: dict[bytes, bytes]) -> dict[int, Lease]:
     return found
 
 
+def check_lane_memory(lanes: Lanes) -> list[Lane]:
+    """What is in memory of a queue's lanes is what is on disk; returns those lanes."""
+    turn, queue = lanes.state.turn, lanes.queue
+    assert lanes in lanes.state.leases.watchers[queue.name]
+    assert not lanes.dirty
+    running = Counter(
+        keys.ready_lane(lease.key) for lease in lanes.state.leases.by_seq.values() if lease.key.startswith(lanes.prefix)
+    )
+    assert running == {name: lane.running for name, lane in lanes.running.items()}
+    for name, lane in [*lanes.running.items(), *lanes.idle.items()]:
+        value = turn.get(keys.lane_key(lanes.lane_prefix, name))
+        assert lane.stored == (value is not None)
+        if value is not None:
+            record = decode_lane(value)
+            said = (record.size, record.turn, record.oldest, record.held, record.wakes)
+            assert said == (lane.size, lane.turn, lane.oldest, lane.held, lane.wakes)
+    turns = lanes.turns
+    start, end = keys.prefix_range(turns.prefix)
+    stored = {int.from_bytes(key[-8:]): lane for key, lane in turn.scan(start, end, limit=1 << 30)}
+    assert dict(turns.entries) == {n: lane for n, lane in stored.items() if not turns.more or n < turns.tail}
+    assert list(turns.entries) == sorted(turns.entries)
+    start, end = keys.prefix_range(lanes.ages.prefix)
+    assert all(key >= lanes.ages.cursor for key, _ in turn.scan(start, end, limit=1 << 30))
+    return [*lanes.running.values(), *lanes.idle.values()]
+
+
 def check_memory(engine: Engine, *, is_steady: bool = True) -> None:
     """The windows hold exactly the unleased jobs before their tails, in order. Call it between turns.
 
@@ -198,7 +312,8 @@ def check_memory(engine: Engine, *, is_steady: bool = True) -> None:
     state = engine.state
     assert state.turn.is_empty()
     for queue in state.queues:
-        for window in queue.windows:
+        cached = [] if queue.lanes is None else check_lane_memory(queue.lanes)
+        for window in [window for line in (queue, *cached) for window in line.windows]:
             start, end = keys.prefix_range(window.prefix)
             stored = state.turn.scan(start, end, limit=1 << 30)
             seqs = [split_value(value)[0].seq or keys.ready_order(key) for key, value in stored]
@@ -218,6 +333,7 @@ def check_memory(engine: Engine, *, is_steady: bool = True) -> None:
     assert all(key >= state.expiries.cursor for key in expiries)
     for queue in state.queues:
         for entry in (entry for window in queue.windows for entry in window.entries):
+            assert entry.key[:1] == b"R"
             assert (entry.special or NO_EXTRAS).uses == split_value(rows[entry.key])[0].uses
     assert leases_in(rows) == state.leases.by_seq
     flagged = {lease.seq: (lease.holder, lease.jid) for lease in state.leases.by_seq.values() if "c" in lease.uses}

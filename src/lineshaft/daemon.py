@@ -20,18 +20,18 @@ import shutil
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
-import uvicorn
 from msgspec import json
 
 from lineshaft.clock import system_clock
-from lineshaft.config import Binding, Config, Cron, take_over
+from lineshaft.config import Binding, Config, Cron, Queue, take_over
 from lineshaft.config.places import server_context
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.hooks import Hooks
+from lineshaft.engine.records import LaneRules, Rate
 from lineshaft.engine.run import check_periodic
 from lineshaft.engine.settings import Periodic, QueueLimits, Settings, Throttle
 from lineshaft.errors import ConfigError, Refusal
@@ -43,7 +43,7 @@ from lineshaft.server.settings import ServerSettings, SyncMode
 from lineshaft.store.memory import MemoryStore
 from lineshaft.store.port import Store
 from lineshaft.store.rocks import RocksStore
-from lineshaft.web.app import build_app
+from lineshaft.web_host import HttpServer, serve_http
 
 __all__ = ["Daemon", "run"]
 
@@ -99,18 +99,19 @@ class Daemon:
             self.server = shell.server = Server(store, engine, server_settings(config), system_clock, shell)
             self._watch_space(loop)
             shell.after_sync = self._check_space
+            # Before any address is bound: whoever sees one open may send a signal at once.
+            self._hear_signals(loop)
             # HTTP first: whoever sees the job port open may count on both.
             web = await self._serve_web()
             listener = await listen(self.server, bind(config.faktory.binding, "-b"), tls_context(config))
             self.server.need_turn()
-            self._hear_signals(loop)
             _calm_garbage_collector()
             on_started()
             await self.stopping.wait()
             listener.close()
             await self._finish()
             if web is not None:
-                await _stop_web(*web)
+                await web.stop()
         finally:
             self.readers.shutdown(wait=False)
             shell.close()
@@ -163,28 +164,12 @@ class Daemon:
                 refusal = f"storage is low: {free >> 20} MB free, and min_free is {least >> 20} MB"
                 self.server.engine.state.push_refusal = refusal if free < least else None
 
-    async def _serve_web(self) -> "tuple[uvicorn.Server, asyncio.Task[None]] | None":
+    async def _serve_web(self) -> HttpServer | None:
         binding = self.config.web.binding
-        if binding is None:
+        if binding is None or not self.config.web.enabled:
             return None
-        server = self.server
-        app = build_app(
-            self._info,
-            server.engine.signal,
-            password=lambda: self.config.web_password,
-            is_healthy=lambda: server.failed is None,
-        )
         # Bound here: uvicorn ends the process when it cannot have an address.
-        listening = bind(binding, "-w")
-        web = _Web(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none"))
-        task = asyncio.create_task(web.serve([listening]))
-        while not web.started and not task.done():
-            await asyncio.sleep(0.005)
-        return web, task
-
-    def _info(self) -> dict[str, object]:
-        self.server.begin_turn()
-        return self.server.info()
+        return await serve_http(self.server, lambda: self.config, bind(binding, "-w"))
 
     async def _finish(self) -> None:
         """Answer what is in flight, sync, and close every connection."""
@@ -229,21 +214,6 @@ def _bind(binding: Binding) -> socket.socket:
     return socket.create_server(found[0][4], family=family)
 
 
-class _Web(uvicorn.Server):
-    """uvicorn without its signal handlers: the daemon has its own."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Leave the signals alone."""
-        yield
-
-
-async def _stop_web(web: uvicorn.Server, task: "asyncio.Task[None]") -> None:
-    web.should_exit = True
-    web.force_exit = True
-    await task
-
-
 def open_store(config: Config) -> Store:
     """The store that the configuration asks for. Raises StoreError."""
     if config.ephemeral:
@@ -268,7 +238,7 @@ def engine_settings(config: Config) -> Settings:
         history_max_bytes=config.history.max_bytes,
         every_queue=QueueLimits(config.queues.backpressure),
         queues={
-            name: QueueLimits(queue.limit, queue.reserve_for_seconds, queue.backoff)
+            name: QueueLimits(queue.limit, queue.reserve_for_seconds, queue.backoff, lane_rules(queue))
             for name, queue in config.queues.named.items()
         },
         throttles={
@@ -277,6 +247,14 @@ def engine_settings(config: Config) -> Settings:
         },
         periodic=tuple(periodic(cron) for cron in config.cron),
     )
+
+
+def lane_rules(queue: Queue) -> LaneRules | None:
+    """The lanes of a queue; None where it has none."""
+    if queue.lane_by is None:
+        return None
+    rate = None if queue.lane_rate is None else Rate(queue.lane_rate.tokens, queue.lane_rate.per_ms)
+    return LaneRules(queue.lane_by, queue.lane_concurrency, queue.lane_order == "strict", rate)
 
 
 def periodic(cron: Cron) -> Periodic:

@@ -16,6 +16,7 @@ __all__ = [
     "StoreBusy",
     "StoreCorrupt",
     "StoreError",
+    "Unavailable",
     "UsageError",
 ]
 
@@ -45,6 +46,10 @@ class Refusal(LineshaftError):
     def text(self) -> str:
         """The message as PUSHB's map gives it: without `ERR`, but with any other code in front."""
         return str(self) if self.code == "ERR" else f"{self.code} {self}"
+
+
+class Unavailable(Refusal):
+    """Not now: the storage is away or asks for a pause, or the server stops. Nothing was changed."""
 
 
 class UsageError(LineshaftError):

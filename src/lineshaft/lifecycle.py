@@ -40,6 +40,7 @@ class Event(StrEnum):
     GIVE_BACK = "reply undelivered"
     EXPIRED = "expired"
     CANCEL = "CANCEL"
+    RESCHEDULE = "rescheduled by an operator"
     PRUNE = "kept long enough"
     KILL = "MUTATE kill"
     DISCARD = "MUTATE discard or clear"
@@ -71,6 +72,8 @@ MOVES: Final[dict[tuple[Place, Event], frozenset[Place]]] = {
     (Place.RETRIES, Event.DUE): frozenset({Place.READY}),
     **{(place, Event.EXPIRED): frozenset({Place.GONE}) for place in (Place.READY, Place.SCHEDULED, Place.RETRIES)},
     **{(place, Event.CANCEL): frozenset({Place.GONE}) for place in (Place.READY, Place.SCHEDULED, Place.RETRIES)},
+    (Place.SCHEDULED, Event.RESCHEDULE): frozenset({Place.SCHEDULED}),
+    (Place.RETRIES, Event.RESCHEDULE): frozenset({Place.RETRIES}),
     (Place.DEAD, Event.PRUNE): frozenset({Place.GONE}),
     **{(place, Event.KILL): frozenset({Place.DEAD}) for place in _TIMED},
     **{(place, Event.DISCARD): frozenset({Place.GONE}) for place in _TIMED},

@@ -8,12 +8,20 @@ import pytest
 from msgspec.structs import fields
 
 from lineshaft.config import Cron, CronJob, Queue
-from lineshaft.config.model import TABLES, Throttle
+from lineshaft.config.model import TABLES, ApiToken, Throttle, WebUser
 from lineshaft.config.tables import keys_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 #: `[throttles]` has no keys of its own: its section has those of each queue in it.
-SHAPES = {**TABLES, "throttles": Throttle, "queues.NAME": Queue, "[cron]": Cron, "cron.job": CronJob}
+SHAPES = {
+    **TABLES,
+    "throttles": Throttle,
+    "queues.NAME": Queue,
+    "[cron]": Cron,
+    "cron.job": CronJob,
+    "web.users.NAME": WebUser,
+    "api.tokens.NAME": ApiToken,
+}
 
 
 def documented(table):

@@ -1,11 +1,14 @@
 """Every key of every table: what it gives, and what is said when it cannot be."""
 
+import re
+
 import pytest
 
 from lineshaft.config import Config, Queue
 from lineshaft.config.model import TABLES, Queues, Throttle
 from lineshaft.config.tables import keys_of
 from lineshaft.daemon import engine_settings
+from lineshaft.engine.records import LaneRules, Rate
 from lineshaft.engine.settings import Settings
 from lineshaft.engine.settings import Throttle as Limits
 from lineshaft.errors import ConfigError
@@ -89,6 +92,27 @@ def test_a_queue_may_be_called_backpressure(loaded):
     assert queues.named["backpressure"].limit == 1
 
 
+def test_lanes(loaded):
+    text = """
+    [queues.mail]
+    lane_by = "tenant"
+    lane_concurrency = 4
+    lane_rate = { rate = 10, per = 60 }
+    [queues.orders]
+    lane_by = "order_id"
+    lane_order = "strict"
+    """
+    config = loaded(text)
+    mail, orders = config.queues.named["mail"], config.queues.named["orders"]
+    assert (mail.lane_by, mail.lane_concurrency, mail.lane_order) == ("tenant", 4, "priority")
+    assert (mail.lane_rate.tokens, mail.lane_rate.per_ms) == (10, 60_000)
+    assert orders.lane_order == "strict"
+    rules = engine_settings(config)
+    assert rules.limits("mail").lanes == LaneRules("tenant", 4, strict=False, rate=Rate(10, 60_000))
+    assert rules.limits("orders").lanes == LaneRules("order_id", strict=True)
+    assert rules.limits("other").lanes is None
+
+
 def test_duplicates_can_be_refused(loaded):
     assert loaded("[server]\nrefuse_duplicate_jids = true\n").server.refuse_duplicate_jids is True
 
@@ -127,6 +151,8 @@ CASES = [
     ("[faktory]\nbinding = 7419", f"faktory.binding must be {ADDRESS}, not 7419"),
     ("[faktory]\npassword = 1234", f"faktory.password must be {PASSWORD}"),
     ("[web]\nbinding = true", f'web.binding must be {ADDRESS}, or ":0" to switch it off, not true'),
+    ('[web]\nenabled = "no"', 'web.enabled must be true or false, not "no"'),
+    ('[web]\nslow_after = "never"', f'web.slow_after must be {TIME}, from 1s to 365d, not "never"'),
     ('[web]\npassword = ""', f"web.password must be {PASSWORD}"),
     ('[storage]\nsync = "often"', 'storage.sync must be "always", "interval" or "never", not "often"'),
     ("[storage]\ninterval_ms = 0", "storage.interval_ms must be a whole number from 1 to 60000, not 0"),
@@ -162,6 +188,29 @@ CASES = [
         'queues.q.backoff must be "fixed:SECONDS", "linear:SECONDS" or "exponential:FACTOR:SECONDS:MOST", '
         'and "~PERCENT" for jitter, not "weekly"',
     ),
+    (
+        '[queues.q]\nlane_by = "x"\nlane_concurrency = 0',
+        "queues.q.lane_concurrency must be a whole number from 1 to 1000000000000, not 0",
+    ),
+    ('[queues.q]\nlane_by = ""', 'queues.q.lane_by must be a non-empty string of one line, not ""'),
+    (
+        '[queues.q]\nlane_by = "x"\nlane_order = "fair"',
+        'queues.q.lane_order must be "priority" or "strict", not "fair"',
+    ),
+    (
+        '[queues.q]\nlane_by = "x"\nlane_rate = { rate = 10 }',
+        'queues.q.lane_rate must be a rate such as { rate = 10, per = "60s" }: a whole number from 1 to 1000000, '
+        f"and {TIME}, from 1s to 30d, not a table",
+    ),
+    (
+        "[queues.q]\nlane_concurrency = 2",
+        "[queues.q] sets lane_concurrency and no lane_by: there are no lanes then",
+    ),
+    ('[queues.q]\nlane_order = "strict"', "[queues.q] sets lane_order and no lane_by: there are no lanes then"),
+    (
+        '[queues.q]\nlane_by = "x"\nlane_order = "strict"\nlane_concurrency = 2',
+        '[queues.q] sets lane_order = "strict", and then one job of a lane runs at a time: leave lane_concurrency out',
+    ),
     ("[queues.q]\nreserve_for = 30", f"queues.q.reserve_for must be {TIME}, from 60s to 86400s, not 30"),
     # What has no place.
     (
@@ -174,11 +223,12 @@ CASES = [
     ),
     (
         "[queues.q]\nlimit = 1",
-        "queues.q.limit is not a key; the keys of [queues.q] are max_jobs, backpressure, reserve_for, backoff",
+        "queues.q.limit is not a key; the keys of [queues.q] are max_jobs, backpressure, reserve_for, backoff,"
+        " lane_by, lane_concurrency, lane_order, lane_rate",
     ),
     (
         "sync = 'always'",
-        "there is no table [sync]; the tables are [faktory], [web], [storage], [server],"
+        "there is no table [sync]; the tables are [faktory], [web], [api], [storage], [server],"
         " [workers], [retention], [history], [plugins], [queues], [throttles], [[cron]]",
     ),
     ("storage = 1", "storage must be a table, written [storage]"),
@@ -264,3 +314,51 @@ def test_a_long_wrong_value_is_cut_off(machine):
 def test_every_table_has_its_place_in_the_config():
     assert set(TABLES) <= set(Config.__struct_fields__)
     assert keys_of(Queues).keys() == {"backpressure"}
+
+
+def test_users_of_the_pages_and_tokens_of_the_api(machine):
+    machine.write(
+        """
+        [web.users]
+        ana = { password = "$argon2id$v=19$x", role = "admin" }
+        [web.users."ben@example.com"]
+        password = "plain"
+        [api.tokens.ci]
+        token = "sha256:00"
+        scopes = ["push", "read"]
+        """
+    )
+    config = machine.load()
+    assert {name: user.role for name, user in config.web.users.items()} == {"ana": "admin", "ben@example.com": "reader"}
+    assert config.web.users["ana"].password == "$argon2id$v=19$x"
+    assert config.api.tokens["ci"].scopes == ("push", "read")
+    assert "plain" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('[web.users.ana]\nrole = "admin"', "web.users.ana needs password"),
+        (
+            '[web.users.ana]\npassword = "x"\nrole = "king"',
+            'web.users.ana.role must be "admin", "operator" or "reader"',
+        ),
+        ('[web.users]\nana = "x"', "web.users.ana must be a table"),
+        ("[web]\nusers = 3", "web.users must be a table"),
+        ('[web.users."a b"]\npassword = "x"', "a name has 1 to 100 characters"),
+        ('[api.tokens.ci]\ntoken = "x"\nscopes = ["fly"]', "api.tokens.ci.scopes must be a list of some of"),
+        ('[web]\ncolour = "red"', "web.colour is not a key"),
+        ('[web.users.ana]\npassword = ""', "web.users.ana.password must be a string that is not empty"),
+    ],
+)
+def test_users_and_tokens_that_cannot_be(machine, text, complaint):
+    machine.write(text)
+    with pytest.raises(ConfigError, match=re.escape(complaint)):
+        machine.load()
+
+
+def test_a_users_password_may_lie_in_a_file(machine):
+    secret = machine.root / "ana"
+    secret.write_text("$argon2id$hash\n")
+    machine.write(f'[web.users.ana]\npassword = "{secret}"')
+    assert machine.load().web.users["ana"].password == "$argon2id$hash"

@@ -20,6 +20,10 @@ NOW = 1_764_000_000_000
 KINDS = [
     records.Extras,
     records.QueueRecord,
+    records.LanesRecord,
+    records.LaneRules,
+    records.Rate,
+    records.LaneRecord,
     records.Lease,
     records.BucketRecord,
     records.LockRecord,

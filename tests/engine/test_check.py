@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant
 from msgspec import structs
 
-from engine.test_model import EngineMachine, EngineWithoutIndexMachine, ThrottledMachine
+from engine.test_model import EngineMachine, EngineWithLanesMachine, EngineWithoutIndexMachine, ThrottledMachine
 from invariants import check_store, rows_of
 from lineshaft.engine import index, keys, sweep
 from lineshaft.engine.batch import decode_batch
@@ -22,8 +22,11 @@ from lineshaft.engine.findings import Finding, Law, Severity, Tally, shown
 from lineshaft.engine.records import (
     ChoreRecord,
     Extras,
+    LaneRules,
+    Rate,
     decode_bucket,
     decode_history_size,
+    decode_lane,
     decode_leases,
     decode_periodic,
     decode_queue,
@@ -33,7 +36,7 @@ from lineshaft.engine.records import (
     split_value,
 )
 from lineshaft.engine.retry import Report
-from lineshaft.engine.settings import Periodic, Settings, Throttle
+from lineshaft.engine.settings import Periodic, QueueLimits, Settings, Throttle
 from lineshaft.errors import StoreCorrupt
 from lineshaft.job import Job, decode_pushed, decode_stored, encode_job
 from lineshaft.lifecycle import Place
@@ -62,10 +65,34 @@ def work(engine: Engine, queue: str, wid: str, times: int = 1) -> None:
         engine.commit()
 
 
+#: One lane after the other; two at once; two a minute.
+LANED = {
+    "strict": QueueLimits(lanes=LaneRules("tenant", strict=True)),
+    "two": QueueLimits(lanes=LaneRules("tenant", concurrency=2)),
+    "slow": QueueLimits(lanes=LaneRules("tenant", rate=Rate(2, 60_000))),
+}
+
+
+def fill_lanes(engine: Engine) -> None:
+    """Lanes that are held, that wait for a slot or a token, and that have a turn."""
+    for queue in LANED:
+        for number in range(9):
+            tenant = f'{{"tenant":"{"abc"[number % 3]}"}}'
+            push(engine, f"{queue}-{number:05}", queue=f'"{queue}"', custom=tenant, priority=str(5 + number % 2))
+    work(engine, "strict", "worker-1", 2)
+    engine.fail("strict-00000", "worker-1", REPORT)
+    work(engine, "two", "worker-1", 4)
+    engine.ack("two-00000", "worker-1")
+    work(engine, "slow", "worker-1", 6)
+    for number in (0, 1, 2):
+        engine.ack(f"slow-{number:05}", "worker-1")
+    engine.commit()
+
+
 def fill(store: FaultyStore, *, jid_index: bool) -> None:
     """Let the engine leave a bit of everything."""
     throttles = {"over": Throttle(concurrency=5, rate=10, per=60_000)}
-    rules = Settings(jid_index=jid_index, history_keep=10**9, throttles=throttles, periodic=(PERIODIC,))
+    rules = Settings(jid_index=jid_index, history_keep=10**9, throttles=throttles, periodic=(PERIODIC,), queues=LANED)
     engine = Engine(store, rules, lambda: 0.5, NOW)
     engine.commit()
     for wid in ("worker-1", "worker-2"):
@@ -120,7 +147,7 @@ def fill(store: FaultyStore, *, jid_index: bool) -> None:
     engine.fail("member-01", "worker-1", REPORT)
     engine.fail("member-03", "worker-1", REPORT)
     engine.pause(["prio"])
-    engine.commit()
+    fill_lanes(engine)
     engine.remove(["gone"])
     engine.tick()
     push(engine, "again-001", queue='"gone"')
@@ -163,7 +190,7 @@ def test_what_the_engine_leaves_is_clean(jid_index: bool) -> None:
     tally = places(rows_of(store))
     assert tally.rows == len(rows_of(store))
     assert all(tally.places.values()), tally
-    assert tally.places[Place.LEASED] == 7
+    assert tally.places[Place.LEASED] == 7 + 1 + 3 + 3
     assert tally.removed
 
 
@@ -212,6 +239,10 @@ class Checked(EngineMachine):
             assert list(check(self.store)) == []
 
 
+class CheckedWithLanes(EngineWithLanesMachine):
+    is_clean = Checked.is_clean
+
+
 class CheckedWithoutIndex(EngineWithoutIndexMachine):
     is_clean = Checked.is_clean
 
@@ -223,6 +254,8 @@ class CheckedThrottled(ThrottledMachine):
 SHORT = settings(max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck))
 TestRandomRuns = Checked.TestCase
 TestRandomRuns.settings = SHORT
+TestRandomRunsWithLanes = CheckedWithLanes.TestCase
+TestRandomRunsWithLanes.settings = SHORT
 TestRandomRunsWithoutIndex = CheckedWithoutIndex.TestCase
 TestRandomRunsWithoutIndex.settings = SHORT
 TestRandomRunsThrottled = CheckedThrottled.TestCase
@@ -234,7 +267,9 @@ TestRandomRunsThrottled.settings = SHORT
 
 def where(rows: Rows, jid: str) -> bytes:
     """The key under which a job lies."""
-    found = [key for key, value in rows.items() if key[:1] in (b"R", b"T") and b'"jid":"%s"' % jid.encode() in value]
+    found = [
+        key for key, value in rows.items() if key[:1] in (b"R", b"T", b"V") and b'"jid":"%s"' % jid.encode() in value
+    ]
     return found[-1]
 
 
@@ -575,6 +610,83 @@ def entry_of_nothing(rows: Rows) -> None:
     rows[keys.where_key("nobody-01", 700)] = keys.timed_key(b"d", NOW, 700)
 
 
+def about(rows: Rows, queue: str, kind: bytes) -> bytes:
+    """The first key of a kind about the lanes of a queue that is of this use."""
+    found = (key for key in sorted(rows) if key[:1] == b"O" and keys.lanes_parts(key)[::2] == (queue, kind))
+    return next(key for key in found if kind != b"l" or decode_lane(rows[key]).turn)
+
+
+def lose_turn(rows: Rows) -> None:
+    del rows[about(rows, "two", b"t")]
+
+
+def lane_without_turn(rows: Rows) -> None:
+    key = about(rows, "two", b"l")
+    lane = decode_lane(rows[key])
+    prefix = keys.lane_prefix("two", keys.lanes_parts(key)[1], b"t")
+    del rows[prefix + lane.turn.to_bytes(8)]
+    prefix = keys.lane_prefix("two", keys.lanes_parts(key)[1], b"a")
+    del rows[keys.lane_age_key(prefix, lane.oldest, keys.lane_name(key))]
+    rewrite(rows, key, decode_lane, turn=0, oldest=0)
+
+
+def lose_age(rows: Rows) -> None:
+    del rows[about(rows, "two", b"a")]
+
+
+def stray_turn(rows: Rows) -> None:
+    key = about(rows, "two", b"t")
+    rows[key[:-8] + (999).to_bytes(8)] = rows[key]
+
+
+def lose_wake(rows: Rows) -> None:
+    del rows[next(key for key in rows if key[:1] == b"E" and key[9:10] == b"l")]
+
+
+def lose_holder(rows: Rows) -> None:
+    key = where(rows, "strict-00000")
+    seq = seq_of(rows, key)
+    del rows[key]
+    rows.pop(keys.where_key("strict-00000", seq), None)
+    rewrite(rows, b"Sr", decode_set, size=decode_set(rows[b"Sr"]).size - 1)
+
+
+def lane_size(rows: Rows) -> None:
+    rewrite(rows, about(rows, "two", b"l"), decode_lane, size=77)
+    record = decode_queue(rows[b"Qtwo"])
+    assert record.lanes is not None
+    two = [value for key, value in rows.items() if key[:1] == b"O" and keys.lanes_parts(key)[::2] == ("two", b"l")]
+    record.lanes.size = sum(decode_lane(value).size for value in two)
+    rows[b"Qtwo"] = encode_record(record)
+
+
+def lanes_count(rows: Rows) -> None:
+    record = decode_queue(rows[b"Qtwo"])
+    assert record.lanes is not None
+    record.lanes.count = 50
+    rows[b"Qtwo"] = encode_record(record)
+
+
+def lane_cursor(rows: Rows) -> None:
+    rewrite(rows, about(rows, "two", b"l"), decode_lane, cursors=[(5, 10**6), (6, 10**6)])
+
+
+def lose_lane(rows: Rows) -> None:
+    key = about(rows, "two", b"l")
+    lane = decode_lane(rows.pop(key))
+    generation = keys.lanes_parts(key)[1]
+    del rows[keys.lane_prefix("two", generation, b"t") + lane.turn.to_bytes(8)]
+    del rows[keys.lane_age_key(keys.lane_prefix("two", generation, b"a"), lane.oldest, keys.lane_name(key))]
+    record = decode_queue(rows[b"Qtwo"])
+    assert record.lanes is not None
+    record.lanes.count, record.lanes.size = record.lanes.count - 1, record.lanes.size - lane.size
+    rows[b"Qtwo"] = encode_record(record)
+
+
+def misshapen_lane_key(rows: Rows) -> None:
+    rows[about(rows, "two", b"l") + b"!"] = b""
+
+
 def break_periodic(rows: Rows) -> None:
     rows[keys.periodic_key("report")] = b"\x91\x01"
 
@@ -685,6 +797,17 @@ BREAKS: list[tuple[Callable[[Rows], None], Law, str]] = [
     (bucket_below_empty, Law.BUCKET, "owes -1 parts"),
     (bucket_of_nothing, Law.BUCKET, "tokens of 0 parts"),
     (history_entry_lost, Law.HISTORY, "nothing leads from the jid over-0001"),
+    (lose_turn, Law.STUCK, "does not stand in line there"),
+    (lane_without_turn, Law.STUCK, "jobs could start, and the lane has no turn"),
+    (lose_wake, Law.STUCK, "nothing wakes it"),
+    (lose_age, Law.LANE, "does not count for the latency"),
+    (stray_turn, Law.LANE, "its lane says otherwise"),
+    (lose_holder, Law.LANE, "1 of its lanes are held by jobs that are not there"),
+    (lane_size, Law.SIZE, "its record says 77 jobs, and 1 lie in it"),
+    (lanes_count, Law.SIZE, "the record says 50 lanes"),
+    (lane_cursor, Law.CURSOR, "its lane is read from order 1000000 on"),
+    (lose_lane, Law.UNREACHABLE, "nothing is known of its lane"),
+    (misshapen_lane_key, Law.KEY, "nothing ever looks here"),
     (endless_lock, Law.EXPIRY, "the lock never ends by time"),
     (endless_track, Law.EXPIRY, "this is never forgotten"),
     (endless_job, Law.EXPIRY, "is not swept when it has expired"),
@@ -779,7 +902,7 @@ class Scratched(MemoryStore):
         return rows
 
 
-@pytest.mark.parametrize("kind", [b"B", b"C", b"D", b"F", b"I", b"J", b"L", b"N", b"Q", b"R", b"S", b"T", b"W", b"K"])
+@pytest.mark.parametrize("kind", [bytes([letter]) for letter in b"BCDFIJKLNOQRSTVW"])
 def test_a_bad_block_is_stepped_over_and_no_more(rows: Rows, kind: bytes) -> None:
     bad = {key for key in rows if key[:1] == kind}
     bad = set(sorted(bad)[len(bad) // 3 : 2 * len(bad) // 3 + 1])

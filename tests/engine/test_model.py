@@ -8,6 +8,7 @@ model is then what it was at that commit.
 import copy
 import json
 import os
+from collections import defaultdict
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import ClassVar
@@ -16,18 +17,21 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec import structs
 from msgspec.structs import replace
 
 from engine.batch_model import ROLES, ModelBatch, ModelBatches
 from invariants import check_memory, check_store
 from lineshaft.clock import format_instant
-from lineshaft.engine import index, keys, ready
+from lineshaft.engine import index, keys, lanes, ready, turns
 from lineshaft.engine.batching import Wanted
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.hooks import Hooks, Verdict
+from lineshaft.engine.lanes import RELANE
 from lineshaft.engine.mutate import mutate_slice
 from lineshaft.engine.periodic import UNKNOWN, following
-from lineshaft.engine.records import decode_lock, decode_periodic, decode_track, split_value
+from lineshaft.engine.records import LaneRules, Rate, decode_lock, decode_periodic, decode_track, split_value
+from lineshaft.engine.relane import relane
 from lineshaft.engine.retry import Report
 from lineshaft.engine.run import run_jid
 from lineshaft.engine.settings import Periodic, QueueLimits, Settings, Throttle
@@ -72,6 +76,24 @@ THROTTLES: list[dict[str, Throttle]] = [
 
 #: Of what `Engine.batches` gives of a batch.
 SHOWN = ["total", "pending", "failed", "complete_st", "success_st", "committed", "finished"]
+
+
+#: Strict; at most so many at once; so many in a minute; no limit at all.
+RULES = [
+    LaneRules("tenant", strict=True),
+    LaneRules("tenant", concurrency=2),
+    LaneRules("tenant", rate=Rate(2, 60_000)),
+    LaneRules("tenant"),
+]
+
+
+def limits(rules: dict[str, LaneRules]) -> dict[str, QueueLimits]:
+    """The queues as they are configured, with these lanes."""
+    return {
+        "a": QueueLimits(lanes=rules.get("a")),
+        "b": QueueLimits(backoff="fixed:30", lanes=rules.get("b")),
+        "c": QueueLimits(max_jobs=3, lanes=rules.get("c")),
+    }
 
 
 #: The hook lets no job with this jid in.
@@ -120,6 +142,15 @@ class ModelJob:
     expires: int = 1 << 60
     track: bool = False
     cancelled: bool = False
+    tenant: str | None = None
+    #: Where it stands in its queue: its lane, None for none; its priority there; its place.
+    lane: str | None = None
+    rank: int = 0
+    slot: int = 0
+    #: The lane and the place that it keeps while it waits in a set.
+    keeps: tuple[str, int] | None = None
+    #: Its queue was removed while a worker had it.
+    stale: bool = False
     #: The batch that it belongs to, or, with a role, is called back about.
     bid: str = ""
     role: str = ""
@@ -194,6 +225,87 @@ class Model:
     crons: dict[str, ModelCron] = field(default_factory=lambda: {cron.name: copy.copy(cron) for cron in CRONS})
     #: Instant, seq, jid, outcome and attempts of what is over, the oldest first.
     past: list[tuple[int, int, str, str, int]] = field(default_factory=list)
+    #: Of queues with lanes: the rules; whose turn it is; who holds a lane; tokens and since when they are so many.
+    rules: dict[str, LaneRules] = field(default_factory=dict)
+    turns: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    holding: dict[tuple[str, str], int] = field(default_factory=dict)
+    tokens: dict[tuple[str, str], tuple[Fraction, int]] = field(default_factory=dict)
+
+    def lane_of(self, job: ModelJob) -> str | None:
+        if job.queue not in self.rules:
+            return None
+        return "" if job.tenant is None else f'"{job.tenant}"'
+
+    def waiting(self, queue: str, lane: str | None) -> list[ModelJob]:
+        found = [j for j in self.jobs.values() if j.place == "ready" and j.queue == queue and j.lane == lane]
+        return sorted(found, key=lambda job: (-job.rank, job.slot))
+
+    def tokens_of(self, queue: str, lane: str) -> Fraction:
+        rate = self.rules[queue].rate
+        assert rate is not None
+        before, at = self.tokens.get((queue, lane), (Fraction(rate.tokens), self.now))
+        return min(before + Fraction((self.now - at) * rate.tokens, rate.per_ms), Fraction(rate.tokens))
+
+    def may_start(self, queue: str, lane: str) -> bool:
+        rules = self.rules.get(queue, LaneRules())
+        leased = (j for j in self.jobs.values() if j.place == "leased" and not j.stale)
+        running = sum(1 for job in leased if (job.queue, job.lane) == (queue, lane))
+        most = 1 if rules.strict else rules.concurrency or 1000
+        is_held = rules.strict and (queue, lane) in self.holding
+        has_token = rules.rate is None or self.tokens_of(queue, lane) >= 1
+        return bool(self.waiting(queue, lane)) and running < most and not is_held and has_token
+
+    def judge(self, queue: str, lane: str | None) -> None:
+        if lane is None:
+            return
+        turns, may_start = self.turns[queue], self.may_start(queue, lane)
+        if may_start and lane not in turns:
+            turns.append(lane)
+        elif not may_start and lane in turns:
+            turns.remove(lane)
+
+    def lanes(self, queue: str) -> set[str]:
+        """Those that may start a job."""
+        found = {job.lane for job in self.line(queue) if job.lane is not None}
+        return {lane for lane in found if self.may_start(queue, lane)}
+
+    def next(self, queue: str) -> ModelJob | None:
+        """Who is fetched next."""
+        plain, turns = self.waiting(queue, None)[:1], self.turns[queue]
+        laned = self.waiting(queue, turns[0])[:1] if turns else []
+        found = plain + laned if queue in self.rules else laned + plain
+        return found[0] if found else None
+
+    def lease(self, job: ModelJob) -> None:
+        job.place = "leased"
+        if job.lane is not None:
+            rules = self.rules.get(job.queue)
+            if rules is not None and rules.rate is not None:
+                self.tokens[job.queue, job.lane] = (self.tokens_of(job.queue, job.lane) - 1, self.now)
+            self.turns[job.queue].remove(job.lane)
+            self.judge(job.queue, job.lane)
+
+    def stand(self, job: ModelJob, lane: str | None, slot: int) -> None:
+        strict = lane is not None and job.queue in self.rules and self.rules[job.queue].strict
+        job.place, job.lane, job.slot, job.stale = "ready", lane, slot, False
+        job.rank = 5 if strict else job.priority
+        self.judge(job.queue, lane)
+
+    def keep_place(self, job: ModelJob) -> None:
+        """It goes to wait in a set."""
+        if job.lane is not None and job.queue in self.rules and self.rules[job.queue].strict:
+            job.keeps = (job.lane, job.slot)
+            self.holding[job.queue, job.lane] = job.seq
+        self.judge(job.queue, job.lane)
+
+    def let_go(self, job: ModelJob) -> None:
+        """It waits in a set no more."""
+        if job.keeps is not None:
+            lane, _ = job.keeps
+            if self.holding.get((job.queue, lane)) == job.seq:
+                del self.holding[job.queue, lane]
+                self.judge(job.queue, lane)
+
     has_history: bool = False
     #: What the hooks have pushed: the follow-ups of every move that is on disk, and no other.
     has_hooks: bool = False
@@ -241,12 +353,13 @@ class Model:
     def call(self, bid: str, role: str) -> None:
         jid, retry, custom = self.wanted.pop((bid, role))
         job = ModelJob(self.take(), jid, "calls", 5, retry, bid=bid, role=role)
-        job.order, job.track = job.seq, custom.get("track") == 1
+        job.track = custom.get("track") == 1
         if "expires_in" in custom:
             job.expires = self.now + int(str(custom["expires_in"])) * 1000
         if job.track:
             self.tracks[jid] = ModelTrack(job.seq)
         self.jobs[job.seq] = job
+        self.stand(job, None, job.seq)
         self.known.add("calls")
 
     def keep(self, job: ModelJob, outcome: str) -> None:
@@ -269,7 +382,9 @@ class Model:
 
     def line(self, queue: str) -> list[ModelJob]:
         waiting = [job for job in self.jobs.values() if job.place == "ready" and job.queue == queue]
-        return sorted(waiting, key=lambda job: (-job.priority, job.order))
+        return sorted(
+            waiting, key=lambda job: (job.lane is not None, len(job.lane or ""), job.lane, -job.rank, job.slot)
+        )
 
     def timed(self, place: str) -> list[ModelJob]:
         return sorted((job for job in self.jobs.values() if job.place == place), key=lambda job: (job.due, job.order))
@@ -277,12 +392,17 @@ class Model:
     def enter(self, job: ModelJob) -> None:
         if job.place == "dead":
             self.turn(job, "failing")
-        job.place, job.order = "ready", self.take()
+        self.let_go(job)
+        lane, slot = self.lane_of(job), self.take()
+        if job.keeps is not None and job.keeps[0] == lane and self.rules[job.queue].strict:
+            slot = job.keeps[1]
+        job.keeps = None
+        self.stand(job, lane, slot)
         self.known.add(job.queue)
         self.note(job, "enqueued")
 
     def put_back(self, job: ModelJob) -> None:
-        job.place = "ready"
+        self.stand(job, self.lane_of(job) if job.stale else job.lane, job.slot)
         self.known.add(job.queue)
         self.note(job, "enqueued")
 
@@ -309,6 +429,8 @@ class Model:
         self.release(job)
         self.note(job, state, ended=True)
         del self.jobs[job.seq]
+        self.let_go(job)
+        self.judge(job.queue, job.lane)
 
     def expire(self, job: ModelJob) -> None:
         self.drop(job)
@@ -317,9 +439,11 @@ class Model:
     def die(self, job: ModelJob, now: int) -> None:
         self.release(job)
         self.note(job, "dead")
+        self.let_go(job)
+        job.place, job.due, job.order, job.keeps = "dead", now, self.take(), None
+        self.judge(job.queue, job.lane)
         self.tell("dead", job.jid)
         self.turn(job, "dead")
-        job.place, job.due, job.order = "dead", now, self.take()
 
     def fail(self, job: ModelJob, now: int, retry_in: float | None = None) -> None:
         self.processed += 1
@@ -346,6 +470,7 @@ class Model:
                 self.turn(job, "failing")
             delay = delays[job.backoff] if retry_in is None else retry_in
             job.place, job.due, job.order = "retries", now + round(delay * 1000), self.take()
+            self.keep_place(job)
 
 
 def job_bytes(jid: str, queue: str, priority: int, retry: int, at: str | None, custom: dict[str, object]) -> bytes:
@@ -360,6 +485,7 @@ def job_bytes(jid: str, queue: str, priority: int, retry: int, at: str | None, c
 
 class EngineMachine(RuleBasedStateMachine):
     has_index = True
+    laned: ClassVar[dict[str, LaneRules]] = {}
     throttles: ClassVar[dict[str, Throttle]] = {}
 
     @initialize(has_history=st.booleans(), has_hooks=st.booleans())
@@ -369,7 +495,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.settings = Settings(
             jid_index=self.has_index,
             recover_limit=3,
-            queues={"b": QueueLimits(backoff="fixed:30"), "c": QueueLimits(max_jobs=3)},
+            queues=limits(self.laned),
             dead_max=4,
             history_keep=10**9 if has_history else 0,
             history_max=3,
@@ -378,7 +504,7 @@ class EngineMachine(RuleBasedStateMachine):
             batches_keep=500_000,
             batches_open=100_000,
         )
-        self.model = Model(has_history=has_history, has_hooks=has_hooks)
+        self.model = Model(has_history=has_history, has_hooks=has_hooks, rules=dict(self.laned))
         self.beaten: dict[str, int] = {}
         self.connected: dict[str, object] = {}
         self.engine = self.boot()
@@ -407,6 +533,7 @@ class EngineMachine(RuleBasedStateMachine):
         retry=st.sampled_from([-1, 0, 1, 2]),
         delay=st.sampled_from([None, None, None, 10, 100]),
         custom=st.sampled_from(WISHES),
+        tenant=st.sampled_from([None, "x", "y", "z"]),
         batch=st.sampled_from([None, None, 0, 1, 2]),
     )
     def push(
@@ -417,8 +544,11 @@ class EngineMachine(RuleBasedStateMachine):
         retry: int,
         delay: int | None,
         custom: dict[str, object],
+        tenant: str | None,
         batch: int | None,
     ) -> None:
+        if tenant is not None:
+            custom = {**custom, "tenant": tenant}
         at = None
         bid = self.model.batches.pick(batch)
         if bid:
@@ -435,7 +565,7 @@ class EngineMachine(RuleBasedStateMachine):
             with pytest.raises(Refusal, match="full"):
                 self.engine.push(job)
             return
-        new = ModelJob(0, jid, queue, priority, retry)
+        new = ModelJob(0, jid, queue, priority, retry, tenant=tenant)
         new.backoff = str(custom.get("backoff", "fixed:30" if queue == "b" else ""))
         if "expires_in" in custom:
             new.expires = self.now + ((delay or 0) + int(str(custom["expires_in"]))) * 1000
@@ -467,6 +597,8 @@ class EngineMachine(RuleBasedStateMachine):
             self.model.leaving.discard(new.alike)
         if at:
             new.place, new.due = "scheduled", self.now + delay * 1000
+        else:
+            self.model.stand(new, self.model.lane_of(new), seq)
 
     @rule(
         names=st.lists(st.sampled_from(QUEUES), min_size=1, max_size=3),
@@ -489,18 +621,20 @@ class EngineMachine(RuleBasedStateMachine):
         names = [name for name in names if name not in self.model.paused]
         names = [name for name in names if self.model.admits(name, holder, limits.get(name))]
         expected = None
-        for job in [job for name in names for job in self.model.line(name)]:
-            if job.expires > self.now:
-                expected = job
+        for name in names:
+            while (expected := self.model.next(name)) is not None:
+                if expected.expires > self.now:
+                    break
+                self.model.expire(expected)
+            if expected is not None:
                 break
-            if job.seq in self.model.jobs:
-                self.model.expire(job)
         if expected is None:
             assert payload is None
             return
         assert payload is not None
         assert decode_stored(payload).jid == expected.jid
-        expected.place, expected.holder, expected.until = "leased", holder, self.now + 1800_000
+        self.model.lease(expected)
+        expected.holder, expected.until = holder, self.now + 1800_000
         expected.granted, expected.since = self.model.take(), self.now
         taken = limits.get(expected.queue)
         if taken is not None and taken.rate is not None:
@@ -646,6 +780,7 @@ class EngineMachine(RuleBasedStateMachine):
             self.model.put_back(job)
         else:
             job.place, job.due, job.order = "scheduled", self.now + wait, self.model.take()
+            self.model.keep_place(job)
             self.model.note(job, "enqueued")
 
     @rule(jid=st.sampled_from(JIDS), holder=st.sampled_from(HOLDERS))
@@ -701,6 +836,11 @@ class EngineMachine(RuleBasedStateMachine):
                 track.leaving = True
                 job.track = False
             self.model.drop(job, swept=True)
+        for job in self.model.jobs.values():
+            job.stale = job.stale or (job.place == "leased" and job.queue == name)
+        self.model.turns[name] = []
+        self.model.holding = {key: seq for key, seq in self.model.holding.items() if key[0] != name}
+        self.model.tokens = {key: tokens for key, tokens in self.model.tokens.items() if key[0] != name}
         self.model.paused.discard(name)
         self.model.known.discard(name)
 
@@ -715,6 +855,7 @@ class EngineMachine(RuleBasedStateMachine):
             crons=model.crons,
             has_history=model.has_history,
             has_hooks=model.has_hooks,
+            rules=model.rules,
         )
 
     @rule(
@@ -816,6 +957,45 @@ class EngineMachine(RuleBasedStateMachine):
         assert not skipped
         # A tick did the rest of every sweep.
         model.leaving.clear()
+        self.adopt_turns()
+
+    def adopt_turns(self) -> None:
+        """Lanes were woken, several at once: which they are is known, and the engine says in which order."""
+        for name in QUEUES:
+            lanes = self.turns_of(name)
+            assert set(lanes) == self.model.lanes(name)
+            assert len(lanes) == len(set(lanes))
+            self.model.turns[name] = lanes
+
+    def turns_of(self, name: str) -> list[str]:
+        queue = self.engine.state.queues.by_name.get(name)
+        if queue is None or queue.lanes is None:
+            return []
+        start, end = keys.prefix_range(queue.lanes.turns.prefix)
+        return [lane.decode() for _, lane in self.engine.state.turn.scan(start, end, limit=1 << 30)]
+
+    @precondition(lambda self: self.laned)
+    @rule(rules=st.sampled_from([None, *RULES]))
+    def reload(self, rules: LaneRules | None) -> None:
+        """The lanes of a queue are switched on, off, or get other limits."""
+        own = {**self.model.rules}
+        own.pop("b", None)
+        if rules is not None:
+            own["b"] = rules
+        self.model.rules = own
+        self.settings = structs.replace(self.settings, queues=limits(own))
+        self.engine.apply(self.settings)
+        self.take_rules()
+
+    def take_rules(self) -> None:
+        """Let the chore that judges all lanes come to its end."""
+        active = self.engine.state.chores.active
+        while chore := next(((n, record) for n, record in active.items() if record.kind == RELANE), None):
+            relane(self.engine.state, *chore)
+        rules = self.model.rules
+        for key in [key for key in self.model.tokens if key[0] not in rules or rules[key[0]].rate is None]:
+            del self.model.tokens[key]
+        self.adopt_turns()
 
     def may_run(self, cron: ModelCron, refusal: str | None) -> bool:
         """Whether the model lets a run come in; `refusal` is what the engine said."""
@@ -838,6 +1018,7 @@ class EngineMachine(RuleBasedStateMachine):
         model.known.add(cron.queue)
         seq = model.take()
         job = model.jobs[seq] = ModelJob(seq, jid, cron.queue, 5, 0, order=seq)
+        model.stand(job, model.lane_of(job), seq)
         job.backoff = "fixed:30" if cron.queue == "b" else ""
         if cron.unique:
             job.unique = "success"
@@ -924,7 +1105,10 @@ class EngineMachine(RuleBasedStateMachine):
         self.model.owed = {name: owed for name, owed in self.model.owed.items() if name in rated}
 
     def _begin_again(self, then: tuple[Model, dict[str, int]]) -> None:
+        rules = self.model.rules
         self.model, beaten = copy.deepcopy(then[0]), then[1]
+        # The configuration is not in the store.
+        self.model.rules = rules
         check_store(self.store, has_index=self.has_index)
         counter_before = self.model.counter
         self.engine = self.boot()
@@ -936,6 +1120,7 @@ class EngineMachine(RuleBasedStateMachine):
         for cron in self.model.crons.values():
             cron.floor = max(cron.last, cron.since if cron.catch_up else self.now)
         self.model.now = self.now
+        self.take_rules()
         self.engine.commit()
         self.store.sync()
         self.history = [self.snapshot()]
@@ -948,16 +1133,16 @@ class EngineMachine(RuleBasedStateMachine):
         found: list[tuple[str, str, str, int]] = []
         follow_ups: list[str] = []
         jobs: dict[int, Job] = {}
-        ready, timed = (state.turn.scan(*keys.prefix_range(kind), limit=1 << 30) for kind in (b"R", b"T"))
-        for key, value in [*ready, *timed]:
+        rows = [row for kind in (b"R", b"V", b"T") for row in state.turn.scan(*keys.prefix_range(kind), limit=1 << 30)]
+        for key, value in rows:
             extras, payload = split_value(value)
             job = decode_stored(payload)
             if job.queue == "told":
                 follow_ups.append(job.jid)
                 continue
             failures = job.failure.retry_count + 1 if job.failure else 0
-            jobs[extras.seq or (keys.ready_order(key) if key[:1] == b"R" else keys.timed_order(key))] = job
-            if key[:1] == b"R":
+            jobs[extras.seq or (keys.ready_order(key) if keys.is_ready(key) else keys.timed_order(key))] = job
+            if keys.is_ready(key):
                 name, generation, _ = keys.ready_parts(key)
                 seq = extras.seq or keys.ready_order(key)
                 queue = state.queues.by_name.get(name)
@@ -977,6 +1162,7 @@ class EngineMachine(RuleBasedStateMachine):
         for name in QUEUES:
             size = state.queues.by_name[name].size if name in state.queues.by_name else 0
             assert size == len(self.model.line(name))
+            assert self.turns_of(name) == self.model.turns[name]
         assert state.processed() == self.model.processed
         assert state.failed() == self.model.failed
         assert state.totals.expired == self.model.expired
@@ -1027,6 +1213,41 @@ class EngineWithoutIndexMachine(EngineMachine):
     has_index = False
 
 
+ENDS = ["keep", "ack", "fail", "fail soon", "requeue", "snooze"]
+
+
+class EngineWithLanesMachine(EngineMachine):
+    """Each queue has lanes, and workers do more with what they fetch, so that lanes are often held and let go."""
+
+    laned: ClassVar[dict[str, LaneRules]] = {"a": RULES[0], "b": RULES[1], "c": RULES[2]}
+
+    @rule(
+        queue=st.sampled_from(["a", "a", "b", "c"]),
+        tenants=st.lists(st.sampled_from([None, "x", "y"]), max_size=4),
+        priority=st.sampled_from([5, 9]),
+        ends=st.lists(st.sampled_from(ENDS), max_size=5),
+        seconds=st.sampled_from([0, 2, 20, 61]),
+    )
+    def work(self, queue: str, tenants: list[str | None], priority: int, ends: list[str], seconds: int) -> None:
+        """Some jobs come, some are worked on, and then it is later."""
+        for number, tenant in enumerate(tenants):
+            self.push(JIDS[(len(self.model.jobs) + number) % len(JIDS)], queue, priority, 2, None, {}, tenant, None)
+        for end in ends:
+            job = self.model.next(queue) if queue not in self.model.paused else None
+            self.fetch([queue], None, WORKERS[0])
+            jid = "" if job is None else job.jid
+            match end:
+                case "ack":
+                    self.ack(jid, WORKERS[0], None)
+                case "fail" | "fail soon":
+                    self.fail(jid, WORKERS[0], 1.5 if end == "fail soon" else None)
+                case "requeue" | "snooze":
+                    self.requeue(jid, WORKERS[0], 20 if end == "snooze" else None)
+            self.same_places()
+        if seconds:
+            self.time_passes(seconds)
+
+
 class ThrottledMachine(EngineMachine):
     """The same where queues are throttled; with rules of its own, since single steps seldom fill a gate."""
 
@@ -1039,14 +1260,14 @@ class ThrottledMachine(EngineMachine):
     )
     def work(self, jids: list[str], queue: str, holders: list[str]) -> None:
         for jid in jids:
-            self.push(jid, queue, 5, 1, None, {}, None)
+            self.push(jid, queue, 5, 1, None, {}, None, None)
         for holder in holders * 2:
             self.fetch([queue], None, holder)
 
     @rule(weights=st.lists(st.integers(1, 3), min_size=3, max_size=3), holder=st.sampled_from(HOLDERS))
     def work_everywhere(self, weights: list[int], holder: str) -> None:
         for queue, jid in zip(QUEUES, JIDS, strict=False):
-            self.push(jid, queue, 5, 1, None, {}, None)
+            self.push(jid, queue, 5, 1, None, {}, None, None)
         for _ in QUEUES:
             self.fetch(list(QUEUES), weights, holder)
 
@@ -1069,6 +1290,8 @@ def _tiny_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ready, "WINDOW_LEAST", 3)
     monkeypatch.setattr(ready, "WINDOW_MOST", 3)
     monkeypatch.setattr(index, "MOST_YOUNG", 4)
+    monkeypatch.setattr(lanes, "MOST_IDLE", 1)
+    monkeypatch.setattr(turns, "MOST", 2)
 
 
 EXAMPLES = int(os.environ.get("LINESHAFT_EXAMPLES", "150"))
@@ -1076,6 +1299,10 @@ MODEL = settings(max_examples=EXAMPLES, stateful_step_count=60, deadline=None, s
 
 
 class TestModel(EngineMachine.TestCase):
+    settings = MODEL
+
+
+class TestModelWithLanes(EngineWithLanesMachine.TestCase):
     settings = MODEL
 
 

@@ -10,18 +10,21 @@ from msgspec import Raw, Struct
 
 from invariants import check_memory, check_store, rows_of
 from lineshaft.engine import keys
+from lineshaft.engine.ages import Ages
 from lineshaft.engine.engine import Engine
-from lineshaft.engine.ready import Window
+from lineshaft.engine.line import Window
+from lineshaft.engine.records import LaneRules
 from lineshaft.engine.retry import Report
 from lineshaft.engine.settings import QueueLimits, Settings
+from lineshaft.engine.turns import Turns
 from lineshaft.errors import Refusal, StoreError
 from lineshaft.job import Job, decode_pushed
 from lineshaft.store.faulty import FaultyStore
 
 NOW = 1_764_000_000_000
 REPORT = Report("E", "m", ["line"])
-#: Numbers may be used up, and queues that were named come into being: neither does any harm.
-HARMLESS = {"order", "orders_reserved", "now", "stamp", "stamp_second", "bound"}
+#: Numbers may be used up, queues that were named come into being, and lanes into memory: none of it does any harm.
+HARMLESS = {"order", "orders_reserved", "now", "stamp", "stamp_second", "bound", "idle"}
 
 
 def job(jid: str, *, args: str = "[1]", **fields: str) -> Job:
@@ -112,7 +115,7 @@ def snapshot(value: Any, seen: set[int]) -> Any:
         return {key: snapshot(each, seen) for key, each in value.items() if key != keys.SEQUENCE_KEY}
     if isinstance(value, (set, frozenset)):
         return sorted(map(repr, value))
-    if isinstance(value, (Window, FaultyStore)) or callable(value) or id(value) in seen:
+    if isinstance(value, (Window, Turns, Ages, FaultyStore)) or callable(value) or id(value) in seen:
         return None
     seen.add(id(value))
     if isinstance(value, Struct):
@@ -203,6 +206,12 @@ RULES: dict[str, dict[str, Any]] = {
     "plain": {},
     "strict": {"refuse_duplicate_jids": True, "every_queue": QueueLimits(max_jobs=100)},
     "no index": {"jid_index": False},
+    "lanes": {
+        "queues": {
+            **dict.fromkeys(("f", "h"), QueueLimits(lanes=LaneRules("a", concurrency=4))),
+            **dict.fromkeys(("default", "large", "former"), QueueLimits(lanes=LaneRules("a", strict=True))),
+        }
+    },
     "history": {"history_keep": 86_400_000},
 }
 

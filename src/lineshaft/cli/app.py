@@ -11,6 +11,7 @@ COMMANDS = {
     "serve": ("lineshaft.cli.serve:serve", "Start the server."),
     "push": ("lineshaft.cli.push:push", "Push one job and print its jid."),
     "info": ("lineshaft.cli.info:info", "Show the server, its queues and its sets."),
+    "password": ("lineshaft.cli.password:password", "Hash a password for [web.users]."),
     "check": ("lineshaft.cli.check:check", "Verify a data directory while no server runs on it."),
     "flush": ("lineshaft.cli.flush:flush", "Delete every job on the server."),
 }

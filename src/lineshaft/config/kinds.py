@@ -19,6 +19,7 @@ from lineshaft.schedule import NAMES, Schedule, find_zone
 __all__ = [
     "Binding",
     "Kind",
+    "Rate",
     "Secret",
     "address",
     "backoff_rule",
@@ -29,6 +30,7 @@ __all__ = [
     "json_object",
     "names",
     "queue_name",
+    "rate",
     "schedule",
     "secret",
     "size",
@@ -37,6 +39,7 @@ __all__ = [
     "time_zone",
     "web_address",
     "whole",
+    "words",
 ]
 
 
@@ -46,6 +49,13 @@ class Kind(Struct, frozen=True):
     allowed: str  #: completes the sentence "KEY must be ..."
     read: Callable[[Any], Any]  #: TOML value to ours; raises ValueError
     is_secret: bool = False  #: whether a refused value must stay out of messages
+
+
+class Rate(Struct, frozen=True):
+    """So many in so many milliseconds."""
+
+    tokens: int
+    per_ms: int
 
 
 class Secret(str):
@@ -130,6 +140,18 @@ def names() -> Kind:
         return tuple(value)
 
     return Kind("a list of names, each a string", read)
+
+
+def words(*known: str) -> Kind:
+    """A list of some of these words."""
+    quoted = ", ".join(f'"{word}"' for word in known)
+
+    def read(value: object) -> tuple[str, ...]:
+        if not isinstance(value, list) or not value or not all(word in known for word in value):
+            raise ValueError
+        return tuple(word for word in known if word in value)
+
+    return Kind(f"a list of some of {quoted}", read)
 
 
 def entry_name() -> Kind:
@@ -222,6 +244,19 @@ def whole(least: int, most: int) -> Kind:
         return value
 
     return Kind(f"a whole number from {least} to {most}", read)
+
+
+def rate(least: str, most: str) -> Kind:
+    """So many in a time: `{ rate = 10, per = 60 }`, where the time is from `least` to `most`. Read as a Rate."""
+    number, time = whole(1, 1_000_000), duration(least, most)
+
+    def read(value: object) -> Rate:
+        if not isinstance(value, dict) or set(value) != {"rate", "per"}:
+            raise ValueError
+        return Rate(number.read(value["rate"]), time.read(value["per"]))
+
+    spoken = f'such as {{ rate = 10, per = "60s" }}: {number.allowed}, and {time.allowed}'
+    return Kind(f"a rate {spoken}", read)
 
 
 #: Decimal as disks are sold, binary as memory is; in lower case, since nobody means millibits.

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from lineshaft.config.cron import read_cron
 from lineshaft.config.kinds import Binding, Kind, Secret, address, web_address
-from lineshaft.config.model import ENVIRONMENTS, LOG_LEVELS, Config, Environment
+from lineshaft.config.model import ENVIRONMENTS, LOG_LEVELS, Config, Environment, WebUser
 from lineshaft.config.places import find_places, find_tls, need_value
 from lineshaft.config.tables import read_tables
 from lineshaft.config.toml import Document, read_directory
@@ -108,7 +108,18 @@ def _with_passwords(config: Config, variables: Mapping[str, str], document: Docu
             own = _opened(own, document.located(("faktory", "password")))
         if web is not None:
             web = _opened(web, document.located(("web", "password")))
-    return replace(config, faktory=replace(config.faktory, password=own), web=replace(config.web, password=web))
+    users = {} if config.password_skipped else _with_own_passwords(config, document)
+    return replace(
+        config, faktory=replace(config.faktory, password=own), web=replace(config.web, password=web, users=users)
+    )
+
+
+def _with_own_passwords(config: Config, document: Document) -> dict[str, WebUser]:
+    """The users of the pages, each password out of the file that it may name."""
+    return {
+        name: replace(user, password=_opened(user.password, document.located(("web", "users", name, "password"))))
+        for name, user in config.web.users.items()
+    }
 
 
 def _opened(given: Secret, name: str) -> Secret:

@@ -18,6 +18,7 @@ from msgspec import Struct, field, json, structs
 
 from lineshaft.config.kinds import (
     Binding,
+    Rate,
     Secret,
     address,
     backoff_rule,
@@ -28,6 +29,7 @@ from lineshaft.config.kinds import (
     json_object,
     names,
     queue_name,
+    rate,
     schedule,
     secret,
     size,
@@ -36,6 +38,7 @@ from lineshaft.config.kinds import (
     time_zone,
     web_address,
     whole,
+    words,
 )
 
 __all__ = [
@@ -43,6 +46,8 @@ __all__ = [
     "ENVIRONMENTS",
     "LOG_LEVELS",
     "TABLES",
+    "Api",
+    "ApiToken",
     "CatchUp",
     "Config",
     "Cron",
@@ -50,6 +55,7 @@ __all__ = [
     "Environment",
     "Faktory",
     "History",
+    "LaneOrder",
     "LogLevel",
     "Plugins",
     "Queue",
@@ -62,12 +68,15 @@ __all__ = [
     "Throttle",
     "Throttles",
     "Web",
+    "WebUser",
     "Workers",
 ]
 
 Environment = Literal["development", "staging", "production"]
 LogLevel = Literal["debug", "info", "warn", "error"]
 Sync = Literal["always", "interval", "never"]
+LaneOrder = Literal["priority", "strict"]
+WebRole = Literal["admin", "operator", "reader"]
 CatchUp = Literal["skip", "once"]
 
 ENVIRONMENTS: Final = choice("development", "staging", "production")
@@ -93,11 +102,35 @@ class Faktory(Struct, frozen=True):
     password: Annotated[Secret | None, secret()] = None  #: what clients must know; None asks for none
 
 
+class WebUser(Struct, frozen=True):
+    """`[web.users.NAME]`: somebody who may use the pages."""
+
+    password: Annotated[Secret, secret()]  #: an argon2 hash, or the password itself
+    role: Annotated[WebRole, choice("admin", "operator", "reader")] = "reader"
+
+
 class Web(Struct, frozen=True):
     """`[web]`: HTTP."""
 
     binding: Annotated[Binding | None, web_address(), AT_START] = Binding("127.0.0.1", 7420)  #: None is off
+    enabled: Annotated[bool, switch(), AT_START] = True
     password: Annotated[Secret | None, secret()] = None  #: None takes the one of `[faktory]`
+    #: A queue whose oldest job waits longer is shown as one that needs attention.
+    slow_after_ms: Annotated[int, duration("1s", "365d")] = field(default=60_000, name="slow_after")
+    users: dict[str, WebUser] = {}  #: no key of its own: `tables` collects the `[web.users.NAME]` here
+
+
+class ApiToken(Struct, frozen=True):
+    """`[api.tokens.NAME]`: a program that may use the HTTP API."""
+
+    token: Annotated[Secret, secret()]  #: the token itself, or `sha256:` and its digest
+    scopes: Annotated[tuple[str, ...], words("push", "read", "admin")] = ("read",)
+
+
+class Api(Struct, frozen=True):
+    """`[api]`: the HTTP API under `/api/v1`."""
+
+    tokens: dict[str, ApiToken] = {}  #: no key of its own: `tables` collects the `[api.tokens.NAME]` here
 
 
 class Storage(Struct, frozen=True):
@@ -167,6 +200,10 @@ class Queue(Struct, frozen=True):
         default=None, name="reserve_for"
     )
     backoff: Annotated[str | None, backoff_rule()] = None  #: for jobs that do not say themselves
+    lane_by: Annotated[str | None, text()] = None  #: the key of `custom` that tells its lanes apart
+    lane_concurrency: Annotated[int | None, whole(1, _MANY)] = None
+    lane_order: Annotated[LaneOrder, choice("priority", "strict")] = "priority"
+    lane_rate: Annotated[Rate | None, rate("1s", "30d")] = None
 
     @property
     def limit(self) -> int | None:
@@ -239,6 +276,7 @@ class Cron(Struct, frozen=True):
 TABLES: Final[dict[str, type[Struct]]] = {
     "faktory": Faktory,
     "web": Web,
+    "api": Api,
     "storage": Storage,
     "server": Server,
     "workers": Workers,
@@ -263,6 +301,7 @@ class Config(Struct, frozen=True, kw_only=True):
     # The tables.
     faktory: Faktory = Faktory()
     web: Web = Web()
+    api: Api = Api()
     storage: Storage = Storage()
     server: Server = Server()
     workers: Workers = Workers()

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from lineshaft.config.kinds import Kind
-from lineshaft.config.model import AT_START, TABLES, Queue, Queues, Throttle, Throttles
+from lineshaft.config.model import AT_START, TABLES, ApiToken, Queue, Queues, Throttle, Throttles, WebUser
 from lineshaft.config.toml import Document, KeyPath, dotted, keys_only
 from lineshaft.schedule import ScheduleError
 
@@ -25,6 +25,13 @@ ARRAYS: Final = ("cron",)
 
 #: As the engine has it; stated again because a name that no client can use is better refused at the start.
 _QUEUE_NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,255}")
+
+
+#: Tables that hold a table of named ones: its name and field, and what each of them is.
+_NAMED: Final[dict[str, tuple[str, type[Struct]]]] = {"web": ("users", WebUser), "api": ("tokens", ApiToken)}
+
+#: Whoever has such a name can be written into a log line and typed into a login.
+_ENTRY_NAME: Final = re.compile(r"[A-Za-z0-9._@-]{1,100}")
 
 
 class Key(Struct, frozen=True):
@@ -64,6 +71,8 @@ def read_tables(document: Document) -> dict[str, Struct]:
             raise document.error((name,), f"there is no table [{dotted((name,))}]; the tables are {known}")
         if name == "queues":
             tables[name] = _read_queues(_need_table(document, (name,), value), document)
+        elif name in _NAMED:
+            tables[name] = _read_with_named(name, _need_table(document, (name,), value), document)
         elif name == "throttles":
             throttles = _need_table(document, (name,), value)
             tables[name] = Throttles(
@@ -74,7 +83,7 @@ def read_tables(document: Document) -> dict[str, Struct]:
     return tables
 
 
-def read_table(shape: type[T], value: object, path: KeyPath, document: Document, **tables: Struct) -> T:
+def read_table(shape: type[T], value: object, path: KeyPath, document: Document, **tables: object) -> T:
     """One table as its record, with the tables inside it that were read already.
 
     Raises ConfigError for the first thing in it that cannot be, or that is missing.
@@ -101,6 +110,20 @@ def _read_value(kind: Kind, value: object, path: KeyPath, document: Document) ->
         raise document.error(path, f"{dotted(path)} must be {kind.allowed}{instead}{reason}") from None
 
 
+def _read_with_named(name: str, table: dict[str, Any], document: Document) -> Struct:
+    """A table that holds, beside its keys, one of named tables."""
+    inner, shape = _NAMED[name]
+    found = {}
+    for entry, value in _need_table(document, (name, inner), table.get(inner, {})).items():
+        path = (name, inner, entry)
+        if _ENTRY_NAME.fullmatch(entry) is None:
+            allowed = "1 to 100 characters out of a-z, A-Z, 0-9, dot, dash, underscore, @"
+            raise document.error(path, f"[{dotted(path)}]: a name has {allowed}")
+        found[entry] = read_table(shape, value, path, document)
+    own = {key: value for key, value in table.items() if key != inner}
+    return read_table(TABLES[name], own, (name,), document, **{inner: found})
+
+
 def _read_queues(table: dict[str, Any], document: Document) -> Queues:
     """`[queues]` holds keys for every queue and a table for each named one; a table is told by being one."""
     own = {name: value for name, value in table.items() if not isinstance(value, dict)}
@@ -120,6 +143,12 @@ def _read_queue(name: str, table: dict[str, Any], document: Document) -> Queue:
     if queue.max_jobs is not None and queue.backpressure is not None:
         complaint = "sets max_jobs and backpressure, which are the same: leave one out"
         raise document.error((*path, "backpressure"), f"[{dotted(path)}] {complaint}")
+    for key in ("lane_concurrency", "lane_order", "lane_rate"):
+        if key in table and queue.lane_by is None:
+            raise document.error((*path, key), f"[{dotted(path)}] sets {key} and no lane_by: there are no lanes then")
+    if queue.lane_order == "strict" and queue.lane_concurrency not in (None, 1):
+        complaint = 'sets lane_order = "strict", and then one job of a lane runs at a time: leave lane_concurrency out'
+        raise document.error((*path, "lane_concurrency"), f"[{dotted(path)}] {complaint}")
     return queue
 
 

@@ -35,15 +35,18 @@ from lineshaft.engine import keys
 from lineshaft.engine.batches import BATCH
 from lineshaft.engine.cancel import CANCELLED
 from lineshaft.engine.check_batches import BatchLaws
+from lineshaft.engine.check_lanes import LaneLaws, MalformedKey
 from lineshaft.engine.engine import KINDS
 from lineshaft.engine.expiring import END as EXPIRES
 from lineshaft.engine.features import FEATURES
 from lineshaft.engine.findings import SETS, Finding, Law, Severity, Tally, instant_shown, shown
+from lineshaft.engine.lanes import RELANE, WAIT
 from lineshaft.engine.naming import check_queue_name
 from lineshaft.engine.reader import Reader
 from lineshaft.engine.records import (
     Extras,
     HistorySizeRecord,
+    LanesRecord,
     Lease,
     SetRecord,
     decode_bucket,
@@ -96,6 +99,7 @@ class _Line(Struct):
     generation: int
     size: int
     cursors: dict[int, int]
+    lanes: LanesRecord | None
     found: int = 0
 
 
@@ -142,6 +146,7 @@ class _Walk:
         self.past = HistorySizeRecord(0, 0, 0)
         self.past_said = HistorySizeRecord(0, 0, 0)
         self.entries = 0
+        self.lanes = LaneLaws(self.reader, self._report)
         self.kinds: dict[bytes, Callable[[bytes, bytes], None]] = {
             b"B": self._batch,
             b"C": self._chore,
@@ -156,12 +161,14 @@ class _Walk:
             b"L": self._group,
             b"M": self._bucket,
             b"N": self._sequence,
+            b"O": self._about_lanes,
             b"P": self._track,
             b"Q": self._queue,
             b"R": self._ready,
             b"S": self._set,
             b"T": self._timed,
             b"U": self._lock,
+            b"V": self._ready,
             b"W": self._entry,
         }
 
@@ -255,8 +262,8 @@ class _Walk:
 
     def _expiry(self, key: bytes, value: bytes) -> None:
         _, kind, name = keys.expiry_parts(key)
-        leads_to_job = len(name) == 8 and value[:1] in {b"R", b"T"}
-        if kind not in {LOCK, EXPIRES, FORGET, BATCH} or (kind == EXPIRES and not leads_to_job):
+        leads_to_job = len(name) == 8 and (keys.is_ready(value) or value[:1] == b"T")
+        if kind not in {LOCK, EXPIRES, FORGET, BATCH, WAIT} or (kind == EXPIRES and not leads_to_job):
             self._malformed(key)
 
     def _track(self, key: bytes, value: bytes) -> None:
@@ -323,6 +330,8 @@ class _Walk:
             self._report(Law.CHORE, key, f"no work of the kind {record.kind!r} is known, so it can never go on")
         elif record.kind == SWEEP:
             self.sweeps[record.arguments] = record.cursor
+        elif record.kind == RELANE:
+            self.lanes.changing.add(keys.lanes_parts(record.cursor)[0])
         else:
             json.decode(record.arguments, type=dict[str, Any])
 
@@ -330,7 +339,7 @@ class _Walk:
         leases = decode_leases(value)
         self.groups[key] = 0
         for lease in leases:
-            if lease.key[:1] != b"R" or keys.lease_key(lease.group) != key:
+            if not keys.is_ready(lease.key) or keys.lease_key(lease.group) != key:
                 self._report(Law.LEASE, key, f"the lease of {lease.jid} cannot be one of this group")
             elif lease.key in self.leases:
                 # A row comes back to the same key only when the lease that it had is written away.
@@ -346,7 +355,13 @@ class _Walk:
         record = decode_queue(value)
         _check_name(name)
         self.numbers.highest = max(self.numbers.highest, record.generation)
-        self.queues[name] = _Line(record.generation, record.size, dict(record.cursors))
+        self.queues[name] = _Line(record.generation, record.size, dict(record.cursors), record.lanes)
+
+    def _about_lanes(self, key: bytes, value: bytes) -> None:
+        try:
+            self.lanes.row(key, value)
+        except (IndexError, MalformedKey):
+            self._malformed(key)
 
     def _set(self, key: bytes, value: bytes) -> None:
         if key[1:] not in SETS:
@@ -356,18 +371,18 @@ class _Walk:
         self.sets[key[1:]] = decode_set(value)
 
     def _ready(self, key: bytes, value: bytes) -> None:
-        try:
-            name, generation, priority = keys.ready_parts(key)
-        except (ValueError, IndexError):
-            name, generation, priority = "", 0, 0
-        if not 1 <= priority <= 9 or len(key) != len(name.encode()) + 19:
+        parts = _take_parts(key)
+        if parts is None:
             self._malformed(key)
             return
+        name, generation, priority = parts
         order = keys.ready_order(key)
         read = self._job(key, value)
         lease = self.leases.get(key)
         line = self.queues.get(name)
         is_current = line is not None and line.generation == generation
+        if key[:1] == b"V" and is_current and not self.reader.unreadable:
+            self.lanes.job(key, priority, order, is_leased=lease is not None)
         if lease is not None:
             self.groups[keys.lease_key(lease.group)] += 1
             self.tally.places[Place.LEASED] += 1
@@ -409,6 +424,8 @@ class _Walk:
         line.found += 1
         if self.reader.unreadable:
             return  # its lease may be among what could not be read
+        if key[:1] == b"V":
+            return  # as `lanes` holds it
         cursor = line.cursors.get(priority)
         if cursor is None:
             self._report(Law.CURSOR, key, f"the queue knows no jobs of priority {priority}: it is never handed out")
@@ -419,7 +436,7 @@ class _Walk:
         """No queue holds it: then it waits to be swept, or what is wrong with its queue was reported already."""
         if self.reader.unreadable or self.queues.get(name, False) is None:
             return
-        _, end = keys.ready_range(name, generation)
+        _, end = (keys.ready_range if key[:1] == b"R" else keys.laned_range)(name, generation)
         if end in self.sweeps and key >= self.sweeps[end]:
             self.tally.removed += 1
         else:
@@ -442,6 +459,8 @@ class _Walk:
             return
         extras, job = read
         seq = extras.seq or order
+        if extras.place and (line := self.queues.get(job.queue or "")) is not None:
+            self.lanes.held(key, job.queue or "", line.generation, extras.lane)
         is_dead = SETS[code] is Place.DEAD
         self._hold_features(key, job, seq, extras, waits=not is_dead)
         self.batches.job(key, job.jid, seq, extras, is_dead=is_dead)
@@ -538,6 +557,9 @@ class _Walk:
             if line is not None and line.size != line.found:
                 what = f"the record says {line.size} jobs, and {line.found} lie in the queue and are not leased"
                 self._report(Law.SIZE, keys.queue_key(name), what)
+            if line is not None:
+                self.lanes.hold_sums(keys.queue_key(name), name, line.lanes)
+        self.lanes.leave()
         for code, count in self.waiting.items():
             record = self.sets.get(code, SetRecord(0, 0))
             if record is not None and record.size != count:
@@ -559,6 +581,16 @@ def _decimal(value: bytes) -> int:
     if not value.isdigit():
         raise ValueError(f"{value[:40]!r} is no number")
     return int(value)
+
+
+def _take_parts(key: bytes) -> tuple[str, int, int] | None:
+    """Queue name, generation and priority in the key of a ready job; None when it is not made as these are."""
+    try:
+        parts = keys.ready_parts(key)
+        length = key[1] + 19 + (key[10 + key[1]] + 1 if key[:1] == b"V" else 0)
+    except (ValueError, IndexError):
+        return None
+    return parts if 1 <= parts[2] <= 9 and len(key) == length else None
 
 
 def _check_name(name: str) -> None:

@@ -4,8 +4,11 @@ REMOVE takes effect at once: the queue's record goes, and a queue of that name t
 generation, so what lies under the old one is out of reach; a chore sweeps it. Jobs that workers hold go on.
 """
 
+from itertools import islice
+
 from lineshaft.clock import parse_instant
 from lineshaft.engine import keys
+from lineshaft.engine.line import Entry
 from lineshaft.engine.naming import check_queue_name, open_queue
 from lineshaft.engine.ready import MAX_QUEUES, Queue
 from lineshaft.engine.records import ChoreRecord
@@ -50,6 +53,10 @@ def _remove(state: State, queue: Queue) -> None:
         start, end = keys.ready_range(queue.name, queue.generation)
         record = ChoreRecord(SWEEP, end, start, bound=state.order)
         state.chores.begin(change, state.take_order(), record)
+        if queue.lanes is not None:
+            start, end = keys.laned_range(queue.name, queue.generation)
+            state.chores.begin(change, state.take_order(), ChoreRecord(SWEEP, end, start, bound=state.order))
+            change.then(state.turn.clear, *keys.lanes_range(queue.name, queue.generation))
         change.then(state.add_totals, queue.processed, queue.failed)
         change.then(state.queues.forget, queue.name)
 
@@ -63,17 +70,24 @@ def latency(state: State, names: list[str]) -> dict[str, float]:
 
 
 def queue_latency(state: State, name: str) -> float:
-    """Seconds that the oldest job of one queue has waited. Raises StoreError."""
+    """Seconds that the oldest job of one queue has waited, in a lane that may start one where there are lanes.
+
+    Raises StoreError.
+    """
     queue = state.queues.by_name.get(name)
     if queue is None or not queue.size:
         return 0.0
-    oldest = state.now
+    entries: list[Entry] = []
     for window in queue.windows:
         if window.more and not window.entries:
             state.queues.refill(window)
-        if window.entries:
-            enqueued_at = decode_stored(state.queues.read_payload(window.entries[0])).enqueued_at
-            oldest = min(oldest, parse_instant(enqueued_at) if enqueued_at else state.now)
+        entries += islice(window.entries, 1)
+    if queue.lanes is not None and (first := queue.lanes.first()) is not None:
+        entries.append(first)
+    oldest = state.now
+    for entry in entries:
+        enqueued_at = decode_stored(state.queues.read_payload(entry)).enqueued_at
+        oldest = min(oldest, parse_instant(enqueued_at) if enqueued_at else state.now)
     return max(state.now - oldest, 0) / 1000
 
 

@@ -32,6 +32,8 @@ def set_aside(state: State) -> None:
         else:
             jid = _uncount_ready(state, key)
         _tell_features(state, key, value, jid)
+    if any(key[:1] == b"T" for key in damaged):
+        _judge_lanes(state)
 
 
 def _tell_features(state: State, key: bytes, value: bytes, jid: str) -> None:
@@ -51,11 +53,18 @@ def _uncount_timed(state: State, key: bytes) -> None:
     timed.size, timed.dirty = timed.size - 1, True
 
 
+def _judge_lanes(state: State) -> None:
+    """Perhaps a job in a set held its lane; which one stands in what cannot be read."""
+    for queue in state.queues:
+        if queue.lanes is not None and queue.lanes.rules.strict:
+            queue.lanes.judge_all()
+
+
 def _uncount_ready(state: State, key: bytes) -> str:
     """Returns the job's jid, where it is known."""
     # By the key, since the seq may stand in what cannot be read. Looking through all is well enough for this.
     lease = next((lease for lease in state.leases.by_seq.values() if lease.key == key), None)
-    name, generation, priority = keys.ready_parts(key)
+    name, generation, _ = keys.ready_parts(key)
     queue = state.queues.by_name.get(name)
     if lease is not None:
         state.index.remove(lease.jid, lease.seq)
@@ -64,5 +73,6 @@ def _uncount_ready(state: State, key: bytes) -> str:
         return lease.jid
     if queue is not None and queue.generation == generation:
         state.index.forget_key(key)
-        state.queues.lose(queue, priority, keys.ready_order(key))
+        with state.change() as change:
+            state.queues.lose(change, queue, key)
     return ""

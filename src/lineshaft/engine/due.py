@@ -10,7 +10,7 @@ from typing import Final
 
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.finish import expire, recover
-from lineshaft.engine.moves import Damaged, join_queue, leave
+from lineshaft.engine.moves import Damaged, join_queue, leave, take_out
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import TimedJob, TimedSet
 
@@ -23,13 +23,13 @@ SLICE: Final = 100
 def promote(state: State, timed: TimedSet) -> None:
     """Move jobs whose time has come to the tail of their queues. Raises StoreError."""
     for waiting in timed.due(state.now, SLICE):
-        release(state, timed, waiting)
+        release(state, waiting)
 
 
-def release(state: State, timed: TimedSet, waiting: TimedJob) -> None:
+def release(state: State, waiting: TimedJob) -> None:
     """Move one job from a timed set to the tail of its queue. Raises StoreError."""
     with state.change() as change:
-        timed.remove(change, waiting.key)
+        take_out(state, change, waiting.key, waiting.extras, waiting.payload)
         join_queue(state, change, waiting.job, waiting.seq, waiting.extras)
 
 
@@ -40,13 +40,13 @@ def prune_dead(state: State) -> None:
     if not pruned and dead.size > settings.dead_max:
         pruned = dead.slice(dead.prefix + dead.cursor.to_bytes(8), min(SLICE, dead.size - settings.dead_max))
     for waiting in pruned:
-        discard(state, dead, waiting, Ending.PRUNED)
+        discard(state, waiting, Ending.PRUNED)
 
 
-def discard(state: State, timed: TimedSet, waiting: TimedJob, ending: Ending) -> None:
+def discard(state: State, waiting: TimedJob, ending: Ending) -> None:
     """Drop one job from a timed set. Raises StoreError."""
     with state.change() as change:
-        timed.remove(change, waiting.key)
+        take_out(state, change, waiting.key, waiting.extras, waiting.payload)
         leave(state, change, waiting.job.jid, waiting.seq, waiting.extras, ending)
 
 

@@ -20,22 +20,28 @@ from lineshaft.engine.damage import set_aside
 from lineshaft.engine.due import expire_leases, promote, prune_dead, recover_vanished
 from lineshaft.engine.features import FEATURES
 from lineshaft.engine.fetch import fetch
+from lineshaft.engine.filter import Filter
 from lineshaft.engine.forget import forget
 from lineshaft.engine.history import find_finished, page, sweep_history
 from lineshaft.engine.hooks import Hooks, fetch_hooked, push_bulk_hooked, push_hooked
+from lineshaft.engine.lanes import RELANE
 from lineshaft.engine.leases import NEVER
 from lineshaft.engine.mutate import MUTATE, begin_mutate, mutate_slice
 from lineshaft.engine.periodic import SkippedRun
 from lineshaft.engine.push import accept, push, push_bulk
 from lineshaft.engine.records import ChoreRecord
+from lineshaft.engine.relane import relane
+from lineshaft.engine.reschedule import reschedule
 from lineshaft.engine.retry import Report
 from lineshaft.engine.run import run_due, run_now
 from lineshaft.engine.settings import Settings
 from lineshaft.engine.state import State
 from lineshaft.engine.stop import cancel
 from lineshaft.engine.sweep import SWEEP, sweep
+from lineshaft.engine.timed import SetName
 from lineshaft.engine.tracks import track_get, track_set
-from lineshaft.engine.views import cron_list, cron_upcoming, figures
+from lineshaft.engine.views import Views, figures
+from lineshaft.engine.views_periodic import cron_list, cron_upcoming
 from lineshaft.engine.weights import Weighted
 from lineshaft.engine.workers import Worker
 from lineshaft.errors import Refusal
@@ -45,7 +51,11 @@ from lineshaft.store.port import Store
 
 __all__ = ["KINDS", "NEVER", "Engine"]
 
-KINDS: Final[dict[str, Callable[[State, int, ChoreRecord], None]]] = {MUTATE: mutate_slice, SWEEP: sweep}
+KINDS: Final[dict[str, Callable[[State, int, ChoreRecord], None]]] = {
+    MUTATE: mutate_slice,
+    SWEEP: sweep,
+    RELANE: relane,
+}
 """Every kind of long work, and the function that does its next slice."""
 
 
@@ -186,9 +196,14 @@ class Engine:
         jids: list[str] | None = None,
         jobtype: str | None = None,
         regexp: str | None = None,
+        chosen: Filter | None = None,
     ) -> int | None:
         """MUTATE: returns a chore's number while the work goes on, None when it is through. Raises Refusal."""
-        return begin_mutate(self.state, command, target, jids=jids, jobtype=jobtype, regexp=regexp)
+        return begin_mutate(self.state, command, target, jids=jids, jobtype=jobtype, regexp=regexp, chosen=chosen)
+
+    def reschedule(self, name: SetName, jid: str, at: int) -> None:
+        """Let the waiting jobs of a timed set with this jid run at another instant. Raises Refusal, StoreError."""
+        reschedule(self.state, name, jid, at)
 
     # Queues
 
@@ -378,6 +393,11 @@ class Engine:
         return taken
 
     # Views
+
+    @property
+    def views(self) -> Views:
+        """Everything that can be looked at, as it is now; to be asked for anew in every turn."""
+        return Views(self.state)
 
     def batches(self, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str]:
         """Batches, the newest first, and the cursor of the next page, empty at the end. Raises StoreError."""

@@ -4,6 +4,7 @@
 E <at> u <digest>          a unique job's lock ends
 E <at> e <seq> -> key      a job expires that lies under this key
 E <at> t <jid>             what is known of a job that has ended is forgotten
+E <at> l <key>             the lane whose record lies under this key is looked at again
 ```
 
 One range of keys, ordered by time, so that one deadline and one bounded sweep serve every feature: a million entries
@@ -60,6 +61,15 @@ class Expiries:
         """
         key = keys.expiry_key(at, kind, name)
         change.changes[key] = value
+        self._lower(at, key)
+
+    def note(self, at: int, kind: bytes, name: bytes) -> None:
+        """The same as an effect, for those who have no change at hand."""
+        key = keys.expiry_key(at, kind, name)
+        self.turn.changes[key] = b""
+        self._lower(at, key)
+
+    def _lower(self, at: int, key: bytes) -> None:
         if at < self.next_at:
             self.next_at = max(at, 0)
         if key < self.cursor:

@@ -10,8 +10,9 @@ from typing import Final
 from lineshaft.engine import feature
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.feature import Subject
+from lineshaft.engine.line import Window
 from lineshaft.engine.moves import leave
-from lineshaft.engine.ready import Queue, Window
+from lineshaft.engine.ready import Queue
 from lineshaft.engine.records import Extras, Lease
 from lineshaft.engine.state import State
 from lineshaft.job import DEFAULT_RESERVE_SECONDS, reserve_seconds
@@ -36,7 +37,7 @@ def fetch(state: State, names: Iterable[str], holder: str, most_dropped: int = M
             continue
         if queue.gate is not None and not queue.gate.admits(holder, state.now):
             continue
-        for window in queue.windows:
+        for window in queue.windows if queue.lanes is None else queue.lanes.next_windows():
             entries = window.entries
             if not entries:
                 if not window.more:
@@ -81,7 +82,7 @@ def _fetch_using(state: State, queue: Queue, window: Window, extras: Extras, hol
         if feature.fetched(state, change, subject):
             change.delete(entry.key)
             leave(state, change, entry.jid, entry.seq, extras, Ending.EXPIRED)
-            change.then(state.queues.lose, queue, window.priority, entry.order)
+            state.queues.lose(change, queue, entry.key)
             return False
         until, group = now + seconds * 1000, state.leases.group
         lease = Lease(entry.seq, entry.key, entry.jid, holder, now, until, queue.name, group, extras.uses)

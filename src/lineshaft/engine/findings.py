@@ -43,6 +43,8 @@ class Law(StrEnum):
     EXPIRY = "nothing that ends it"
     HISTORY = "history entry astray"
     ENDED = "leases that have all ended"
+    LANE = "lane out of step"
+    STUCK = "lane that is never served"
     BUCKET = "impossible bucket"
     PERIODIC = "periodic job that contradicts itself"
     CHORE = "unknown chore"
@@ -92,9 +94,18 @@ def shown(key: bytes) -> str:
 
 def _shown_ready(key: bytes) -> str:
     name, generation, priority = keys.ready_parts(key)
-    if len(key) != len(name.encode()) + 19:
+    lane = keys.ready_lane(key)
+    if len(key) != len(name.encode()) + 19 + (0 if lane is None else len(lane) + 1):
         raise ValueError
-    return f"queue {name}, priority {priority}, order {keys.ready_order(key)} (generation {generation})"
+    inside = "" if lane is None else f", lane {lane.decode()}" if lane else ", common lane"
+    return f"queue {name}{inside}, priority {priority}, order {keys.ready_order(key)} (generation {generation})"
+
+
+def _shown_about_lanes(key: bytes) -> str:
+    name, generation, kind = keys.lanes_parts(key)
+    behind = key[11 + key[1] :]
+    what = {b"l": f"lane {behind[1:].decode()}", b"t": f"turn {int.from_bytes(behind)}"}.get(kind, f"age {behind!r}")
+    return f"queue {name}, {what} (generation {generation})"
 
 
 def _shown_timed(key: bytes) -> str:
@@ -135,9 +146,11 @@ _SHOWN: Final[dict[bytes, Callable[[bytes], str]]] = {
     b"L": _shown_number("leases of turn"),
     b"M": _shown_text("throttle of the queue"),
     b"N": _shown_text("sequence"),
+    b"O": _shown_about_lanes,
     b"Q": _shown_text("queue"),
     b"R": _shown_ready,
     b"S": lambda key: f"set {SETS[key[1:]]}",
     b"T": _shown_timed,
+    b"V": _shown_ready,
     b"W": _shown_entry,
 }

@@ -12,7 +12,7 @@ from lineshaft.engine.cancel import CANCELLED
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.history import Over, keep_finished
 from lineshaft.engine.hooks import acked, failed
-from lineshaft.engine.moves import Damaged, count, join_set, leave, put_back, read_leased
+from lineshaft.engine.moves import Damaged, count, join_set, keep_place, leave, put_back, read_leased
 from lineshaft.engine.records import Extras, Lease, split_value
 from lineshaft.engine.retry import LOST, RESERVATION_EXPIRED, Dead, Report, Retry, judge
 from lineshaft.engine.state import State
@@ -103,7 +103,7 @@ def _complete(state: State, lease: Lease, result: bytes | None = None) -> bool:
 
 def _late_ack(state: State, jid: str, holder: str, result: bytes | None = None) -> bool:
     for seq, key in state.index.find(jid):
-        value = state.turn.get(key) if key[:1] == b"R" else None
+        value = state.turn.get(key) if keys.is_ready(key) else None
         if value is None:
             continue
         try:
@@ -112,17 +112,17 @@ def _late_ack(state: State, jid: str, holder: str, result: bytes | None = None) 
         except DecodeError:
             state.turn.damaged[key] = value
             continue
-        name, generation, priority = keys.ready_parts(key)
+        name, generation, _ = keys.ready_parts(key)
         queue = state.queues.by_name.get(name)
         if extras.former != holder or state.leases.holds(seq) or queue is None or queue.generation != generation:
             continue
         with state.change() as change:
             change.delete(key)
+            state.queues.lose(change, queue, key)
             leave(state, change, jid, seq, extras, Ending.DONE)
             keep_finished(state, change, Over(jid, seq, payload, holder, 0, "success", result))
             if result is not None:
                 keep_result(state, change, jid, seq, result)
-            change.then(state.queues.lose, queue, priority, keys.ready_order(key))
             change.then(count, state, name, 1, 0)
         if state.hooks is not None:
             acked(state, state.hooks, job, holder)
@@ -191,7 +191,7 @@ def requeue(state: State, jid: str, holder: str, wait: int | None) -> None:
         else:
             change.delete(lease.key)
             due = state.now + wait
-            join_set(state, change, state.scheduled, due, job, lease.seq, extras.afresh())
+            join_set(state, change, state.scheduled, due, job, lease.seq, keep_place(state, lease, extras.afresh()))
             change.then(state.leases.end, lease)
 
 
@@ -224,7 +224,7 @@ def _fail(state: State, lease: Lease, report: Report) -> None:
         kept = extras.afresh()
         change.delete(lease.key)
         if isinstance(outcome, Retry):
-            join_set(state, change, state.retries, outcome.at, job, lease.seq, kept)
+            join_set(state, change, state.retries, outcome.at, job, lease.seq, keep_place(state, lease, kept))
         elif isinstance(outcome, Dead):
             join_set(state, change, state.dead, state.now, job, lease.seq, kept)
         else:

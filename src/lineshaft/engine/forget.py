@@ -14,6 +14,7 @@ from lineshaft.engine.batches import BATCH, forget_batch
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.expiries import Expiry
 from lineshaft.engine.expiring import END
+from lineshaft.engine.lanes import WAIT
 from lineshaft.engine.moves import leave, take_out
 from lineshaft.engine.records import decode_head, split_value
 from lineshaft.engine.state import State
@@ -55,13 +56,21 @@ def _drop_expired(state: State, change: Change, expiry: Expiry) -> None:
     except DecodeError:
         state.turn.damaged[key] = value
         return
-    if take_out(state, change, key):
+    if take_out(state, change, key, extras, payload):
         leave(state, change, jid, seq, extras, Ending.EXPIRED)
 
 
 def _forget_track(state: State, change: Change, expiry: Expiry) -> None:  # noqa: ARG001
     """Nobody asked for long enough how that job ended."""
     change.delete(keys.track_key(expiry.id.decode()))
+
+
+def _wake_lane(state: State, change: Change, expiry: Expiry) -> None:
+    """A lane has waited for its token, or its bucket is full again."""
+    name, generation, _ = keys.lanes_parts(expiry.id)
+    queue = state.queues.by_name.get(name)
+    if queue is not None and queue.generation == generation and queue.lanes is not None:
+        change.then(queue.lanes.wake, queue.lanes.get(keys.lane_name(expiry.id)), expiry.at)
 
 
 def _look_at_batch(state: State, change: Change, expiry: Expiry) -> None:
@@ -73,6 +82,7 @@ KINDS: Final[dict[bytes, Callable[[State, Change, Expiry], None]]] = {
     LOCK: _forget_lock,
     END: _drop_expired,
     FORGET: _forget_track,
+    WAIT: _wake_lane,
     BATCH: _look_at_batch,
 }
 """Every kind of expiry entry, and what is done at its time."""

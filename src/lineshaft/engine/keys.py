@@ -8,6 +8,10 @@ F                                        format: the version of everything below
 N                                        the sequence block that is reserved, as a decimal
 Q <name>                                 QueueRecord: counters, pause, cursors
 R <len><name> <generation> <9-priority> <order>   a ready job; it stays here while it is leased
+V <len><name> <generation> <len><lane> <9-priority> <order>   a ready job in a lane of its queue, as well
+O <len><name> <generation> l <len><lane>          LaneRecord: a lane of a queue
+O <len><name> <generation> t <turn>               the lane that has this turn
+O <len><name> <generation> a <order> <lane>       no job of this lane, which has a turn, is older than that
 I                                        the watermark of the jid index, as a decimal
 L <group>                                the Leases of one turn: who holds which job, since when, until when
 S <set>                                  SetRecord: how many jobs a timed set holds, and from where
@@ -16,7 +20,7 @@ T <set> <due> <order>                    a job that waits for an instant: schedu
 W <len><jid> <seq>                       the key under which the job lies now (the jid index)
 K <wid>                                  a worker process that has ever sent a BEAT
 C <id>                                   Chore: long work in progress; resumes after a crash
-E <at> <kind> <id>                       what ends at an instant: `u` a lock, `e` a job, `t` a track, `b` a batch
+E <at> <kind> <id>                       what ends at an instant: `u` lock, `e` job, `t` track, `b` batch, `l` lane
 P <jid>                                  TrackRecord: what can be asked about a job
 U <digest>                               LockRecord: the unique job that holds this lock
 D <yyyy-mm-dd>                           DayRecord: the totals as they stood when that day began
@@ -29,8 +33,8 @@ J <name>                                 PeriodicRecord: up to where the runs of
 ```
 
 Integers are big-endian, 8 bytes (a generation and an order too), so that byte order is time or sequence
-order. What varies in length stands behind its own length (1 byte for a queue's name, 2 for a jid), since a jid
-may hold any byte; a name that ends its key needs none.
+order. What varies in length stands behind its own length (1 byte for the name of a queue or lane, 2 for a jid), since
+a jid may hold any byte; a name that ends its key needs none.
 
 `seq` is a job's identity and is never used twice: two live jobs may carry the same jid, and neither may touch
 the other. `order` is its place in line, drawn from the same counter: for a job pushed straight into its queue
@@ -66,6 +70,15 @@ __all__ = [
     "history_jid_key",
     "history_jid_range",
     "history_key",
+    "is_ready",
+    "lane_age_key",
+    "lane_key",
+    "lane_name",
+    "lane_prefix",
+    "lane_stem",
+    "laned_range",
+    "lanes_parts",
+    "lanes_range",
     "lease_key",
     "lock_key",
     "member_key",
@@ -73,10 +86,12 @@ __all__ = [
     "periodic_key",
     "prefix_range",
     "queue_key",
+    "ready_lane",
     "ready_order",
     "ready_parts",
     "ready_prefix",
     "ready_range",
+    "ready_stem",
     "set_key",
     "throttle_key",
     "timed_due",
@@ -105,6 +120,9 @@ HISTORY: Final = b"Ht"
 #: far the periodic jobs have come (else a run could come twice).
 JOB_RANGES: Final = ((b"B", b"F"), (b"G", b"I"), (b"L", b"N"), (b"O", b"Y"))
 
+#: How the keys of ready jobs begin.
+_READY: Final = frozenset((b"R", b"V"))
+
 #: How a key of the jid index begins, by the length of its encoded jid (512 characters at most, see `job`).
 WHERE: Final = [b"W" + length.to_bytes(2) for length in range(4 * 512 + 1)]
 
@@ -129,17 +147,39 @@ def queue_key(name: str) -> bytes:
     return b"Q" + name.encode()
 
 
-def ready_range(name: str, generation: int) -> tuple[bytes, bytes]:
-    """The range of all ready jobs of one generation of a queue."""
+def _of_queue(letter: bytes, name: str, generation: int) -> bytes:
     encoded = name.encode()
-    stem = b"R%c%s" % (len(encoded), encoded)
-    return stem + generation.to_bytes(8), stem + (generation + 1).to_bytes(8)
+    return letter + bytes([len(encoded)]) + encoded + generation.to_bytes(8)
+
+
+def ready_range(name: str, generation: int) -> tuple[bytes, bytes]:
+    """The range of all ready jobs of one generation of a queue that are in no lane."""
+    return _of_queue(b"R", name, generation), _of_queue(b"R", name, generation + 1)
+
+
+def laned_range(name: str, generation: int) -> tuple[bytes, bytes]:
+    """The range of all ready jobs of one generation of a queue that are in a lane."""
+    return _of_queue(b"V", name, generation), _of_queue(b"V", name, generation + 1)
+
+
+def ready_stem(name: str, generation: int) -> bytes:
+    """R <len><name> <generation>"""
+    return _of_queue(b"R", name, generation)
+
+
+def lane_stem(name: str, generation: int, lane: bytes) -> bytes:
+    """V <len><name> <generation> <len><lane>"""
+    return _of_queue(b"V", name, generation) + bytes([len(lane)]) + lane
 
 
 def ready_prefix(name: str, generation: int, priority: int) -> bytes:
     """R <len><name> <generation> <9-priority>: an order behind it makes the key of a ready job."""
-    encoded = name.encode()
-    return b"R%c%s%s%c" % (len(encoded), encoded, generation.to_bytes(8), 9 - priority)
+    return ready_stem(name, generation) + bytes([9 - priority])
+
+
+def is_ready(key: bytes) -> bool:
+    """Whether a key is that of a ready job, in a lane or not."""
+    return key[:1] in _READY
 
 
 def ready_order(key: bytes) -> int:
@@ -150,7 +190,43 @@ def ready_order(key: bytes) -> int:
 def ready_parts(key: bytes) -> tuple[str, int, int]:
     """Queue name, generation and priority in the key of a ready job."""
     end = 2 + key[1]
-    return key[2:end].decode(), int.from_bytes(key[end : end + 8]), 9 - key[end + 8]
+    return key[2:end].decode(), int.from_bytes(key[end : end + 8]), 9 - key[-9]
+
+
+def ready_lane(key: bytes) -> bytes | None:
+    """The lane in the key of a ready job; None when it is in none."""
+    return key[11 + key[1] : -9] if key[:1] == b"V" else None
+
+
+def lanes_range(name: str, generation: int) -> tuple[bytes, bytes]:
+    """The range of all that is kept about the lanes of one generation of a queue."""
+    return _of_queue(b"O", name, generation), _of_queue(b"O", name, generation + 1)
+
+
+def lane_prefix(name: str, generation: int, kind: bytes) -> bytes:
+    """O <len><name> <generation> <kind>; the kind is one byte."""
+    return _of_queue(b"O", name, generation) + kind
+
+
+def lane_key(prefix: bytes, lane: bytes) -> bytes:
+    """O ... l <len><lane>, behind the `lane_prefix` of the queue."""
+    return prefix + bytes([len(lane)]) + lane
+
+
+def lane_age_key(prefix: bytes, order: int, lane: bytes) -> bytes:
+    """O ... a <order> <lane>, behind the `lane_prefix` of the queue."""
+    return prefix + order.to_bytes(8) + lane
+
+
+def lanes_parts(key: bytes) -> tuple[str, int, bytes]:
+    """Queue name, generation and kind in a key that is about lanes."""
+    end = 2 + key[1]
+    return key[2:end].decode(), int.from_bytes(key[end : end + 8]), key[end + 8 : end + 9]
+
+
+def lane_name(key: bytes) -> bytes:
+    """The lane in the key of a LaneRecord."""
+    return key[12 + key[1] :]
 
 
 def lease_key(group: int) -> bytes:

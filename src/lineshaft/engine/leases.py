@@ -145,6 +145,14 @@ class Leases:
             for watcher in self.watchers.get(lease.queue, ()):
                 watcher.granted(lease)
 
+    def unwatch(self, queue: str, watcher: Watcher) -> None:
+        """Tell a watcher of a queue's leases no more."""
+        watchers = self.watchers.get(queue, [])
+        if watcher in watchers:
+            watchers.remove(watcher)
+            if not watchers:
+                del self.watchers[queue]
+
     def find(self, jid: str, holder: str) -> Lease | None:
         """The lease that an ACK or FAIL of `holder` means: its own, else the oldest; None when there is none."""
         present = self.by_jid.get(jid)

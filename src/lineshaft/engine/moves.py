@@ -4,22 +4,36 @@ Every job comes to its queue's tail through `join_queue`, into a timed set throu
 server through `leave`. What a feature must do whenever a job moves or ends is called from here, once (`feature`).
 """
 
-from msgspec import DecodeError
+from msgspec import DecodeError, Struct, structs
 
 from lineshaft.engine import feature, keys
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.feature import Subject
+from lineshaft.engine.lane import Lane
+from lineshaft.engine.line import Line, make_entry
 from lineshaft.engine.naming import open_queue
-from lineshaft.engine.ready import Queue, make_entry
+from lineshaft.engine.ready import Queue
 from lineshaft.engine.records import Extras, Lease, join_value, split_value
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import TimedSet
 from lineshaft.engine.turn import Change
 from lineshaft.errors import Refusal, StoreCorrupt
-from lineshaft.job import DEFAULT_QUEUE, Job, decode_stored, encode_job
+from lineshaft.job import DEFAULT_PRIORITY, DEFAULT_QUEUE, Job, decode_stored, encode_job
 from lineshaft.lifecycle import Place
 
-__all__ = ["Damaged", "count", "join_queue", "join_set", "leave", "put_back", "read_leased", "take_out"]
+__all__ = [
+    "Damaged",
+    "Spot",
+    "count",
+    "join_queue",
+    "join_set",
+    "keep_place",
+    "leave",
+    "put_back",
+    "read_leased",
+    "stand",
+    "take_out",
+]
 
 
 class Damaged(Refusal):
@@ -29,24 +43,46 @@ class Damaged(Refusal):
 def join_queue(state: State, change: Change, job: Job, seq: int, extras: Extras) -> Queue:
     """Put a job that was elsewhere at the tail of its queue, enqueued now."""
     queue = open_queue(state, job.queue or DEFAULT_QUEUE)
-    order = state.take_order()
-    job.enqueued_at = state.stamp
-    window = queue.window(extras.priority)
-    key = window.prefix + order.to_bytes(8)
-    # In a ready job's key stands its priority; in its Extras only what the key does not say.
-    kept = extras.at_home(seq=seq)
+    line = queue.line(job)
+    keeps_place = extras.place > 0 and isinstance(line, Lane) and line.keeps(extras)
+    if not keeps_place:
+        job.enqueued_at = state.stamp
+    spot = Spot(queue, line, extras.place if keeps_place else state.take_order())
     payload = encode_job(job)
-    change.put(key, join_value(kept, payload))
-    if kept.uses:
-        feature.moved(state, change, Subject(job.jid, seq, kept), Place.READY, key)
+    key = stand(state, change, spot, seq, extras.afresh() if extras.place else extras, payload, at_tail=not keeps_place)
     change.then(state.index.move, job.jid, seq, key)
-    change.then(window.append, make_entry(key, seq, kept, payload), state.queues.bound)
-    change.then(_one_more, state, queue)
     return queue
 
 
-def _one_more(state: State, queue: Queue) -> None:
-    queue.size += 1
+class Spot(Struct, frozen=True):
+    """Where a job is to stand."""
+
+    queue: Queue
+    line: Line
+    order: int
+
+
+def stand(
+    state: State, change: Change, spot: Spot, seq: int, extras: Extras, payload: bytes, *, at_tail: bool
+) -> bytes:
+    """Put a job into its line; returns the key under which it lies. What leads to it is the caller's business."""
+    line, rank = spot.line, spot.line.rank(extras.priority)
+    window = line.window(rank)
+    key = window.prefix + spot.order.to_bytes(8)
+    # In a ready job's key stands its priority; in its Extras only what the key does not say.
+    priority = DEFAULT_PRIORITY if rank == extras.priority else extras.priority
+    kept = extras.at_home(seq=seq if seq != spot.order else 0, priority=priority)
+    change.put(key, join_value(kept, payload))
+    entry = make_entry(key, seq, kept, payload)
+    if kept.uses:
+        feature.moved(state, change, Subject(entry.jid, seq, kept), Place.READY, key)
+    change.then(window.append if at_tail else window.put_back, entry, line.room(state.queues.bound))
+    change.then(_one_more, state, spot.queue, line)
+    return key
+
+
+def _one_more(state: State, queue: Queue, line: Line) -> None:
+    line.count(1)
     state.queues.touch(queue)
     if queue.wanted:
         state.arrivals.append(queue.name)
@@ -56,8 +92,24 @@ def join_set(state: State, change: Change, timed: TimedSet, due: int, job: Job, 
     """Put a job into a timed set."""
     key = timed.add(change, due, state.take_order(), seq, extras, encode_job(job))
     change.then(state.index.move, job.jid, seq, key)
+    if extras.place and (lane := _held_lane(state, job, extras)) is not None:
+        change.then(lane.lanes.hold, lane, key)
     if extras.uses:
         feature.moved(state, change, Subject(job.jid, seq, extras), Place(timed.name), key)
+
+
+def keep_place(state: State, lease: Lease, extras: Extras) -> Extras:
+    """The Extras of a held job that is to wait in a set: in a strict lane it keeps its place, and so its lane."""
+    queue, lane = state.queues.by_name.get(lease.queue), keys.ready_lane(lease.key)
+    if lane is None or queue is None or queue.lanes is None or not queue.lanes.rules.strict:
+        return extras
+    return structs.replace(extras, place=keys.ready_order(lease.key), lane=lane.decode())
+
+
+def _held_lane(state: State, job: Job, extras: Extras) -> Lane | None:
+    """The lane that a job holds which waits in a set. Raises StoreError."""
+    queue = state.queues.by_name.get(job.queue or DEFAULT_QUEUE)
+    return None if queue is None or queue.lanes is None else queue.lanes.get(extras.lane.encode())
 
 
 def leave(state: State, change: Change, jid: str, seq: int, extras: Extras, ending: Ending) -> None:
@@ -70,17 +122,22 @@ def leave(state: State, change: Change, jid: str, seq: int, extras: Extras, endi
     change.then(state.index.remove, jid, seq)
 
 
-def take_out(state: State, change: Change, key: bytes) -> bool:
-    """Take an unleased job from its place; False when its queue was removed, and the sweep will come to it."""
-    if key[:1] == b"R":
-        name, generation, priority = keys.ready_parts(key)
+def take_out(state: State, change: Change, key: bytes, extras: Extras, payload: bytes) -> bool:
+    """Take an unleased job from its place, and from a lane that it holds.
+
+    False when its queue was removed, and the sweep will come to it. Raises StoreError.
+    """
+    if keys.is_ready(key):
+        name, generation, _ = keys.ready_parts(key)
         queue = state.queues.by_name.get(name)
         if queue is None or queue.generation != generation:
             return False
         change.delete(key)
-        change.then(state.queues.lose, queue, priority, keys.ready_order(key))
+        state.queues.lose(change, queue, key)
     else:
         next(timed for timed in state.sets.values() if timed.code == key[1:2]).remove(change, key)
+        if extras.place and (lane := _held_lane(state, decode_stored(payload), extras)) is not None:
+            change.then(lane.lanes.let_go, lane, key)
     return True
 
 
@@ -96,28 +153,22 @@ def read_leased(change: Change, lease: Lease) -> tuple[Extras, Job, bytes]:
         change.turn.damaged[lease.key] = value
         raise Damaged(f"job {lease.jid[:200]} was damaged on disk and is set aside: {error}") from None
     _, _, priority = keys.ready_parts(lease.key)
-    return extras.at_home(seq=extras.seq, priority=priority), job, payload
+    return extras.at_home(seq=extras.seq, priority=extras.own_priority(priority)), job, payload
 
 
 def put_back(state: State, change: Change, lease: Lease, extras: Extras, payload: bytes) -> None:
     """Let a leased job return to the head of its queue; the lease ends."""
-    name, generation, priority = keys.ready_parts(lease.key)
+    name, generation, _ = keys.ready_parts(lease.key)
     queue = open_queue(state, name)
-    window = queue.window(priority)
-    # The queue was removed while the job was out: what was left behind is being swept.
-    key = lease.key if generation == queue.generation else window.prefix + lease.key[-8:]
+    # When the queue was removed while the job was out, what was left behind is being swept.
+    is_current = generation == queue.generation
+    line = queue.line_of(lease.key) if is_current else queue.line(decode_stored(payload))
+    change.then(state.leases.take_back, lease)
+    spot = Spot(queue, line, keys.ready_order(lease.key))
+    key = stand(state, change, spot, lease.seq, extras, payload, at_tail=False)
     if key != lease.key:
         change.delete(lease.key)
         change.then(state.index.move, lease.jid, lease.seq, key)
-    order = keys.ready_order(key)
-    seq = lease.seq if lease.seq != order else 0
-    kept = extras.at_home(seq=seq)
-    change.put(key, join_value(kept, payload))
-    if kept.uses:
-        feature.moved(state, change, Subject(lease.jid, lease.seq, kept), Place.READY, key)
-    change.then(state.leases.take_back, lease)
-    change.then(window.put_back, make_entry(key, lease.seq, kept, payload), state.queues.bound)
-    change.then(_one_more, state, queue)
 
 
 def count(state: State, name: str, processed: int, failed: int) -> None:

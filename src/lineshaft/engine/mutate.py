@@ -4,7 +4,8 @@ It runs as a chore, in slices, and touches only what stood there when it began: 
 round again, and must not be met twice. A small one is through within its first slice, which runs at once.
 
     target      scheduled, retries, dead, or queue:NAME
-    filter      jids (they win), jobtype (exact) and regexp (a glob over the job's compact JSON), both = and
+    filter      jids (they win), jobtype (exact) and regexp (a glob over the job's compact JSON), both = and;
+                the dashboard gives a `Filter` instead
 """
 
 from collections.abc import Callable, Iterator
@@ -15,17 +16,19 @@ from msgspec import DecodeError, Struct, json
 
 from lineshaft.engine import keys
 from lineshaft.engine.ending import Ending
+from lineshaft.engine.filter import Filter
 from lineshaft.engine.glob import Glob
 from lineshaft.engine.hooks import killed
-from lineshaft.engine.moves import join_queue, join_set, leave
+from lineshaft.engine.moves import join_queue, join_set, leave, take_out
 from lineshaft.engine.records import ChoreRecord, Extras, split_value
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import SetName
 from lineshaft.engine.turn import Change
 from lineshaft.errors import Refusal
 from lineshaft.job import Job, decode_stored
+from lineshaft.store.port import KeyRange
 
-__all__ = ["MUTATE", "begin_mutate", "mutate_slice"]
+__all__ = ["MUTATE", "begin_mutate", "describe", "mutate_slice"]
 
 MUTATE: Final = "mutate"
 
@@ -51,6 +54,7 @@ class Order(Struct, frozen=True):
     jobtype: str | None = None
     regexp: str | None = None
     generation: int = 0  #: of a queue
+    chosen: Filter | None = None
 
 
 class Row(Struct, frozen=True):
@@ -78,6 +82,7 @@ def begin_mutate(
     jids: list[str] | None,
     jobtype: str | None,
     regexp: str | None,
+    chosen: Filter | None = None,
 ) -> int | None:
     """Begin, and do the first slice; returns the chore's number while it is not through. Raises Refusal."""
     generation = _check(state, command, target)
@@ -88,8 +93,8 @@ def begin_mutate(
     if generation is None:
         return None
     # Without the index a job is found by looking at all of them.
-    order = Order(command, target, jids, jobtype or None, regexp or None, generation)
-    start, _ = _bounds(order)
+    order = Order(command, target, jids, jobtype or None, regexp or None, generation, chosen)
+    start, _ = _ranges(order)[0]
     number = state.take_order()
     record = ChoreRecord(MUTATE, json.encode(order), b"" if _by_index(state, order) else start, state.order)
     with state.change() as change:
@@ -103,6 +108,14 @@ def begin_mutate(
         return number
     state.chores.finished.remove(number)
     return None
+
+
+def describe(record: ChoreRecord) -> str:
+    """A chore's kind, and for a MUTATE what it does where, for those who look."""
+    if record.kind != MUTATE:
+        return record.kind
+    order = _decode_order(record.arguments)
+    return f"{order.command} {order.target}"
 
 
 def _check(state: State, command: str, target: str) -> int | None:
@@ -140,10 +153,12 @@ def _by_index(state: State, order: Order) -> bool:
     return order.jids is not None and state.index.enabled
 
 
-def _bounds(order: Order) -> tuple[bytes, bytes]:
+def _ranges(order: Order) -> list[KeyRange]:
+    """Where the target's jobs lie, in key order: those of a queue that are in no lane, and those that are in one."""
     if order.target.startswith(QUEUE_TARGET):
-        return keys.ready_range(order.target.removeprefix(QUEUE_TARGET), order.generation)
-    return keys.prefix_range(keys.timed_prefix(_code(order.target)))
+        name = order.target.removeprefix(QUEUE_TARGET)
+        return [keys.ready_range(name, order.generation), keys.laned_range(name, order.generation)]
+    return [keys.prefix_range(keys.timed_prefix(_code(order.target)))]
 
 
 def _code(target: str) -> bytes:
@@ -152,11 +167,14 @@ def _code(target: str) -> bytes:
 
 def _rows(state: State, order: Order, record: ChoreRecord) -> tuple[list[Row], bytes | None]:
     """The next jobs of the target, and the cursor behind them; no cursor at the end."""
-    _, end = _bounds(order)
     limit_bytes = SLICE_BYTES if order.regexp is None else GLOB_SLICE_BYTES
-    stored = state.turn.scan(record.cursor, end, limit=SLICE, limit_bytes=limit_bytes)
-    rows = [row for key, value in stored if (row := _row(state, key, value)) is not None]
-    return rows, keys.after(stored[-1][0]) if stored else None
+    for start, end in _ranges(order):
+        begin = max(start, record.cursor)
+        stored = state.turn.scan(begin, end, limit=SLICE, limit_bytes=limit_bytes) if begin < end else []
+        if stored:
+            rows = [row for key, value in stored if (row := _row(state, key, value)) is not None]
+            return rows, keys.after(stored[-1][0])
+    return [], None
 
 
 def _rows_by_jid(state: State, order: Order, record: ChoreRecord) -> tuple[list[Row], bytes | None]:
@@ -168,10 +186,10 @@ def _rows_by_jid(state: State, order: Order, record: ChoreRecord) -> tuple[list[
 
 
 def _located(state: State, order: Order, jids: list[str]) -> Iterator[Row]:
-    start, end = _bounds(order)
+    ranges = _ranges(order)
     for jid in dict.fromkeys(jids):
         for _, key in state.index.find(jid):
-            value = state.turn.get(key) if start <= key < end else None
+            value = state.turn.get(key) if any(start <= key < end for start, end in ranges) else None
             if value is not None and (row := _row(state, key, value)) is not None:
                 yield row
 
@@ -183,10 +201,10 @@ def _row(state: State, key: bytes, value: bytes) -> Row | None:
     except DecodeError:
         state.turn.damaged[key] = value
         return None
-    if key[:1] == b"R":
+    if keys.is_ready(key):
         order = keys.ready_order(key)
         _, _, priority = keys.ready_parts(key)
-        extras = extras.at_home(seq=extras.seq, priority=priority)
+        extras = extras.at_home(seq=extras.seq, priority=extras.own_priority(priority))
     else:
         order = keys.timed_order(key)
     return Row(key, order, extras.seq or order, extras, job, payload)
@@ -199,6 +217,9 @@ def _matcher(state: State, order: Order) -> Callable[[Row], bool]:
     if order.jids is not None:
         jids = frozenset(order.jids)
         return lambda row: row.job.jid in jids
+    if order.chosen is not None:
+        chosen = order.chosen
+        return lambda row: chosen.matches(row.job, row.payload, keys.timed_due(row.key) if row.key[:1] == b"T" else 0)
     glob = Glob(order.regexp) if order.regexp is not None else None
     return lambda row: (
         (order.jobtype is None or row.job.jobtype == order.jobtype)
@@ -210,15 +231,8 @@ def _apply(state: State, change: Change, order: Order, row: Row) -> bool:
     """Do it to one job; False when it is not to be touched."""
     if state.leases.holds(row.seq) or (order.command == "kill" and order.target == SetName.DEAD):
         return False
-    if row.key[:1] == b"R":
-        name, _, priority = keys.ready_parts(row.key)
-        queue = state.queues.by_name.get(name)
-        if queue is None or queue.generation != order.generation:
-            return False
-        change.delete(row.key)
-        change.then(state.queues.lose, queue, priority, keys.ready_order(row.key))
-    else:
-        state.sets[SetName(order.target)].remove(change, row.key)
+    if not take_out(state, change, row.key, row.extras, row.payload):
+        return False
     if order.command == "kill":
         join_set(state, change, state.dead, state.now, row.job, row.seq, row.extras.afresh())
     elif order.command == "requeue":

@@ -8,11 +8,13 @@ the first, so that whatever happens it is one transition.
 from typing import Final
 
 from lineshaft.engine import feature
-from lineshaft.engine.custom import Wishes, read_custom
+from lineshaft.engine.custom import NO_WISHES, Wishes, read_custom
 from lineshaft.engine.feature import Subject
+from lineshaft.engine.line import LARGE_PAYLOAD_BYTES, Entry
+from lineshaft.engine.moves import Spot, stand
 from lineshaft.engine.naming import open_queue
-from lineshaft.engine.ready import LARGE_PAYLOAD_BYTES, MAX_QUEUES, Entry, Queue, make_entry
-from lineshaft.engine.records import Extras, join_value
+from lineshaft.engine.ready import MAX_QUEUES, Queue
+from lineshaft.engine.records import Extras
 from lineshaft.engine.state import State
 from lineshaft.engine.turn import Change
 from lineshaft.errors import Refusal
@@ -79,9 +81,9 @@ def accept(state: State, job: Job) -> None:
     queue = state.queues.by_name.get(name) or open_queue(state, name, most=MAX_QUEUES)
     if queue.max_jobs is not None and queue.size >= queue.max_jobs:
         raise Refusal(f"queue {name} is full: it holds {queue.size} jobs, and max_jobs is {queue.max_jobs}")
-    if wishes is not None:
+    if wishes is not None or queue.lanes is not None:
         with state.change() as change:
-            enter(state, change, job, payload, priority, at, queue, wishes)
+            enter(state, change, job, payload, priority, at, queue, wishes or NO_WISHES)
         return
     if at is not None:
         _schedule(state, job, payload, priority, at)
@@ -119,31 +121,28 @@ def accept(state: State, job: Job) -> None:
 def enter(
     state: State, change: Change, job: Job, payload: bytes, priority: int, at: int | None, queue: Queue, wishes: Wishes
 ) -> None:
-    """Put a job that uses a feature into its queue, or into the scheduled set. Raises Refusal, StoreError."""
+    """Put a job that uses a feature into its queue, or its lane, or the scheduled set. Raises Refusal, StoreError."""
+    line = queue.line(job) if at is None else queue
     order = state.take_order()
     subject = Subject(job.jid, order, wishes.extras)
     feature.pushed(state, change, subject, wishes.lock_until)
+    extras = wishes.extras.at_home(seq=0, priority=priority)
     if at is not None:
-        extras = wishes.extras.at_home(seq=0, priority=priority)
         key = state.scheduled.add(change, at, order, order, extras, payload)
         change.then(state.index.move, job.jid, order, key)
-    else:
-        window = queue.window(priority)
-        key = window.prefix + order.to_bytes(8)
-        change.put(key, join_value(wishes.extras, payload))
-        if state.index.enabled:
-            change.then(state.index.add, job.jid, key)
-        change.then(window.append, make_entry(key, order, wishes.extras, payload), state.queues.bound)
-        change.then(_one_more, state, queue)
-    feature.moved(state, change, subject, Place.READY if at is None else Place.SCHEDULED, key)
+        feature.moved(state, change, subject, Place.SCHEDULED, key)
+        return
+    key = stand(state, change, Spot(queue, line, order), order, extras, payload, at_tail=True)
+    # A start finds the young jobs in the queues themselves, and does not go through their lanes.
+    if line is not queue:
+        change.then(state.index.move, job.jid, order, key)
+    elif state.index.enabled:
+        change.then(state.index.add, job.jid, key)
+    change.then(_one_more, queue)
 
 
-def _one_more(state: State, queue: Queue) -> None:
-    queue.size += 1
+def _one_more(queue: Queue) -> None:
     queue.pushed += 1
-    state.queues.touch(queue)
-    if queue.wanted:
-        state.arrivals.append(queue.name)
 
 
 def _schedule(state: State, job: Job, payload: bytes, priority: int, at: int) -> None:

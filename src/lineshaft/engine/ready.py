@@ -23,34 +23,32 @@ Memory follows the work in hand: a window is bounded in entries, less of them wh
 payloads that are large stay on disk until they are fetched.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from msgspec import DecodeError, Struct
+from msgspec import DecodeError
 
 from lineshaft.engine import keys
+from lineshaft.engine.line import Entry, Line, Window, make_entry
 from lineshaft.engine.records import (
-    Extras,
+    LanesRecord,
     QueueRecord,
-    decode_head,
     decode_queue,
     encode_record,
     split_value,
 )
-from lineshaft.engine.turn import Turn
+from lineshaft.engine.turn import Change, Turn
 from lineshaft.errors import StoreCorrupt
+from lineshaft.job import Job
 
 if TYPE_CHECKING:
+    from lineshaft.engine.lanes import Lanes
     from lineshaft.engine.throttles import Gate
 
-__all__ = ["MAX_QUEUES", "Entry", "Queue", "Queues", "Window", "window_bound"]
+__all__ = ["MAX_QUEUES", "Queue", "Queues", "window_bound"]
 
 #: Beyond this a client is making up queue names, and each costs memory for ever.
 MAX_QUEUES: Final = 100_000
-
-#: Payloads above this stay on disk until their FETCH: a window of them would not fit in memory.
-LARGE_PAYLOAD_BYTES: Final = 4096
 
 #: One refill reads no more than this, however few jobs that is.
 REFILL_BYTES: Final = 4 << 20
@@ -66,75 +64,7 @@ def window_bound(queues: int) -> int:
     return max(WINDOW_LEAST, min(WINDOW_MOST, WINDOW_BUDGET // max(queues, 1)))
 
 
-class Entry(Struct, gc=False):
-    """An unleased job in a window: all that a FETCH needs."""
-
-    order: int
-    key: bytes
-    seq: int
-    jid: str
-    payload: bytes | None  #: None for a large one, which is read when it is fetched
-    reserve_for: int | None
-    special: Extras | None  #: its Extras, of a job that uses a feature
-
-
-class Window:
-    """The head of one priority of a queue, in memory."""
-
-    __slots__ = ("entries", "more", "prefix", "priority", "tail")
-
-    def __init__(self, priority: int, prefix: bytes, *, tail: int, more: bool) -> None:
-        self.priority = priority
-        self.prefix = prefix
-        self.entries: deque[Entry] = deque()
-        self.tail = tail
-        self.more = more
-
-    def cursor(self, next_order: int) -> int:
-        """No unleased job of this priority stands before this order."""
-        if self.entries:
-            return self.entries[0].order
-        return self.tail if self.more else next_order
-
-    def append(self, entry: Entry, bound: int) -> None:
-        """A job joins the tail: it enters the window if nothing on disk stands before it and there is room."""
-        if self.more:
-            return
-        if len(self.entries) < bound:
-            self.entries.append(entry)
-        else:
-            self.more, self.tail = True, entry.order
-
-    def put_back(self, entry: Entry, bound: int) -> None:
-        """Let a returning job re-enter at its place, if that lies in the window."""
-        if self.more and entry.order >= self.tail:
-            return
-        entries = self.entries
-        if not entries or entry.order < entries[0].order:
-            entries.appendleft(entry)
-        else:
-            behind = len(entries)
-            while entries[behind - 1].order > entry.order:
-                behind -= 1
-            entries.insert(behind, entry)
-        if len(entries) > 2 * bound:
-            self._cut(bound)
-
-    def _cut(self, bound: int) -> None:
-        """Leave what does not fit to the disk again: thousands may return at once from a worker that died."""
-        while len(self.entries) > bound:
-            self.tail = self.entries.pop().order
-        self.more = True
-
-    def drop(self, orders: set[int]) -> None:
-        """Forget the entries with these orders, as far as they are here."""
-        if len(orders) == 1 and self.entries and self.entries[0].order in orders:
-            self.entries.popleft()
-        elif any(entry.order in orders for entry in self.entries):
-            self.entries = deque(entry for entry in self.entries if entry.order not in orders)
-
-
-class Queue:
+class Queue(Line):
     """One named queue: its windows, its figures, its switches."""
 
     __slots__ = (
@@ -144,30 +74,29 @@ class Queue:
         "gate",
         "generation",
         "key",
+        "lanes",
         "max_jobs",
         "name",
         "paused",
         "processed",
         "pushed",
         "reserve_seconds",
-        "size",
         "wanted",
-        "windows",
     )
 
     def __init__(self, name: str, generation: int, created_at: int) -> None:
+        super().__init__(keys.ready_stem(name, generation))
         self.name = name
         self.key = keys.queue_key(name)
         #: A REMOVE raises it: what lies under an older generation is only waiting to be swept.
         self.generation = generation
         self.created_at = created_at
         self.paused = False
-        self.size = 0
         self.pushed = 0
         self.processed = 0
         self.failed = 0
-        #: The highest priority first; nearly always there is one.
-        self.windows: list[Window] = []
+        #: Its lanes; None where it has none, as nearly all. Their jobs are counted in its size, too.
+        self.lanes: Lanes | None = None
         # From the configuration, again at every reload.
         self.max_jobs: int | None = None
         self.reserve_seconds: int | None = None
@@ -178,31 +107,31 @@ class Queue:
         #: Somebody waits for a job here: a push must say so.
         self.wanted = False
 
-    def window(self, priority: int) -> Window:
-        """The window of a priority; a new one is empty and has no tail."""
-        for window in self.windows:
-            if window.priority == priority:
-                return window
-        prefix = keys.ready_prefix(self.name, self.generation, priority)
-        window = Window(priority, prefix, tail=0, more=False)
-        self.windows.append(window)
-        self.windows.sort(key=lambda window: -window.priority)
-        return window
+    def line(self, job: Job) -> Line:
+        """Where a job is to stand: in its lane, or in the queue itself. Raises StoreError."""
+        return self if self.lanes is None else self.lanes.line(job)
+
+    def line_of(self, key: bytes) -> Line:
+        """Where the ready job stands that lies under this key. Raises StoreError."""
+        lane = keys.ready_lane(key)
+        if lane is None:
+            return self
+        assert self.lanes is not None, "a queue has lanes while there is a job in one"
+        return self.lanes.get(lane)
 
     def record(self, next_order: int) -> bytes:
         """What is written of the queue in every commit that moved one of its jobs: a QueueRecord."""
-        return encode_record(
-            (
-                self.generation,
-                self.created_at,
-                self.paused,
-                self.size,
-                self.pushed,
-                self.processed,
-                self.failed,
-                [(window.priority, window.cursor(next_order)) for window in self.windows],
-            )
+        record = (
+            self.generation,
+            self.created_at,
+            self.paused,
+            self.size,
+            self.pushed,
+            self.processed,
+            self.failed,
+            [(window.priority, window.cursor(next_order)) for window in self.windows],
         )
+        return encode_record(record if self.lanes is None else (*record, self.lanes.record()))
 
 
 class Queues:
@@ -223,18 +152,23 @@ class Queues:
     def __len__(self) -> int:
         return len(self.by_name)
 
-    def load(self) -> None:
-        """Read every queue's record; no job is read. Raises StoreError."""
+    def load(self) -> list[tuple[Queue, LanesRecord]]:
+        """Read every queue's record; no job is read. Returns those that have lanes. Raises StoreError."""
         self.by_name.clear()
         self.dirty.clear()
+        laned = []
         start, end = keys.prefix_range(b"Q")
         while rows := self.turn.scan(start, end, limit=1000):
             for key, value in rows:
-                self._restore(key[1:].decode(), decode_queue(value))
+                record = decode_queue(value)
+                queue = self._restore(key[1:].decode(), record)
+                if record.lanes is not None:
+                    laned.append((queue, record.lanes))
             start = keys.after(rows[-1][0])
         self.bound = window_bound(len(self.by_name))
+        return laned
 
-    def _restore(self, name: str, record: QueueRecord) -> None:
+    def _restore(self, name: str, record: QueueRecord) -> Queue:
         queue = Queue(name, record.generation, record.created_at)
         queue.paused, queue.size = record.paused, record.size
         queue.pushed, queue.processed, queue.failed = record.pushed, record.processed, record.failed
@@ -242,6 +176,7 @@ class Queues:
             window = queue.window(priority)
             window.tail, window.more = cursor, record.size > 0
         self.by_name[name] = queue
+        return queue
 
     def add(self, name: str, generation: int, now: int) -> Queue:
         """A new queue, with its record in this turn."""
@@ -253,6 +188,8 @@ class Queues:
     def forget(self, name: str) -> None:
         """Remove a queue and its record; its jobs are the caller's business."""
         queue = self.by_name.pop(name)
+        if queue.lanes is not None:
+            queue.lanes.close()
         if queue.dirty:
             self.dirty.remove(queue)
         self.turn.changes[keys.queue_key(name)] = None
@@ -269,17 +206,26 @@ class Queues:
         changes = self.turn.changes
         for queue in self.dirty:
             queue.dirty = False
+            if queue.lanes is not None:
+                queue.lanes.settle(next_order)
             changes[queue.key] = queue.record(next_order)
         self.dirty.clear()
 
-    def lose(self, queue: Queue, priority: int, order: int) -> None:
-        """An unleased job left its queue by another way than a FETCH; an effect."""
-        queue.window(priority).drop({order})
-        queue.size -= 1
+    def lose(self, change: Change, queue: Queue, key: bytes) -> None:
+        """An unleased job leaves its queue by another way than a FETCH. Raises StoreError."""
+        _, _, priority = keys.ready_parts(key)
+        change.then(self._lost, queue, queue.line_of(key), priority, keys.ready_order(key))
+
+    def _lost(self, queue: Queue, line: Line, priority: int, order: int) -> None:
+        line.window(priority).drop({order})
+        line.count(-1)
         self.touch(queue)
 
     def clear(self) -> None:
         """Forget all queues in memory; the keys are the caller's business."""
+        for queue in self:
+            if queue.lanes is not None:
+                queue.lanes.close()
         self.by_name.clear()
         self.dirty.clear()
         self.bound = WINDOW_MOST
@@ -293,12 +239,12 @@ class Queues:
             raise StoreCorrupt(f"job {entry.jid} is in line and lies nowhere: run `lineshaft check`")
         return split_value(value)[1]
 
-    def refill(self, window: Window) -> None:
+    def refill(self, window: Window, most: int = WINDOW_MOST) -> None:
         """Read the next jobs behind the tail until some are found or there are none. Raises StoreError."""
         _, end = keys.prefix_range(window.prefix)
         while window.more and not window.entries:
             start = window.prefix + window.tail.to_bytes(8)
-            rows = self.turn.scan(start, end, limit=self.bound, limit_bytes=REFILL_BYTES)
+            rows = self.turn.scan(start, end, limit=min(self.bound, most), limit_bytes=REFILL_BYTES)
             for key, value in rows:
                 if (entry := self.read_entry(key, value)) is not None:
                     window.entries.append(entry)
@@ -316,11 +262,3 @@ class Queues:
         except DecodeError:
             self.turn.damaged[key] = value
             return None
-
-
-def make_entry(key: bytes, seq: int, extras: Extras, payload: bytes) -> Entry:
-    """An entry for a job that lies under `key`."""
-    head = decode_head(payload)
-    kept = payload if len(payload) <= LARGE_PAYLOAD_BYTES else None
-    special = extras if extras.uses else None
-    return Entry(keys.ready_order(key), key, seq, head.jid, kept, head.reserve_for, special)

@@ -25,10 +25,14 @@ __all__ = [
     "Head",
     "HistoryRecord",
     "HistorySizeRecord",
+    "LaneRecord",
+    "LaneRules",
+    "LanesRecord",
     "Lease",
     "LockRecord",
     "PeriodicRecord",
     "QueueRecord",
+    "Rate",
     "SetRecord",
     "TotalsRecord",
     "TrackRecord",
@@ -39,6 +43,7 @@ __all__ = [
     "decode_head",
     "decode_history",
     "decode_history_size",
+    "decode_lane",
     "decode_leases",
     "decode_lock",
     "decode_periodic",
@@ -64,6 +69,8 @@ class Extras(Struct, frozen=True, omit_defaults=True):
     lock: str = ""  #: the digest of a unique job, in hexadecimal
     backoff: str = ""  #: how long the job waits after a failure, as it was sent
     expires: int = 0  #: from this instant on an expiring job is not to run any more
+    place: int = 0  #: the order that the job keeps in its lane while it waits in a set; it holds that lane
+    lane: str = ""  #: that lane
     bid: str = ""  #: the batch that it belongs to, or whose callback it is
     role: str = ""  #: of a callback: which one
 
@@ -73,9 +80,13 @@ class Extras(Struct, frozen=True, omit_defaults=True):
             return self
         return structs.replace(self, seq=seq, priority=priority)
 
+    def own_priority(self, priority: int) -> int:
+        """The job's priority, where `priority` is that in its key: a strict lane takes no notice of it there."""
+        return priority if self.priority == DEFAULT_PRIORITY else self.priority
+
     def afresh(self) -> "Extras":
-        """The same without what recoveries left on it."""
-        return structs.replace(self, seq=0, recoveries=0, former="")
+        """The same without what recoveries left on it, and without a place that it kept."""
+        return structs.replace(self, seq=0, recoveries=0, former="", place=0, lane="")
 
 
 NO_EXTRAS: Final = Extras()
@@ -124,6 +135,52 @@ class Lease(Struct, array_like=True, gc=False):
     uses: str = ""  #: the features that the job uses, and a letter when it was cancelled (see `cancel`)
 
 
+class Rate(Struct, frozen=True, array_like=True):
+    """So many in so many milliseconds."""
+
+    tokens: int
+    per_ms: int
+
+
+class BucketRecord(Struct, array_like=True, gc=False):
+    """What is missing from a token bucket: parts of tokens, how many parts a token has, as of when (see `bucket`)."""
+
+    debt: int
+    per: int
+    at: int
+
+
+class LaneRules(Struct, frozen=True, array_like=True):
+    """How the lanes of a queue are told apart, and what each may do."""
+
+    by: str = ""  #: the key of `custom`; empty: no job joins a lane any more, and there are no limits
+    concurrency: int | None = None  #: so many jobs of a lane may run at once
+    strict: bool = False  #: a lane's jobs run one after the other, in the order of their pushes
+    rate: Rate | None = None  #: so many jobs of a lane may start in so many milliseconds
+
+
+class LaneRecord(Struct, array_like=True, gc=False):
+    """A lane of a queue. Rewritten once in every commit that moved one of its jobs."""
+
+    size: int  #: ready and not leased
+    turn: int  #: which turn the lane has; 0 for none
+    oldest: int  #: while it has a turn: no job of the lane is older than this order; else 0
+    held: bytes  #: the key of the job that holds the lane while it waits in a set; empty for none
+    wakes: int  #: an instant: when the lane is looked at again; 0 for not by itself
+    cursors: list[tuple[int, int]]  #: as in a QueueRecord
+    bucket: BucketRecord | None = None
+
+
+class LanesRecord(Struct, array_like=True, gc=False):
+    """All lanes of a queue together."""
+
+    first: int  #: no lane has a turn before this
+    next: int  #: the turn that is given next
+    size: int  #: jobs in lanes that are not leased
+    count: int  #: LaneRecords
+    rules: LaneRules
+
+
 class QueueRecord(Struct, array_like=True, gc=False):
     """A queue's figures and switches. Rewritten once in every commit that moved one of its jobs."""
 
@@ -135,6 +192,7 @@ class QueueRecord(Struct, array_like=True, gc=False):
     processed: int
     failed: int
     cursors: list[tuple[int, int]]  #: (priority, no unleased job stands before this order)
+    lanes: LanesRecord | None = None  #: left out where there are none
 
 
 class SetRecord(Struct, array_like=True, gc=False):
@@ -196,14 +254,6 @@ class TrackRecord(Struct, array_like=True, gc=False):
     cancelled: bool = False  #: somebody said that it is not to run any more
 
 
-class BucketRecord(Struct, array_like=True, gc=False):
-    """What is missing from a token bucket: parts of tokens, how many parts a token has, as of when (see `bucket`)."""
-
-    debt: int
-    per: int
-    at: int
-
-
 class HistoryRecord(Struct, array_like=True, gc=False):
     """A job that is over, as it was."""
 
@@ -245,6 +295,7 @@ decode_bucket: Final = msgpack.Decoder(BucketRecord).decode
 decode_leases: Final = msgpack.Decoder(list[Lease]).decode
 decode_history: Final = msgpack.Decoder(HistoryRecord).decode
 decode_history_size: Final = msgpack.Decoder(HistorySizeRecord).decode
+decode_lane: Final = msgpack.Decoder(LaneRecord).decode
 decode_lock: Final = msgpack.Decoder(LockRecord).decode
 decode_queue: Final = msgpack.Decoder(QueueRecord).decode
 decode_set: Final = msgpack.Decoder(SetRecord).decode

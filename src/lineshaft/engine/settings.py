@@ -2,6 +2,7 @@
 
 from msgspec import Struct, field
 
+from lineshaft.engine.records import LaneRules
 from lineshaft.engine.workers import SILENT_AFTER
 from lineshaft.schedule import Schedule
 
@@ -14,6 +15,7 @@ class QueueLimits(Struct, frozen=True):
     max_jobs: int | None = None  #: a push beyond it is refused
     reserve_seconds: int | None = None  #: for jobs that do not say themselves
     backoff: str | None = None  #: for jobs that do not say themselves; see `lineshaft.backoff`
+    lanes: LaneRules | None = None  #: only a queue's own
 
 
 class Throttle(Struct, frozen=True):
@@ -75,4 +77,5 @@ class Settings(Struct, frozen=True):
             own.max_jobs if own.max_jobs is not None else self.every_queue.max_jobs,
             own.reserve_seconds if own.reserve_seconds is not None else self.every_queue.reserve_seconds,
             own.backoff if own.backoff is not None else self.every_queue.backoff,
+            own.lanes,
         )

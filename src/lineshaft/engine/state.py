@@ -17,11 +17,14 @@ from lineshaft.engine.chores import Chores
 from lineshaft.engine.expiries import Expiries
 from lineshaft.engine.history import History
 from lineshaft.engine.index import MOST_BEYOND, Index
+from lineshaft.engine.lanes import Lanes
 from lineshaft.engine.leases import Leases
 from lineshaft.engine.periodic import PeriodicJobs
 from lineshaft.engine.ready import Queue, Queues
 from lineshaft.engine.records import (
     DayRecord,
+    LaneRules,
+    LanesRecord,
     Lease,
     TotalsRecord,
     decode_day,
@@ -46,6 +49,9 @@ __all__ = ["State"]
 ORDER_BLOCK: Final = 1_000_000
 
 DAY_MS: Final = 86_400_000
+
+#: Those of a queue whose lanes were switched off.
+NO_LANES: Final = LaneRules()
 
 
 class State:
@@ -112,7 +118,9 @@ class State:
         for lease in self.leases.by_seq.values():
             if CANCELLED in lease.uses:
                 self.cancels.add(lease)
-        self.queues.load()
+        for queue, record in self.queues.load():
+            queue.lanes = Lanes(self, queue, record)
+            queue.lanes.load(list(self.leases.by_seq.values()))
         self.index.load(self.queues, self.leases.by_seq.values(), self.order)
         for timed in self.sets.values():
             timed.load()
@@ -152,6 +160,12 @@ class State:
         limits = self.settings.limits(queue.name)
         queue.max_jobs, queue.reserve_seconds = limits.max_jobs, limits.reserve_seconds
         queue.gate = self.throttles.gates.get(queue.name)
+        if queue.lanes is not None:
+            if queue.lanes.rules != (limits.lanes or NO_LANES):
+                queue.lanes.apply(limits.lanes or NO_LANES)
+        elif limits.lanes is not None:
+            queue.lanes = Lanes(self, queue, LanesRecord(1, 1, 0, 0, limits.lanes))
+            self.queues.touch(queue)
 
     def arrive(self, name: str) -> None:
         """Somebody who waits for a job of this queue may find one now."""

@@ -60,11 +60,11 @@ def _remove(state: State, change: Change, jid: str, seq: int, key: bytes) -> boo
     if value is None:
         return False
     try:
-        extras, _ = split_value(value)
+        extras, payload = split_value(value)
     except DecodeError:
         state.turn.damaged[key] = value
         return False
-    if not take_out(state, change, key):
+    if not take_out(state, change, key, extras, payload):
         return False
     leave(state, change, jid, seq, extras, Ending.CANCELLED)
     return True

@@ -1,15 +1,224 @@
-"""Views: what the engine shows of itself. They read and change nothing."""
+"""Views: what the engine shows of itself to those who look. They read and change nothing.
 
-from collections.abc import Callable
-from functools import cache
-from typing import Any
+Whoever shows pages holds no part of the state: he asks for a slice, gets records, and a cursor for what follows. What
+is true of every call: it reads at most `limit` rows and a few megabytes, wherever in ten million jobs it begins; a row
+that cannot be read is left out, and who works with it next sets it aside.
+"""
 
-from lineshaft.clock import format_instant
-from lineshaft.engine.leases import NEVER
-from lineshaft.engine.periodic import UNKNOWN, Entry, following
+from heapq import nsmallest
+from itertools import islice
+from typing import Any, Final
+
+from msgspec import Struct
+
+from lineshaft.engine import views_jobs, views_workers
+from lineshaft.engine.batching import batch_status, batches_page
+from lineshaft.engine.control import queue_latency
+from lineshaft.engine.filter import EVERYTHING, Filter
+from lineshaft.engine.history import find_finished, page
+from lineshaft.engine.mutate import describe
+from lineshaft.engine.ready import Queue
 from lineshaft.engine.state import State
+from lineshaft.engine.timed import SetName
+from lineshaft.engine.tracks import track_get
+from lineshaft.engine.views_jobs import JobView, Slice
+from lineshaft.engine.views_periodic import cron_page
+from lineshaft.engine.views_workers import HeldView, WorkerView
 
-__all__ = ["cron_list", "cron_upcoming", "figures"]
+__all__ = [
+    "ChoreView",
+    "HeldView",
+    "JobView",
+    "Overview",
+    "QueueView",
+    "Slice",
+    "Views",
+    "WorkerView",
+    "figures",
+]
+
+#: A page of queues; each costs a look at its oldest job.
+MOST_QUEUES: Final = 200
+
+
+class Overview(Struct, frozen=True):
+    """The figures of the whole server."""
+
+    now: int
+    processed: int
+    failed: int
+    expired: int
+    queues: int
+    paused: int
+    enqueued: int
+    busy: int
+    workers: int
+    scheduled: int
+    retries: int
+    dead: int
+    finished: int  #: kept in the history
+    periodic: int
+    next_scheduled: int  #: instants before which nothing is due; later than any date when there is nothing
+    next_retry: int
+    push_refusal: str | None  #: why pushes are refused, if they are
+
+
+class QueueView(Struct, frozen=True):
+    """A queue's figures and switches."""
+
+    name: str
+    size: int
+    paused: bool
+    latency_seconds: float
+    pushed: int
+    processed: int
+    failed: int
+    max_jobs: int | None
+    created_at: int
+
+
+class ChoreView(Struct, frozen=True):
+    """Long work in progress."""
+
+    number: int
+    what: str
+    done: int
+
+
+class Views:
+    """Everything that can be looked at, as it is in this turn."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def overview(self) -> Overview:
+        """The figures of the whole server."""
+        state = self._state
+        queues = list(state.queues)
+        return Overview(
+            now=state.now,
+            processed=state.processed(),
+            failed=state.failed(),
+            expired=state.totals.expired,
+            queues=len(queues),
+            paused=sum(queue.paused for queue in queues),
+            enqueued=sum(queue.size for queue in queues),
+            busy=len(state.leases),
+            workers=len(state.workers.present),
+            scheduled=state.scheduled.size,
+            retries=state.retries.size,
+            dead=state.dead.size,
+            finished=state.history.count,
+            periodic=len(state.periodic.entries),
+            next_scheduled=state.scheduled.next_due,
+            next_retry=state.retries.next_due,
+            push_refusal=state.push_refusal,
+        )
+
+    def counts(self, most: int) -> dict[str, tuple[int, int]]:
+        """Size and processed of some queues, at most so many: cheap enough for every few seconds."""
+        return {queue.name: (queue.size, queue.processed) for queue in islice(self._state.queues, most)}
+
+    def days(self, limit: int) -> list[tuple[str, int, int]]:
+        """The last days, the newest first: day, processed, failed. Raises StoreError."""
+        return self._state.days(limit)
+
+    # Queues
+
+    def queue(self, name: str) -> QueueView | None:
+        """One queue; None when there is none of that name. Raises StoreError."""
+        queue = self._state.queues.by_name.get(name)
+        return None if queue is None else self._queue(queue)
+
+    def queues(self, *, after: str = "", limit: int = 50) -> tuple[list[QueueView], bool]:
+        """Queues in the order of their names, from behind `after` on, and whether there are more. Raises StoreError."""
+        limit = min(limit, MOST_QUEUES)
+        names = nsmallest(limit + 1, (name for name in self._state.queues.by_name if name > after))
+        views = [self._queue(self._state.queues.by_name[name]) for name in names[:limit]]
+        return views, len(names) > limit
+
+    def queue_names(self, limit: int) -> list[str]:
+        """Some names of queues, in order, for a list to choose from."""
+        return nsmallest(limit, self._state.queues.by_name)
+
+    def _queue(self, queue: Queue) -> QueueView:
+        return QueueView(
+            name=queue.name,
+            size=queue.size,
+            paused=queue.paused,
+            latency_seconds=queue_latency(self._state, queue.name),
+            pushed=queue.pushed,
+            processed=queue.processed,
+            failed=queue.failed,
+            max_jobs=queue.max_jobs,
+            created_at=queue.created_at,
+        )
+
+    # Jobs
+
+    def enqueued(self, name: str, *, cursor: str = "", limit: int = 50, filter: Filter = EVERYTHING) -> Slice:
+        """Jobs that wait in a queue, the next to run first. Raises Refusal for a bad cursor, StoreError."""
+        return views_jobs.enqueued(self._state, name, cursor, limit, filter)
+
+    def timed(
+        self, name: SetName, *, cursor: str = "", limit: int = 50, filter: Filter = EVERYTHING, newest: bool = False
+    ) -> Slice:
+        """Jobs of a timed set, the earliest first, or the latest. Raises Refusal for a bad cursor, StoreError."""
+        return views_jobs.timed(self._state, name, cursor, limit, filter, newest=newest)
+
+    def find(self, jid: str) -> list[JobView]:
+        """The live jobs with a jid, wherever they are, the oldest first. Raises StoreError."""
+        return views_jobs.find(self._state, jid)
+
+    def find_at(self, name: SetName, due: int, jid: str) -> JobView | None:
+        """The job of a timed set with this jid, that of this instant if there are several. Raises StoreError."""
+        return views_jobs.find_at(self._state, name, due, jid)
+
+    def track(self, jid: str) -> dict[str, Any]:
+        """What TRACK GET gives. Raises StoreError."""
+        return track_get(self._state, jid)
+
+    def finished(self, jid: str) -> list[dict[str, Any]]:
+        """The finished jobs with a jid, the newest first. Raises StoreError."""
+        return find_finished(self._state, jid)
+
+    def history(self, *, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str]:
+        """Finished jobs, the newest first, and the next page's cursor. Raises Refusal, StoreError."""
+        return page(self._state, cursor, limit)
+
+    # Workers
+
+    def workers(self, *, limit: int = 100) -> list[WorkerView]:
+        """The worker processes that are connected, the longest silent first."""
+        return views_workers.workers(self._state, limit)
+
+    def held(self, *, after: int = 0, limit: int = 50, holder: str = "") -> tuple[list[HeldView], int]:
+        """Jobs in workers' hands, the longest held first, and where the next page begins, 0 at the end.
+
+        Raises StoreError.
+        """
+        return views_workers.held(self._state, after, limit, holder)
+
+    # Batches and periodic jobs
+
+    def batches(self, *, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str]:
+        """Batches, the newest first, and the next page's cursor, empty at the end. Raises StoreError."""
+        return batches_page(self._state, cursor, limit)
+
+    def batch(self, bid: str) -> dict[str, Any]:
+        """What BATCH STATUS gives. Raises Refusal for one that is not known, StoreError."""
+        return batch_status(self._state, bid)
+
+    def periodic(self, *, first: int = 0, limit: int = 50) -> tuple[list[dict[str, Any]], int]:
+        """Periodic jobs in the order of the configuration, from that place on; and how many there are in all."""
+        return cron_page(self._state, first, limit), len(self._state.periodic.entries)
+
+    # Long work
+
+    def chores(self, limit: int = 20) -> list[ChoreView]:
+        """Long work in progress."""
+        active = islice(self._state.chores.active.items(), limit)
+        return [ChoreView(number, describe(record), record.done) for number, record in active]
 
 
 def figures(state: State) -> dict[str, Any]:
@@ -31,43 +240,3 @@ def figures(state: State) -> dict[str, Any]:
             "Workers": {"reaped": 0, "size": len(state.workers.present)},
         },
     }
-
-
-def cron_list(state: State) -> list[dict[str, Any]]:
-    """Every periodic job, in the order of the configuration; instants are RFC 3339, None for never."""
-    # Ten thousand entries have few due times, and those are most of the work.
-    shown = cache(format_instant)
-    return [_periodic_shown(entry, shown) for entry in state.periodic.entries.values()]
-
-
-def _periodic_shown(entry: Entry, shown: Callable[[int], str]) -> dict[str, Any]:
-    what, record = entry.what, entry.record
-    next_due = following(what, entry.floor) if entry.next_due == UNKNOWN else entry.next_due
-    return {
-        "name": what.name,
-        "schedule": what.schedule.expression,
-        "tz": what.schedule.zone,
-        "catch_up": "once" if what.catch_up else "skip",
-        "jobtype": what.jobtype,
-        "queue": what.queue,
-        "paused": record.paused,
-        "last_due": shown(record.last) if record.last else None,
-        "last_run": shown(record.ran_at) if record.ran_at else None,
-        "last_jid": record.last_jid or None,
-        "outcome": record.outcome or None,
-        "next_run": shown(next_due) if next_due < NEVER else None,
-        "runs": record.runs,
-        "skipped": record.skipped,
-    }
-
-
-def cron_upcoming(state: State, name: str, count: int) -> list[str]:
-    """The next due times of a periodic job, as if it were not paused. Raises Refusal."""
-    entry = state.periodic.get(name)
-    due, found = max(entry.floor, state.now) if entry.record.paused else entry.floor, []
-    for _ in range(count):
-        due = following(entry.what, due)
-        if due == NEVER:
-            break
-        found.append(format_instant(due))
-    return found

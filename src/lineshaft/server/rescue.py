@@ -16,6 +16,7 @@ from lineshaft.errors import Refusal, StoreError
 from lineshaft.protocol.resp import error
 from lineshaft.server.commands import COMMANDS
 from lineshaft.server.commit import Holder
+from lineshaft.server.errands import Errand
 from lineshaft.server.session import Session
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def reopen(server: "Server") -> None:
     assert failure is not None
     unknown = error(Refusal(f"storage failed: {failure}: the outcome is unknown"))
     server.orphans += _answer_all(server, unknown)
+    for errand in _take_errands(server):
+        errand.fail(StoreError(f"storage failed: {failure}: the outcome is unknown"))
     try:
         server.store = server.shell.reopen(server.store)
         server.engine.reload(server.store)
@@ -74,7 +77,10 @@ def _answer_all(server: "Server", reply: bytes) -> list[tuple[str, str]]:
     owed: dict[Holder, list[bytes]] = {}
     for chunk in server.group.take_all():
         chunk.session.held -= 1
-        owed.setdefault(chunk.session, []).extend(chunk.replies)
+        if isinstance(chunk.session, Errand):
+            server.errands.append(chunk.session)
+        else:
+            owed.setdefault(chunk.session, []).extend(chunk.replies)
     talking, server.talking = server.talking, []
     for session in talking:
         owed.setdefault(session, []).extend(session.out)
@@ -86,6 +92,12 @@ def _answer_all(server: "Server", reply: bytes) -> list[tuple[str, str]]:
         if not owner.closed:
             server.send(owner, [reply] * len(replies))
     return fetched
+
+
+def _take_errands(server: "Server") -> list[Errand]:
+    """Those that were held, or waited for the turn's end."""
+    errands, server.errands = server.errands, []
+    return errands
 
 
 def fetched_jid(reply: bytes) -> str | None:

@@ -27,6 +27,7 @@ from lineshaft.protocol.handshake import greeting
 from lineshaft.protocol.resp import NULL, OK, bulk, error
 from lineshaft.server.commands import COMMANDS, HANDSHAKE, Verb
 from lineshaft.server.commit import Chunk, GroupCommit
+from lineshaft.server.errands import Errand
 from lineshaft.server.rescue import fetched_jid, store_failed
 from lineshaft.server.session import Session, Transport
 from lineshaft.server.settings import ServerSettings, SyncMode
@@ -101,6 +102,8 @@ class Server:
         #: Bytes held in lines that have no end yet.
         self.unfinished = 0
         self.resumed: list[Session] = []
+        #: What was done without a connection, and is told when it is on disk.
+        self.errands: list[Errand] = []
         self.turn_scheduled = False
         # The store, and what is owed to it.
         self.group = GroupCommit(self._begin_sync)
@@ -215,11 +218,21 @@ class Server:
             else:
                 session.write(replies[0] if len(replies) == 1 else b"".join(replies))
             session.durable = False
+        if self.errands:
+            self._finish_errands(always)
         self.commands += said
         if always and self.group.collecting:
             self.group.maybe_sync()
         if self.engine.is_due_before(self.timers.wake_at) or self.timers.sync_at < self.timers.wake_at:
             self.timers.arm()
+
+    def _finish_errands(self, always: bool) -> None:
+        errands, self.errands = self.errands, []
+        for errand in errands:
+            if always and self.group.owes():
+                self.group.hold(Chunk(errand, []))
+            else:
+                errand.finish()
 
     def _commit(self) -> bool:
         """Commit the turn; False when it could not be, and what follows has been seen to."""
@@ -386,8 +399,11 @@ class Server:
             store_failed(self, failure)
             return
         for chunk in self.group.take_synced():
-            assert isinstance(chunk.session, Session)
             chunk.session.held -= 1
+            if isinstance(chunk.session, Errand):
+                chunk.session.finish()
+                continue
+            assert isinstance(chunk.session, Session)
             self.send(chunk.session, chunk.replies)
         # The time of the next sync may have passed while this one ran.
         if self.group.collecting or (self.settings.sync is not SyncMode.NEVER and self.timers.sync_at == NEVER):
@@ -417,7 +433,7 @@ class Server:
 
     def is_idle(self) -> bool:
         """Whether nothing is in flight: no turn to commit, no reply held."""
-        return not (self.turn_scheduled or self.group.syncing is not None or self.group.collecting)
+        return not (self.turn_scheduled or self.errands or self.group.syncing is not None or self.group.collecting)
 
     # Views
 

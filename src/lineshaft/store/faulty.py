@@ -26,6 +26,7 @@ from pathlib import Path
 from lineshaft.errors import StoreBusy, StoreError
 from lineshaft.store.memory import MemoryStore
 from lineshaft.store.port import Changes, KeyRange
+from lineshaft.store.timing import Durations
 
 __all__ = ["Commit", "FaultyStore"]
 
@@ -171,6 +172,10 @@ class FaultyStore:
     def checkpoint(self, path: Path) -> None:
         """Refuse with UsageError, as the store in memory does."""
         self._now.checkpoint(path)
+
+    def durations(self) -> dict[str, Durations]:
+        """None: there is no disk."""
+        return {}
 
     def figures(self) -> dict[str, int]:
         """`rows`, `commits`, `syncs` and `unsynced`."""

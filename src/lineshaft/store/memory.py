@@ -15,6 +15,7 @@ from sortedcontainers import SortedDict  # type: ignore[import-untyped]  # it sh
 
 from lineshaft.errors import StoreError, UsageError
 from lineshaft.store.port import Changes, KeyRange
+from lineshaft.store.timing import Durations
 
 __all__ = ["MemoryStore"]
 
@@ -74,6 +75,10 @@ class MemoryStore:
         """`rows`: how many keys it holds."""
         self._check()
         return {"rows": len(self._rows)}
+
+    def durations(self) -> dict[str, Durations]:
+        """None: there is no disk."""
+        return {}
 
     def close(self) -> None:
         """Forget everything; idempotent."""

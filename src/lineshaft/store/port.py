@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from lineshaft.store.timing import Durations
+
 __all__ = ["Changes", "KeyRange", "Store"]
 
 Changes = Mapping[bytes, bytes | None]
@@ -71,6 +73,10 @@ class Store(Protocol):
 
     def figures(self) -> dict[str, int]:
         """What there is to say of the store's own state, for INFO and metrics; bytes and counts by name."""
+        ...
+
+    def durations(self) -> Mapping[str, Durations]:
+        """How long `commit` and `sync` took since the store was opened; empty where there is no disk to wait for."""
         ...
 
     def close(self) -> None:

@@ -23,6 +23,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from time import perf_counter
 from typing import Final
 
 from rocksdict import (
@@ -43,6 +44,7 @@ from rocksdict import (
 
 from lineshaft.errors import StoreBusy, StoreCorrupt, StoreError, UsageError
 from lineshaft.store.port import Changes, KeyRange
+from lineshaft.store.timing import Durations
 
 __all__ = ["DEFAULT_MEMORY_BYTES", "RocksStore", "has_lost_its_tables", "rocks_options", "rocks_write_options"]
 
@@ -79,6 +81,7 @@ class RocksStore:
         # `close` takes both: rocksdict cannot close a database that another thread is inside of.
         self._syncing = threading.Lock()
         self._copying = threading.Lock()
+        self._durations = {"commit": Durations(), "sync": Durations()}
         # Set once, by whatever fails first.
         self._failure: str | None = None
         try:
@@ -141,21 +144,25 @@ class RocksStore:
                 delete(key)
             else:
                 put(key, value)
+        began = perf_counter()
         try:
             self._database.write(batch)
         except Exception as error:
             if "Write stall" in str(error):
                 raise StoreBusy(f"the store in {self._path} asks for a pause: {error}") from None
             raise self._poisoned(error) from None
+        self._durations["commit"].add(perf_counter() - began)
 
     def sync(self) -> None:
         """As `Store.sync`: an fsync of the write-ahead log, from any thread, one at a time."""
         with self._syncing:
             self._check()
+            began = perf_counter()
             try:
                 self._database.flush_wal(True)
             except Exception as error:
                 raise self._poisoned(error) from None
+            self._durations["sync"].add(perf_counter() - began)
 
     def checkpoint(self, path: Path) -> None:
         """As `Store.checkpoint`; the copy shares its table files with the store through hard links.
@@ -196,6 +203,10 @@ class RocksStore:
             }
         except Exception as error:
             raise self._translated(error) from None
+
+    def durations(self) -> dict[str, Durations]:
+        """How long `commit` (the write itself) and `sync` took since the store was opened."""
+        return self._durations
 
     def close(self) -> None:
         """As `Store.close`: waits for a sync or checkpoint under way, then lets go of everything.

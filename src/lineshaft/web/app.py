@@ -1,101 +1,191 @@
-"""The web application: `/stats` and `/health` as JSON, and the form that quiets and terminates workers.
+"""The web application: every path and what answers it, in one table.
 
-    GET  /stats    what INFO gives
-    GET  /health   `now` and `server`; 503 while the storage is away. Wants no password, so that a load balancer
-                   need not know it
-    POST /busy     signal=quiet|terminate, wid=...|all: the worker hears of it with its next BEAT
+    GET  /                      the figures, throughput, queues, what needs attention
+    GET  /queues, /queues/NAME  queues and their jobs;          POST  pause, resume, delete, clear
+    GET  /retries ... /morgue   the timed sets;                 POST  key=... action=retry|kill|delete
+    GET  /jobs/JID              a job, wherever it is;          POST  run, kill, delete, cancel, reschedule
+    GET  /busy                  workers and running jobs;       POST  signal=quiet|terminate wid=...|all
+    GET  /batches, /batches/BID batches
+    GET  /periodic              periodic jobs;                  POST  /periodic/NAME action=run|pause|resume
+    GET  /push                  the form of a new job;          POST  push it
+    GET  /finished              the history of finished jobs
+    GET  /server, /debug        the server itself
+    GET  /live                  server-sent events: a message a second
+    /api/v1/...                 the HTTP API (`api`)
+    GET  /metrics               for Prometheus
+    GET  /stats, /health        JSON: what INFO gives; `now` and `server`, 503 while the storage is away
 
-Guarded by HTTP basic auth when there is a password; the name in the credentials is not looked at. A form that another
-site sends is refused. The application runs in the server's own event loop.
+It runs in the server's own event loop, so nothing here may hold it for long: what is shown is read in bounded slices.
 """
 
-import base64
-import binascii
-import hmac
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Route
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
 
-from lineshaft.lifecycle import WorkerState
+from lineshaft.engine.timed import SetName
+from lineshaft.errors import Refusal, StoreError, Unavailable
+from lineshaft.web import actions, batches, home, jobs, pages, periodic
+from lineshaft.web.api import PREFIX, api_routes
+from lineshaft.web.backend import Backend
+from lineshaft.web.metrics import metrics
+from lineshaft.web.openapi import openapi
+from lineshaft.web.pulse import MOST_WATCHERS
+from lineshaft.web.render import STATIC, href, language_of, prefix_of
+from lineshaft.web.security import Guard
+from lineshaft.web.site import Forbidden, Site
 
-__all__ = ["build_app", "is_cross_site"]
+__all__ = ["build_app"]
 
-OPEN_PATHS: Final = frozenset({"/health"})
-
-SIGNALS: Final = {state.word: state for state in (WorkerState.QUIET, WorkerState.TERMINATE)}
+Handler = Callable[[Request, Site], Awaitable[Response]]
 
 
-def build_app(
-    info: Callable[[], dict[str, Any]],
-    signal: Callable[[str, WorkerState], None],
-    *,
-    password: Callable[[], str | None],
-    is_healthy: Callable[[], bool],
-) -> Starlette:
-    """The application; `info` gives what INFO gives, `signal` tells a worker what to do, by its wid or `all`.
+def build_app(backend: Backend) -> tuple[Starlette, Site]:
+    """The application, and the site behind it, whose pulse the caller starts and stops."""
+    site = Site(backend)
 
-    `password` gives the one that guards it at this moment, `is_healthy` whether the server can take a job.
-    """
+    def page(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            return site.shared(request) or await handler(request, site)
 
-    async def stats(_: Request) -> Response:
-        return JSONResponse(info())
+        return answer
 
-    async def health(_: Request) -> Response:
-        figures = info()
-        status = 200 if is_healthy() else 503
-        return JSONResponse({"now": figures["now"], "server": figures["server"]}, status)
+    def form(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            return await handler(request, site)
 
-    async def busy(request: Request) -> Response:
-        if is_cross_site(request):
-            return PlainTextResponse("a form of another site is not taken", 403)
-        form = parse_qs((await request.body()).decode("utf-8", "replace"))
-        state = SIGNALS.get(form.get("signal", [""])[0])
-        if state is None or "wid" not in form:
-            return PlainTextResponse("signal must be quiet or terminate, and wid a worker's or all", 400)
-        for wid in form["wid"]:
-            signal(wid, state)
-        return RedirectResponse(request.headers.get("x-script-name", "") + "/busy", 302)
+        return answer
 
-    return Starlette(
-        routes=[Route("/stats", stats), Route("/health", health), Route("/busy", busy, methods=["POST"])],
-        middleware=[Middleware(BasicAuth, password=password)],
+    def both(path: str, look: Handler, act: Handler) -> list[BaseRoute]:
+        return [Route(path, page(look)), Route(path, form(act), methods=["POST"])]
+
+    routes: list[BaseRoute] = [
+        Route("/", page(home.home)),
+        Route("/queues", page(pages.queues)),
+        *both("/queues/{name}", _queue, actions.on_queue),
+        *[route for name, path in pages.PATHS.items() for route in _timed_routes(name, path, page, both)],
+        Route("/jobs", form(jobs.find)),
+        *both("/jobs/{jid:path}", jobs.by_jid, actions.on_job),
+        Route("/batches", page(batches.batches)),
+        Route("/batches/{bid:path}", page(batches.batch)),
+        Route("/periodic", page(periodic.periodic)),
+        Route("/periodic/{name:path}", form(periodic.on_periodic), methods=["POST"]),
+        *both("/busy", pages.busy, actions.on_workers),
+        *both("/push", jobs.push_form, actions.push),
+        Route("/finished", page(pages.finished)),
+        Route("/server", page(pages.server)),
+        Route("/debug", page(pages.server)),
+        Route("/live", form(_live)),
+        Route("/metrics", form(metrics)),
+        Route("/stats", form(_stats)),
+        Route("/health", form(_health)),
+        Route(f"{PREFIX}/openapi.json", form(openapi)),
+        *api_routes(site),
+        Mount("/static", _Static(directory=STATIC)),
+    ]
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(Guard, backend=backend)],
+        exception_handlers={
+            404: _not_found(site),
+            Forbidden: _forbidden(site),
+            Unavailable: _unavailable(site),
+            StoreError: _unavailable(site),
+            Refusal: _refused(site),
+        },
     )
+    return app, site
 
 
-def is_cross_site(request: Request) -> bool:
-    """Whether a browser says that another site's page made this request; what says nothing is no browser."""
-    if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
-        return True
-    origin = request.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+def _timed_routes(name: SetName, path: str, page: Callable[..., Any], both: Callable[..., Any]) -> list[BaseRoute]:
+    async def look(request: Request, site: Site) -> Response:
+        verb = request.query_params.get("confirm")
+        if verb in ("retry", "kill", "delete"):
+            return await actions.confirm_timed(request, site, name, verb)
+        return await pages.timed(request, site, name)
+
+    async def act(request: Request, site: Site) -> Response:
+        return await actions.on_timed(request, site, name)
+
+    async def one(request: Request, site: Site) -> Response:
+        return await jobs.by_key(request, site, name)
+
+    return [*both(f"/{path}", look, act), Route(f"/{path}/{{key:path}}", page(one))]
 
 
-class BasicAuth(BaseHTTPMiddleware):
-    """Lets a request through that knows the password, or when there is none."""
-
-    def __init__(self, app: Any, password: Callable[[], str | None]) -> None:
-        super().__init__(app)
-        self.password = password
-
-    async def dispatch(self, request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        """Refuse with 401 what does not know the password."""
-        password = self.password()
-        if not password or request.url.path in OPEN_PATHS or _knows(request, password):
-            return await call_next(request)
-        return PlainTextResponse("password required", 401, {"WWW-Authenticate": 'Basic realm="Lineshaft"'})
+async def _queue(request: Request, site: Site) -> Response:
+    verb = request.query_params.get("confirm")
+    if verb in ("clear", "delete"):
+        return await actions.confirm_queue(request, site, verb)
+    return await pages.queue(request, site)
 
 
-def _knows(request: Request, password: str) -> bool:
-    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-    try:
-        _, _, given = base64.b64decode(credentials, validate=True).partition(b":")
-    except (binascii.Error, ValueError):
-        return False
-    return scheme.lower() == "basic" and hmac.compare_digest(given, password.encode())
+async def _live(_: Request, site: Site) -> Response:
+    if site.pulse.watchers >= MOST_WATCHERS:
+        return PlainTextResponse("too many are watching", 503, {"Retry-After": "30"})
+    headers = {"X-Accel-Buffering": "no"}
+    return StreamingResponse(site.pulse.watch(), media_type="text/event-stream", headers=headers)
+
+
+async def _stats(_: Request, site: Site) -> Response:
+    return JSONResponse(site.backend.info())
+
+
+async def _health(_: Request, site: Site) -> Response:
+    figures = site.backend.info()
+    status = 200 if site.backend.is_healthy() else 503
+    return JSONResponse({"now": figures["now"], "server": figures["server"]}, status)
+
+
+class _Static(StaticFiles):
+    """Our own files; their links carry a digest, so a browser may keep them."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        """The file, to be kept for a year."""
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return response
+
+
+Answer = Callable[[Request, Exception], Awaitable[Response]]
+
+
+def _not_found(site: Site) -> Answer:
+    async def answer(request: Request, _: Exception) -> Response:
+        language = language_of(request)
+        text = language.gettext
+        home_link = href(prefix_of(request))
+        return site.message(request, 404, text("There is nothing here"), text("No page has this address."), home_link)
+
+    return answer
+
+
+def _forbidden(site: Site) -> Answer:
+    async def answer(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Forbidden)
+        language = language_of(request)
+        told = language.gettext("That takes the role {role}.").format(role=language.gettext(error.needed.word))
+        return site.message(request, 403, language.gettext("You may not do that"), told)
+
+    return answer
+
+
+def _unavailable(site: Site) -> Answer:
+    async def answer(request: Request, error: Exception) -> Response:
+        response = site.message(request, 503, language_of(request).gettext("Not at the moment"), str(error))
+        response.headers["Retry-After"] = "2"
+        return response
+
+    return answer
+
+
+def _refused(site: Site) -> Answer:
+    async def answer(request: Request, error: Exception) -> Response:
+        return site.message(request, 400, language_of(request).gettext("That cannot be done"), str(error))
+
+    return answer

@@ -1,0 +1,372 @@
+"""What the API takes and gives: the records from which its documentation is generated, too.
+
+Instants are RFC 3339 in UTC; what is absent is null. `args`, `custom` and results are the JSON that was sent.
+"""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from lineshaft.clock import format_instant
+from lineshaft.engine.cancel import CANCELLED
+from lineshaft.engine.engine import NEVER
+from lineshaft.engine.filter import MOST_TEXT, Filter
+from lineshaft.engine.views import HeldView, JobView, Overview, QueueView, WorkerView
+from lineshaft.job import ABSENT, DEFAULT_QUEUE
+
+__all__ = [
+    "BatchOut",
+    "BatchesOut",
+    "BulkIn",
+    "BulkOut",
+    "FilterIn",
+    "HeldOut",
+    "JobOut",
+    "JobsOut",
+    "Made",
+    "OverviewOut",
+    "PeriodicOut",
+    "Problem",
+    "PushIn",
+    "PushedOut",
+    "QueueOut",
+    "QueuesOut",
+    "RescheduleIn",
+    "WorkerOut",
+    "WorkersOut",
+    "batch_out",
+    "held_out",
+    "job_out",
+    "overview_out",
+    "periodic_out",
+    "queue_out",
+    "worker_out",
+]
+
+Jid = Annotated[str, Meta(min_length=8, max_length=512)]
+Stamp = Annotated[str, Meta(description="RFC 3339, UTC")]
+
+
+class Problem(Struct):
+    """Why something was not done (RFC 9457)."""
+
+    title: str
+    status: int
+    detail: str
+    type: str = "about:blank"
+
+
+class OverviewOut(Struct):
+    """The figures of the whole server."""
+
+    now: Stamp
+    processed: int
+    failed: int
+    expired: int
+    queues: int
+    enqueued: int
+    busy: int
+    workers: int
+    scheduled: int
+    retries: int
+    dead: int
+    finished: int
+    next_retry: Stamp | None
+    push_refusal: str | None
+
+
+class QueueOut(Struct):
+    """A queue."""
+
+    name: str
+    size: int
+    paused: bool
+    latency_seconds: float
+    pushed: int
+    processed: int
+    failed: int
+    max_jobs: int | None
+    created_at: Stamp
+
+
+class QueuesOut(Struct):
+    """Some queues, in the order of their names."""
+
+    queues: list[QueueOut]
+    next: Annotated[str, Meta(description="pass it as `after`; empty at the end")]
+
+
+class FailureOut(Struct):
+    """What the last failure left on a job."""
+
+    errtype: str
+    message: str
+    retry_count: int
+    remaining: int
+    failed_at: Stamp
+    next_at: Stamp | None
+    backtrace: list[str] | None
+
+
+class LeaseOut(Struct):
+    """Who has a job in hand."""
+
+    worker: Annotated[str, Meta(description="the wid; empty for a connection without one")]
+    since: Stamp
+    until: Stamp
+    cancelled: bool
+
+
+class JobOut(Struct):
+    """A live job, and where it is."""
+
+    jid: str
+    jobtype: str
+    queue: str
+    place: Literal["ready", "leased", "scheduled", "retries", "dead"]
+    due: Annotated[Stamp | None, Meta(description="of a timed set; of a dead job, when it died")]
+    priority: int
+    retry: int | None
+    created_at: Stamp | None
+    enqueued_at: Stamp | None
+    args: Any
+    custom: Any
+    failure: FailureOut | None
+    lease: LeaseOut | None
+
+
+class JobsOut(Struct):
+    """Some jobs of a place."""
+
+    jobs: list[JobOut]
+    next: Annotated[str, Meta(description="pass it as `cursor`; empty at the end")]
+    looked_at: Annotated[int, Meta(description="how many were looked at to find these")]
+
+
+class Made(Struct):
+    """It is on disk."""
+
+    jid: str
+
+
+class PushIn(Struct):
+    """A job; a jid is made up where there is none. The other fields are those of the protocol."""
+
+    jobtype: Annotated[str, Meta(min_length=1)]
+    args: list[Any]
+    jid: Annotated[str, Meta(max_length=512)] = ""
+    queue: Annotated[str, Meta(pattern="^[a-zA-Z0-9._-]*$", max_length=255)] = "default"
+    at: Stamp = ""
+    retry: Annotated[int, Meta(ge=-1, le=2**31 - 1)] = 25
+    reserve_for: Annotated[int, Meta(ge=0, le=86400)] = 0
+    priority: Annotated[int, Meta(ge=1, le=9)] = 5
+    custom: dict[str, Any] = {}
+
+
+class PushedOut(Struct):
+    """Many jobs were pushed in one commit; those that were refused stand in `errors`, by jid."""
+
+    jids: list[str]
+    errors: dict[str, str]
+
+
+class FilterIn(Struct, forbid_unknown_fields=True):
+    """Which jobs are meant; what is left out asks for nothing."""
+
+    jobtype: Annotated[str, Meta(max_length=MOST_TEXT)] = ""
+    queue: Annotated[str, Meta(max_length=255)] = ""
+    errtype: Annotated[str, Meta(max_length=MOST_TEXT)] = ""
+    text: Annotated[str, Meta(max_length=MOST_TEXT)] = ""
+    since: Annotated[int, Meta(ge=0, le=2**53, description="milliseconds since 1970; due, or died, at or after it")] = 0
+    until: Annotated[int, Meta(ge=0, le=2**53, description="milliseconds since 1970; due, or died, before it")] = 0
+
+    def filter(self) -> Filter:
+        """The same, as the engine takes it."""
+        return Filter(self.jobtype, self.queue, self.errtype, self.text, self.since, self.until)
+
+
+class BulkIn(Struct, forbid_unknown_fields=True):
+    """What to do with jobs of a set: those with these jids, or all that a filter means ({} is everything)."""
+
+    action: Literal["requeue", "kill", "discard"]
+    jids: Annotated[list[str], Meta(max_length=10_000)] | None = None
+    filter: FilterIn | None = None
+
+
+class BulkOut(Struct):
+    """What was done at once; the rest goes on in the background."""
+
+    moved: int
+    goes_on: bool
+
+
+class RescheduleIn(Struct, forbid_unknown_fields=True):
+    """When a job is to run instead."""
+
+    at: Stamp
+
+
+class HeldOut(Struct):
+    """A job in a worker's hands."""
+
+    jid: str
+    jobtype: str | None
+    queue: str
+    worker: str
+    since: Stamp
+    until: Stamp
+    cancelled: bool
+    percent: int | None
+    desc: str | None
+
+
+class WorkerOut(Struct):
+    """A worker process."""
+
+    wid: str
+    hostname: str
+    pid: int
+    labels: list[str]
+    state: Literal["running", "quiet", "terminate"]
+    started_at: Stamp
+    heard_at: Stamp
+    connections: int
+    rss_kb: int
+    holds: int
+
+
+class WorkersOut(Struct):
+    """Worker processes, the longest silent first, and some jobs in their hands, the longest held first."""
+
+    workers: list[WorkerOut]
+    held: list[HeldOut]
+    next: Annotated[int, Meta(description="pass it as `after` for more held jobs; 0 at the end")]
+
+
+class BatchOut(Struct):
+    """A batch."""
+
+    bid: str
+    parent_bid: str
+    description: str
+    created_at: Stamp
+    total: int
+    pending: int
+    failed: int
+    complete_st: str
+    success_st: str
+    death_st: str
+
+
+class BatchesOut(Struct):
+    """Some batches, the newest first."""
+
+    batches: list[BatchOut]
+    next: Annotated[str, Meta(description="pass it as `cursor`; empty at the end")]
+
+
+class PeriodicOut(Struct):
+    """A periodic job."""
+
+    name: str
+    schedule: str
+    tz: str
+    jobtype: str
+    queue: str
+    paused: bool
+    last_run: Stamp | None
+    last_jid: str | None
+    next_run: Stamp | None
+    runs: int
+    skipped: int
+
+
+def overview_out(view: Overview) -> OverviewOut:
+    """The figures as they are given."""
+    next_retry = format_instant(view.next_retry) if view.retries and view.next_retry < NEVER else None
+    same = {name: getattr(view, name) for name in OverviewOut.__struct_fields__ if name not in ("now", "next_retry")}
+    return OverviewOut(now=format_instant(view.now), next_retry=next_retry, **same)
+
+
+def queue_out(view: QueueView) -> QueueOut:
+    """A queue as it is given."""
+    same = {name: getattr(view, name) for name in QueueOut.__struct_fields__ if name != "created_at"}
+    return QueueOut(created_at=format_instant(view.created_at), **same)
+
+
+def job_out(view: JobView) -> JobOut:
+    """A job as it is given."""
+    job, failure, lease = view.job, view.job.failure, view.lease
+    return JobOut(
+        jid=view.jid,
+        jobtype=job.jobtype,
+        queue=view.queue or DEFAULT_QUEUE,
+        place=view.place.value,  # type: ignore[arg-type]
+        due=format_instant(view.due) if view.due else None,
+        priority=view.priority,
+        retry=job.retry,
+        created_at=job.created_at,
+        enqueued_at=job.enqueued_at,
+        args=job.args,
+        custom=job.custom if job.custom is not ABSENT else None,
+        failure=None
+        if failure is None
+        else FailureOut(
+            failure.errtype,
+            failure.message,
+            failure.retry_count,
+            failure.remaining,
+            failure.failed_at,
+            failure.next_at,
+            failure.backtrace,
+        ),
+        lease=None
+        if lease is None
+        else LeaseOut(
+            "" if lease.holder.startswith("\0") else lease.holder,
+            format_instant(lease.since),
+            format_instant(lease.until),
+            CANCELLED in lease.uses,
+        ),
+    )
+
+
+def held_out(view: HeldView) -> HeldOut:
+    """A held job as it is given."""
+    return HeldOut(
+        view.jid,
+        view.job.jobtype if view.job else None,
+        view.queue,
+        view.holder,
+        format_instant(view.since),
+        format_instant(view.until),
+        view.is_cancelled,
+        view.percent,
+        view.desc,
+    )
+
+
+def worker_out(view: WorkerView) -> WorkerOut:
+    """A worker as it is given."""
+    return WorkerOut(
+        view.wid,
+        view.hostname,
+        view.pid,
+        list(view.labels),
+        view.state.word,  # type: ignore[arg-type]
+        format_instant(view.started_at),
+        format_instant(view.heard_at),
+        view.connections,
+        view.rss_kb,
+        view.holds,
+    )
+
+
+def batch_out(row: dict[str, Any]) -> BatchOut:
+    """A batch as it is given."""
+    return BatchOut(**{"parent_bid": "", "death_st": ""} | {n: row[n] for n in BatchOut.__struct_fields__ if n in row})
+
+
+def periodic_out(row: dict[str, Any]) -> PeriodicOut:
+    """A periodic job as it is given."""
+    return PeriodicOut(**{name: row[name] for name in PeriodicOut.__struct_fields__})

@@ -1,0 +1,77 @@
+"""The backend: what the web application needs of the server, and nothing else of it.
+
+The composition root hands in the real one (`web_host`). Whoever shows something calls `look`, whoever changes something
+awaits `act`: both work on the engine's facade, within a turn of the server, in the server's own event loop.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
+
+from msgspec import Struct
+
+from lineshaft.engine.engine import Engine
+from lineshaft.store.timing import Durations
+from lineshaft.web.accounts import Account, Token
+
+__all__ = ["Backend", "Setting", "WebSettings"]
+
+T = TypeVar("T")
+
+
+class WebSettings(Struct, frozen=True):
+    """What an operator decides about the pages; a reload hands in another one."""
+
+    password: str | None = None  #: asked for when there are no accounts; None lets everybody in
+    accounts: tuple[Account, ...] = ()  #: with any, only these come in
+    tokens: tuple[Token, ...] = ()  #: of programs, for the API
+    slow_after_ms: int = 60_000  #: a queue whose oldest job waits longer needs attention
+    history_ms: int = 0  #: how long finished jobs are kept
+    dead_ms: int = 0  #: how long dead ones are
+
+
+class Setting(Struct, frozen=True):
+    """A key of the configuration as it is in effect; a secret is masked already."""
+
+    table: str
+    key: str
+    value: str
+    is_default: bool
+
+
+class Backend(Protocol):
+    """The server, for the web application."""
+
+    def settings(self) -> WebSettings:
+        """What is in effect at this moment."""
+        ...
+
+    def look(self, view: Callable[[Engine], T]) -> T:
+        """What `view` reads of the engine, now. Raises Refusal, Unavailable while the storage is away, StoreError."""
+        ...
+
+    async def act(self, verb: Callable[[Engine], T]) -> T:
+        """Do what `verb` does with the engine; returns when that is on disk, as far as the configuration promises it.
+
+        Raises Refusal, Unavailable when nothing was done, StoreError when the outcome is unknown.
+        """
+        ...
+
+    def info(self) -> dict[str, Any]:
+        """What INFO gives."""
+        ...
+
+    def is_healthy(self) -> bool:
+        """Whether the server can take a job."""
+        ...
+
+    def storage(self) -> dict[str, int]:
+        """The store's own figures, by name; empty while it is away."""
+        ...
+
+    def durations(self) -> Mapping[str, Durations]:
+        """How long commits and syncs took."""
+        ...
+
+    def configuration(self) -> list[Setting]:
+        """Every key that is in effect, secrets masked."""
+        ...

@@ -1,0 +1,191 @@
+"""The page of one job: by its jid wherever it is, or by the key of a timed set; and the form of a new push."""
+
+import json as plain
+import secrets
+from typing import Any, Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lineshaft.clock import format_instant, parse_instant
+from lineshaft.engine.cancel import CANCELLED
+from lineshaft.engine.timed import SetName
+from lineshaft.engine.views import JobView
+from lineshaft.job import ABSENT, Job, encode_job
+from lineshaft.lifecycle import Place
+from lineshaft.web.language import Language
+from lineshaft.web.render import language_of
+from lineshaft.web.site import Site
+
+__all__ = ["as_pushed", "by_jid", "by_key", "find", "key_parts", "pretty", "push_form", "with_jid"]
+
+#: Bytes of JSON that a page shows of one value; the rest is for the API.
+MOST_SHOWN: Final = 64 << 10
+
+_KINDS: Final = {Place.LEASED: "accent", Place.RETRIES: "warn", Place.DEAD: "bad"}
+
+_EXAMPLE: Final = '{\n  "jobtype": "example",\n  "args": [],\n  "queue": "default"\n}\n'
+
+
+def key_parts(key: str) -> tuple[int, str] | None:
+    """The instant and the jid of a key `<RFC 3339 time>|<jid>`; None when it is none."""
+    stamp, bar, jid = key.partition("|")
+    try:
+        return (parse_instant(stamp), jid) if bar else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def pretty(raw: bytes) -> str:
+    """JSON, indented; what is very long is cut, and then not indented."""
+    if len(raw) > MOST_SHOWN:
+        return raw[:MOST_SHOWN].decode("utf-8", "replace") + "…"
+    try:
+        return msgspec.json.format(raw, indent=2).decode("utf-8", "replace")
+    except msgspec.DecodeError:
+        return raw.decode("utf-8", "replace")
+
+
+async def find(request: Request, site: Site) -> Response:
+    """GET /jobs?jid=..., the search in the menu."""
+    jid = request.query_params.get("jid", "").strip()
+    return site.back_to(request, *(("jobs", jid) if jid else ()))
+
+
+async def by_key(request: Request, site: Site, name: SetName) -> Response:
+    """GET /retries/KEY, /scheduled/KEY, /morgue/KEY"""
+    parts = key_parts(request.path_params["key"])
+    view = None
+    if parts is not None:
+        view = site.look(lambda engine: engine.views.find_at(name, *parts))
+    if parts is not None and view is None:
+        # It has moved on: wherever it is now.
+        return _page(request, site, parts[1], site.look(lambda engine: engine.views.find(parts[1])))
+    return _page(request, site, view.jid if view else request.path_params["key"], [view] if view else [])
+
+
+async def by_jid(request: Request, site: Site) -> Response:
+    """GET /jobs/JID"""
+    jid = request.path_params["jid"]
+    return _page(request, site, jid, site.look(lambda engine: engine.views.find(jid)))
+
+
+def _page(request: Request, site: Site, jid: str, views: list[JobView]) -> Response:
+    language = language_of(request)
+    finished = site.look(lambda engine: engine.views.finished(jid))[:20]
+    track = site.look(lambda engine: engine.views.track(jid))
+    is_known = track.get("updated_at")
+    jobtype = views[0].job.jobtype if views else finished[0]["jobtype"] if finished and "jobtype" in finished[0] else ""
+    return site.page(
+        request,
+        "job.html",
+        views[0].place.value if views else "",
+        jobtype[:120] or language.gettext("Job"),
+        status=200 if views or finished or is_known else 404,
+        jid=jid,
+        jobs=[_shown(view, track, language) for view in views],
+        finished=[_over(over) for over in finished],
+        track=[(name, _plain(value)) for name, value in track.items() if name != "jid"] if is_known else [],
+        gone=language.gettext(
+            "It is done, it was deleted, or it never was. Finished jobs are kept only with [history]."
+        ),
+    )
+
+
+def _plain(value: Any) -> str:
+    return pretty(bytes(value)) if isinstance(value, msgspec.Raw) else str(value)
+
+
+def _shown(view: JobView, track: dict[str, Any], language: Language) -> dict[str, Any]:
+    job, lease = view.job, view.lease
+    progress = {"percent": track.get("percent"), "desc": track.get("desc")}
+    holder = "" if lease is None or lease.holder.startswith("\0") else lease.holder
+    return {
+        "view": view,
+        "place": view.place.value,
+        "kind": _KINDS.get(view.place, ""),
+        "jid": view.jid,
+        "jobtype": job.jobtype,
+        "queue": view.queue,
+        "lease": lease and {"holder": holder, "since": lease.since, "until": lease.until},
+        "cancelled": lease is not None and CANCELLED in lease.uses,
+        "due": view.due,
+        "due_local": format_instant(view.due)[:19] if view.due else "",
+        "progress": progress if progress["percent"] is not None or progress["desc"] else None,
+        "facts": _facts(view, language),
+        "failure": job.failure,
+        "tries": job.failure.retry_count + 1 if job.failure else 0,
+        "args_pretty": pretty(bytes(job.args)),
+        "custom_pretty": pretty(bytes(job.custom)) if job.custom is not ABSENT else "",
+        "push": "PUSH " + as_pushed(job).decode("utf-8", "replace")[:MOST_SHOWN],
+    }
+
+
+def _facts(view: JobView, language: Language) -> list[tuple[str, str]]:
+    """What there is to say of a job; what is as for most jobs is left out."""
+    text, job, extras = language.gettext, view.job, view.extras
+    facts: list[tuple[str, Any]] = [
+        (text("Created"), job.created_at),
+        (text("Enqueued"), job.enqueued_at),
+        (text("Priority"), view.priority if view.priority != 5 else None),
+        (text("Retries allowed"), job.retry),
+        (text("Reservation"), language.span(job.reserve_for * 1000) if job.reserve_for else None),
+        (text("Backoff"), extras.backoff),
+        (text("Unique by"), extras.lock[:16] if extras.lock else None),
+        (text("Expires"), language.instant(extras.expires) if extras.expires else None),
+        (text("Taken back from workers"), extras.recoveries or None),
+    ]
+    return [(name, str(value)[:300]) for name, value in facts if value is not None and value != ""]
+
+
+def as_pushed(job: Job) -> bytes:
+    """A job as somebody would push it again: without what the server wrote on it. Its jid stays."""
+    kept = {
+        name: getattr(job, name)
+        for name in ("args", "jid", "queue", "jobtype", "at", "retry", "reserve_for", "backtrace", "custom")
+    }
+    return encode_job(Job(**kept))
+
+
+def _over(over: dict[str, Any]) -> dict[str, Any]:
+    """A finished job as the page shows it."""
+    payload = bytes(over["job"])
+    try:
+        jobtype = str(msgspec.json.decode(payload, type=dict[str, Any]).get("jobtype", ""))
+    except msgspec.DecodeError:
+        jobtype = ""
+    result = over["result"]
+    return {
+        **over,
+        "jobtype": jobtype[:120],
+        "pretty": pretty(payload),
+        "result": pretty(bytes(result)) if result is not None else "",
+    }
+
+
+async def push_form(request: Request, site: Site, *, text: str | None = None, error: str = "") -> Response:
+    """GET /push: a new job, or with `like` one as another is."""
+    language = language_of(request)
+    like = request.query_params.get("like", "")
+    if text is None:
+        views = site.look(lambda engine: engine.views.find(like)) if like else []
+        text = pretty(as_pushed(views[0].job)) if views else _EXAMPLE
+    return site.page(
+        request,
+        "push.html",
+        "queues",
+        language.gettext("Edit and push again") if like else language.gettext("New push"),
+        status=400 if error else 200,
+        live=False,
+        text=text,
+        **({"flash": {"text": error, "bad": True}} if error else {}),
+    )
+
+
+def with_jid(job: bytes) -> bytes:
+    """A job, with a jid made up when it has none. Raises ValueError for what is no JSON object."""
+    raw = msgspec.json.decode(job, type=dict[str, msgspec.Raw])
+    if bytes(raw.get("jid", msgspec.Raw(b'""'))) in (b'""', b"null"):
+        raw["jid"] = msgspec.Raw(plain.dumps(secrets.token_hex(12)).encode())
+    return msgspec.json.encode(raw)

@@ -1,0 +1,152 @@
+"""`/metrics`: the figures in the text format of Prometheus.
+
+They are read in one step of the loop; writing them takes longer, and is done in a thread. Labels are bounded: queues
+beyond the first MOST_QUEUES, in the order of their names, are one, named `(other)`, which no queue can be.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lineshaft import __version__
+from lineshaft.engine.views import Overview, QueueView, WorkerView
+from lineshaft.lifecycle import WorkerState
+from lineshaft.store.timing import BOUNDS_SECONDS, Durations
+from lineshaft.web.accounts import Role
+from lineshaft.web.site import Site
+
+__all__ = ["metrics"]
+
+MOST_QUEUES: Final = 200
+MOST_WORKERS: Final = 10_000
+OTHER: Final = "(other)"
+
+
+async def metrics(request: Request, site: Site) -> Response:
+    """GET /metrics"""
+    site.need(request, Role.READER)
+    families = list(_families(site))
+    loop = asyncio.get_running_loop()
+    text = await loop.run_in_executor(None, _written, families)
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+
+class _Read(Collector):
+    """What was read, for the registry that writes it."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self.families = families
+
+    def collect(self) -> Iterable[Metric]:
+        """All of it."""
+        return self.families
+
+
+def _written(families: list[Metric]) -> bytes:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Read(families))
+    return generate_latest(registry)
+
+
+def _families(site: Site) -> Iterator[Metric]:
+    backend = site.backend
+    yield _gauge("up", "Whether the server can take a job", int(backend.is_healthy()))
+    yield _labelled(GaugeMetricFamily("lineshaft_build_info", "The version", labels=["version"]), {__version__: 1})
+    info = backend.info()["server"]
+    yield _gauge("uptime_seconds", "Since the start", info["uptime"])
+    yield _gauge("connections", "Open connections of the job port", info["connections"])
+    yield _counter("commands", "Commands answered", info["command_count"])
+    yield _gauge("memory_highest_bytes", "The most memory that the process has had", info["used_memory_mb"] << 20)
+    yield from _of_jobs(site.look(lambda engine: engine.views.overview()))
+    queues, more = site.look(lambda engine: engine.views.queues(limit=MOST_QUEUES))
+    yield from _of_queues(queues, site.look(lambda engine: engine.views.overview()) if more else None)
+    yield _of_workers(site.look(lambda engine: engine.views.workers(limit=MOST_WORKERS)))
+    for name, value in backend.storage().items():
+        yield _gauge(f"storage_{name}", "The store's own figure", value)
+    yield from _of_times(backend.durations())
+    late = [note.loop_ms for note in site.pulse.notes["5m"]]
+    yield _gauge(
+        "loop_delay_highest_seconds", "The longest that the loop was held, of 5 min", max(late, default=0.0) / 1000
+    )
+    yield _gauge("web_watchers", "Browsers that keep a page live", site.pulse.watchers)
+
+
+def _gauge(name: str, told: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"lineshaft_{name}", told, value=value)
+
+
+def _counter(name: str, told: str, value: float) -> Metric:
+    return CounterMetricFamily(f"lineshaft_{name}", told, value=value)
+
+
+def _labelled(family: Any, values: Mapping[str, float]) -> Metric:
+    for label, value in values.items():
+        family.add_metric([label], value)
+    assert isinstance(family, Metric)
+    return family
+
+
+def _of_jobs(overview: Overview) -> Iterator[Metric]:
+    outcomes = {
+        "success": overview.processed - overview.failed,
+        "failure": overview.failed,
+        "expired": overview.expired,
+    }
+    yield _labelled(CounterMetricFamily("lineshaft_jobs", "Jobs by what became of them", labels=["outcome"]), outcomes)
+    sets = {
+        "scheduled": overview.scheduled,
+        "retries": overview.retries,
+        "dead": overview.dead,
+        "finished": overview.finished,
+    }
+    yield _labelled(GaugeMetricFamily("lineshaft_set_jobs", "Jobs in a set", labels=["set"]), sets)
+    yield _gauge("enqueued_jobs", "Jobs that wait in queues", overview.enqueued)
+    yield _gauge("busy_jobs", "Jobs in workers' hands", overview.busy)
+    yield _gauge("queues", "Queues", overview.queues)
+    yield _gauge("paused_queues", "Queues that are paused", overview.paused)
+    yield _gauge(
+        "pushes_refused", "Whether pushes are refused, as on a full disk", int(overview.push_refusal is not None)
+    )
+
+
+def _of_queues(queues: list[QueueView], all_of_them: Overview | None) -> Iterator[Metric]:
+    """The figures of each queue; with the overview also what all others have together."""
+
+    def told(name: str, what: str, kind: type, figures: Mapping[str, float], other: float | None = None) -> Metric:
+        values = dict(figures) if other is None else {**figures, OTHER: other}
+        return _labelled(kind(f"lineshaft_queue_{name}", what, labels=["queue"]), values)
+
+    def each(attribute: str) -> dict[str, float]:
+        return {queue.name: getattr(queue, attribute) for queue in queues}
+
+    rest = None if all_of_them is None else all_of_them.enqueued - sum(queue.size for queue in queues)
+    yield told("jobs", "Jobs that wait", GaugeMetricFamily, each("size"), rest)
+    yield told("latency_seconds", "How long the oldest has waited", GaugeMetricFamily, each("latency_seconds"))
+    yield told("paused", "Whether it is paused", GaugeMetricFamily, each("paused"))
+    yield told("pushed", "Jobs pushed to it", CounterMetricFamily, each("pushed"))
+    yield told("processed", "Jobs worked on, failures included", CounterMetricFamily, each("processed"))
+    yield told("failed", "Failures", CounterMetricFamily, each("failed"))
+
+
+def _of_workers(workers: list[WorkerView]) -> Metric:
+    states = {state.word: 0 for state in WorkerState}
+    for worker in workers:
+        states[worker.state.word] += 1
+    family = GaugeMetricFamily("lineshaft_workers", "Worker processes by state", labels=["state"])
+    return _labelled(family, states)
+
+
+def _of_times(durations: Mapping[str, Durations]) -> Iterator[Metric]:
+    for name, taken in durations.items():
+        family = HistogramMetricFamily(f"lineshaft_{name}_seconds", f"How long a {name} of the store takes")
+        bounds = [*map(str, BOUNDS_SECONDS), "+Inf"]
+        family.add_metric([], list(zip(bounds, accumulate(taken.counts), strict=True)), taken.seconds)
+        yield family

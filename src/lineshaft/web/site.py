@@ -1,0 +1,202 @@
+"""The site: what all pages share, and how each is answered.
+
+A handler reads what it shows with `look`, in one step of the loop, and hands it to `page`. A page that several browsers
+keep live is rendered once a second for all of them (`X-Live`), whoever they are, as long as they would see the same.
+"""
+
+import socket
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
+
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from lineshaft.engine.engine import Engine
+from lineshaft.engine.views import Overview
+from lineshaft.web.accounts import Role
+from lineshaft.web.audit import Audit
+from lineshaft.web.backend import Backend
+from lineshaft.web.pulse import Pulse
+from lineshaft.web.render import Renderer, href, language_of, prefix_of
+from lineshaft.web.security import visitor_of
+
+__all__ = ["Forbidden", "Site"]
+
+T = TypeVar("T")
+
+#: A live page is rendered again after so long, however many ask for it.
+SHARED_SECONDS: Final = 0.9
+MOST_SHARED: Final = 64
+
+
+class Forbidden(Exception):
+    """The visitor's role does not allow it."""
+
+    def __init__(self, needed: Role) -> None:
+        super().__init__(needed.word)
+        self.needed = needed
+
+
+class Flash(Struct, frozen=True):
+    """A note of what was just done."""
+
+    text: str
+    bad: bool = False
+
+
+class Site:
+    """Everything that the handlers share."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.renderer = Renderer()
+        self.audit = Audit()
+        self.pulse = Pulse(backend)
+        self.host = socket.gethostname()
+        self._shared: OrderedDict[tuple[str, ...], tuple[float, bytes]] = OrderedDict()
+
+    def look(self, view: Callable[[Engine], T]) -> T:
+        """What `view` reads of the engine, now."""
+        return self.backend.look(view)
+
+    def shared(self, request: Request) -> Response | None:
+        """The same page as somebody has just been given, if it is a live one that asks again."""
+        if request.headers.get("x-live") is None:
+            return None
+        found = self._shared.get(_identity(request))
+        if found is None or time.monotonic() - found[0] > SHARED_SECONDS:
+            return None
+        return HTMLResponse(found[1])
+
+    def page(
+        self, request: Request, template: str, page: str, heading: str, *, status: int = 200, **context: Any
+    ) -> Response:
+        """Answer with a page; `page` is its name in the menu."""
+        counts = self.look(lambda engine: engine.views.overview())
+        shown = {
+            "page": page,
+            "heading": heading,
+            "live": True,
+            "flash": self._flash(request),
+            "menu": self._menu(request, counts),
+            "counts": counts,
+            "host": self.host,
+            "uptime_ms": self.backend.info()["server"]["uptime"] * 1000,
+            **context,
+        }
+        body = self.renderer.page(request, template, counts.now, shown).encode("utf-8", "replace")
+        if request.headers.get("x-live") is not None:
+            self._shared[_identity(request)] = (time.monotonic(), body)
+            while len(self._shared) > MOST_SHARED:
+                self._shared.popitem(last=False)
+        return HTMLResponse(body, status)
+
+    def message(self, request: Request, status: int, title: str, text: str, back: str = "") -> Response:
+        """Answer with a page that only says something; it needs nothing of the engine."""
+        shown: Mapping[str, Any] = {
+            "page": "",
+            "heading": title,
+            "live": False,
+            "flash": None,
+            "menu": self._menu(request, None),
+            "uptime_ms": 0,
+            "title": title,
+            "text": text,
+            "back": back,
+        }
+        return HTMLResponse(self.renderer.page(request, "message.html", 0, shown), status)
+
+    def back_to(self, request: Request, *parts: str, **query: object) -> Response:
+        """Send the browser to a page after an action."""
+        return RedirectResponse(href(prefix_of(request), *parts, **query), 302)
+
+    def need(self, request: Request, role: Role) -> None:
+        """Raises Forbidden when the visitor may not do what `role` may."""
+        if not visitor_of(request).may(role):
+            raise Forbidden(role)
+
+    def _menu(self, request: Request, counts: Overview | None) -> list[dict[str, Any]]:
+        language, prefix = language_of(request), prefix_of(request)
+        text = language.gettext
+
+        def item(name: str, title: str, path: tuple[str, ...], count: int | None = None, *, bad: bool = False) -> None:
+            items.append({"name": name, "title": title, "href": href(prefix, *path), "count": count, "bad": bad})
+
+        items: list[dict[str, Any]] = []
+        dead = None if counts is None else counts.dead
+        item("home", text("Home"), ())
+        item("busy", text("Busy"), ("busy",), None if counts is None else counts.busy)
+        item("queues", text("Queues"), ("queues",), None if counts is None else counts.queues)
+        item("retries", text("Retries"), ("retries",), None if counts is None else counts.retries)
+        item("scheduled", text("Scheduled"), ("scheduled",), None if counts is None else counts.scheduled)
+        item("dead", text("Dead"), ("morgue",), dead, bad=bool(dead))
+        item("batches", text("Batches"), ("batches",))
+        item("periodic", text("Periodic"), ("periodic",), None if counts is None else counts.periodic)
+        if counts is not None and (counts.finished or self.backend.settings().history_ms):
+            item("finished", text("Finished"), ("finished",), counts.finished)
+        item("server", text("Server"), ("server",))
+        return items
+
+    def _flash(self, request: Request) -> Flash | None:
+        """What the query says was done: a word of ours and a number, never a text of somebody's."""
+        did = request.query_params.get("did")
+        language = language_of(request)
+        if did is None or did not in DEEDS:
+            return None
+        count = request.query_params.get("n", "")
+        text = language.gettext(DEEDS[did])
+        number = language.number(int(count)) if count.isdecimal() and len(count) < 16 else ""
+        return Flash(f"{text} {number}".strip(), bad=did in BAD)
+
+
+def N_(text: str) -> str:  # noqa: N802 - the name by which texts are found that are translated later
+    """Mark a text for the catalogues."""
+    return text
+
+
+DEEDS: Final = {
+    "run": N_("Back in their queues:"),
+    "killed": N_("Moved to the dead ones:"),
+    "deleted": N_("Deleted:"),
+    "begun": N_("The work goes on in the background; its progress stands below."),
+    "paused": N_("The queue is paused."),
+    "resumed": N_("The queue runs again."),
+    "rests": N_("The periodic job rests."),
+    "again": N_("The periodic job runs again."),
+    "removed": N_("The queue is removed."),
+    "cleared": N_("The queue is empty now."),
+    "quiet": N_("The worker hears of it with its next heartbeat."),
+    "cancelled": N_("Cancelled."),
+    "rescheduled": N_("Rescheduled."),
+    "pushed": N_("Pushed."),
+    "nothing": N_("Nothing was selected."),
+    "gone": N_("That job is not there any more."),
+}
+
+#: Words that the pages find by name: the roles, and how a job ended.
+WORDS: Final = (
+    N_("reader"),
+    N_("operator"),
+    N_("admin"),
+    N_("success"),
+    N_("discarded"),
+    N_("cancelled"),
+)
+
+BAD: Final = frozenset({"nothing", "gone"})
+
+
+def _identity(request: Request) -> tuple[str, ...]:
+    """What a page depends on, but for the state of the server."""
+    visitor = visitor_of(request)
+    return (
+        str(request.url.path),
+        str(request.url.query),
+        prefix_of(request),
+        language_of(request).code,
+        visitor.name,
+        visitor.role.word,
+    )

@@ -1,0 +1,169 @@
+"""Where the web application meets the server: the backend that the pages see, and the HTTP server around them.
+
+Pages know the engine's facade and nothing else; what they look at and what they change goes through the server's turns
+(`server.errands`), in the same loop as everything else.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import uvicorn
+from msgspec import Struct
+
+from lineshaft.config import Config
+from lineshaft.config.model import TABLES
+from lineshaft.config.tables import keys_of
+from lineshaft.engine.engine import Engine
+from lineshaft.errors import StoreError
+from lineshaft.server import errands
+from lineshaft.server.server import Server
+from lineshaft.store.timing import Durations
+from lineshaft.web.accounts import Account, Role, Token
+from lineshaft.web.app import build_app
+from lineshaft.web.backend import Setting, WebSettings
+from lineshaft.web.site import Site
+
+__all__ = ["HttpServer", "ServerBackend", "serve_http"]
+
+T = TypeVar("T")
+
+
+class ServerBackend:
+    """The server, as the pages see it; `config` gives what is in effect at the moment."""
+
+    def __init__(self, server: Server, config: Callable[[], Config]) -> None:
+        self.server = server
+        self.config = config
+
+    def settings(self) -> WebSettings:
+        """What is in effect at this moment."""
+        config = self.config()
+        return WebSettings(
+            password=config.web_password,
+            accounts=tuple(
+                Account(name, user.password, Role[user.role.upper()]) for name, user in config.web.users.items()
+            ),
+            tokens=tuple(Token(name, one.token, frozenset(one.scopes)) for name, one in config.api.tokens.items()),
+            slow_after_ms=config.web.slow_after_ms,
+            history_ms=config.history.completed_ms,
+            dead_ms=config.retention.dead_ms,
+        )
+
+    def look(self, view: Callable[[Engine], T]) -> T:
+        """What `view` reads of the engine, now."""
+        found: T = errands.look(self.server, view)
+        return found
+
+    async def act(self, verb: Callable[[Engine], T]) -> T:
+        """Do what `verb` does with the engine; returns when that is on disk, as far as that is promised."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def done(result: T, error: Exception | None) -> None:
+            if future.cancelled():
+                return
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+        errands.run(self.server, verb, done)
+        return await future
+
+    def info(self) -> dict[str, Any]:
+        """What INFO gives."""
+        self.server.begin_turn()
+        return self.server.info()
+
+    def is_healthy(self) -> bool:
+        """Whether the server can take a job."""
+        return self.server.failed is None
+
+    def storage(self) -> dict[str, int]:
+        """The store's own figures."""
+        try:
+            return self.server.store.figures()
+        except StoreError:
+            return {}
+
+    def durations(self) -> Mapping[str, Durations]:
+        """How long commits and syncs took, since the store was opened."""
+        return self.server.store.durations()
+
+    def configuration(self) -> list[Setting]:
+        """Every key that is in effect, secrets masked."""
+        config = self.config()
+        found = [
+            Setting("process", "environment", config.environment, False),
+            Setting("process", "data", "in memory" if config.ephemeral else str(config.data_dir), False),
+            Setting("process", "config", str(config.config_dir), False),
+        ]
+        for table, shape in TABLES.items():
+            values = getattr(config, table)
+            found += _settings(table, shape, values)
+            if table == "queues":
+                for name, queue in values.named.items():
+                    found += _settings(f"queues.{name}", type(queue), queue)
+            if table == "web":
+                found += [Setting("web.users", name, user.role, False) for name, user in values.users.items()]
+            if table == "api":
+                found += [
+                    Setting("api.tokens", name, ", ".join(one.scopes), False) for name, one in values.tokens.items()
+                ]
+        return found
+
+
+def _settings(table: str, shape: type[Struct], values: Struct) -> list[Setting]:
+    defaults = shape()
+    settings = []
+    for name, key in keys_of(shape).items():
+        value, default = getattr(values, key.attribute), getattr(defaults, key.attribute)
+        shown = "***" if key.kind.is_secret and value is not None else "–" if value is None else str(value)
+        if key.attribute.endswith("_ms") and isinstance(value, int):
+            shown = f"{value / 1000:g}s"
+        settings.append(Setting(table, name, shown, value == default))
+    return settings
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn without its signal handlers: the daemon has its own."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave the signals alone."""
+        yield
+
+
+class HttpServer:
+    """The application, served."""
+
+    def __init__(self, site: Site, web: uvicorn.Server, task: "asyncio.Task[None]") -> None:
+        self.site = site
+        self.web = web
+        self.task = task
+
+    async def stop(self) -> None:
+        """End, whoever is still connected."""
+        self.site.pulse.stop()
+        self.web.should_exit = True
+        self.web.force_exit = True
+        await self.task
+
+
+async def serve_http(server: Server, config: Callable[[], Config], listening: socket.socket) -> HttpServer:
+    """Serve the application on a bound socket; returns when it answers."""
+    app, site = build_app(ServerBackend(server, config))
+    tls = config().tls
+    files: dict[str, Any] = {} if tls is None else {"ssl_certfile": os.fspath(tls[0]), "ssl_keyfile": os.fspath(tls[1])}
+    settings = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False, **files
+    )
+    web = _Uvicorn(settings)
+    task = asyncio.create_task(web.serve([listening]))
+    while not web.started and not task.done():
+        await asyncio.sleep(0.005)
+    site.pulse.start()
+    return HttpServer(site, web, task)
