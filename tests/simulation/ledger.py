@@ -203,7 +203,25 @@ class Ledger:
             is_there, len(answer.body or b"") > 1000, void=stale or is_meddled or self.is_taken_back(answer),
         )  # fmt: skip
         self._hold_throttle(entry)
+        self._hold_lane(entry)
         return entry
+
+    def _hold_lane(self, entry: JobEntry) -> None:
+        """No more jobs of a lane run at once than its queue lets."""
+        limits = self.world.rules.queues.get(entry.queue)
+        if limits is None or limits.lanes is None or limits.lanes.concurrency is None:
+            return
+        lane = entry.custom.get(limits.lanes.by)
+        held = [
+            other.jid
+            for other in self.jobs.values()
+            if other.queue == entry.queue and other.hold and not other.hold.released
+            if other.custom.get(limits.lanes.by) == lane and not other.by_itself
+            if other.sent == 1 and not other.hold.large and self.is_surely_held(other, other.hold)
+        ]  # fmt: skip
+        self.count("laned")
+        if len(held) > limits.lanes.concurrency:
+            raise self.broken(f"{held} of {entry.queue} run at once, and are of the lane {lane}")
 
     def _hold_throttle(self, entry: JobEntry) -> None:
         """No more jobs of a queue run at once than its throttle lets."""

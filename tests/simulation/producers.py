@@ -50,6 +50,8 @@ def a_job(chance: Random, jid: str, kinds: Kinds, wall: int) -> dict[str, Any]:
             custom["expires_at"] = format_instant(fields["expires_ms"])
     if "tracked" in kinds and chance.random() < 0.3:
         custom["track"] = 1
+    if "laned" in kinds and chance.random() < 0.7:
+        custom["tenant"] = chance.choice(["x", "y", "z"])
     if chance.random() < 0.1:
         custom["backoff"] = chance.choice(["fixed:1", "linear:5", "exponential:2:1:60~20"])
     if custom:

@@ -7,7 +7,8 @@ from typing import Any
 
 from msgspec import structs
 
-from lineshaft.engine.settings import Periodic, Settings, Throttle
+from lineshaft.engine.records import LaneRules, Rate
+from lineshaft.engine.settings import Periodic, QueueLimits, Settings, Throttle
 from lineshaft.schedule import Schedule
 from lineshaft.server.settings import ServerSettings
 from simulation.faults import FAULTS
@@ -16,7 +17,7 @@ from simulation.world import SECOND
 
 __all__ = ["KINDS", "Profile", "profile_of"]
 
-KINDS = ["scheduled", "unique", "expiring", "tracked", "batches", "periodic", "throttled", "weighted"]
+KINDS = ["scheduled", "unique", "expiring", "tracked", "batches", "periodic", "throttled", "weighted", "laned"]
 
 #: Periodic jobs, by name: schedule, whether missed runs are made up for, and the job.
 PERIODIC: dict[str, tuple[str, bool, dict[str, Any]]] = {
@@ -30,6 +31,16 @@ THROTTLES = [
     {"a": Throttle(concurrency=2), "b": Throttle(worker=1)},
     {"a": Throttle(concurrency=1, timeout=20_000), "c": Throttle(rate=3, per=10_000)},
     {"default": Throttle(concurrency=3, worker=2), "b": Throttle(concurrency=2, rate=10, per=1000)},
+]
+
+#: Lanes, by queue.
+LANES = [
+    {"a": QueueLimits(lanes=LaneRules("tenant")), "b": QueueLimits(lanes=LaneRules("tenant", concurrency=2))},
+    {"c": QueueLimits(lanes=LaneRules("tenant", concurrency=1, strict=True))},
+    {
+        "a": QueueLimits(lanes=LaneRules("tenant", rate=Rate(2, 5_000))),
+        "default": QueueLimits(lanes=LaneRules("tenant", concurrency=1, strict=True)),
+    },
 ]
 
 #: How much time passes between two steps, in microseconds, by the pace of a run.
@@ -59,6 +70,7 @@ def profile_of(seed: str) -> Profile:
     kinds = frozenset(kind for kind in KINDS if chance.random() < 0.6)
     rules = Settings(
         periodic=periodic_jobs(chance) if "periodic" in kinds else (),
+        queues=chance.choice(LANES) if "laned" in kinds else {},
         throttles=chance.choice(THROTTLES) if "throttled" in kinds else {},
         jid_index=chance.random() < 0.8,
         refuse_duplicate_jids=chance.random() < 0.2,

@@ -73,6 +73,8 @@ class Simulation:
             self.profile.rules = structs.replace(self.profile.rules, periodic=())
         if "throttled" in self.without:
             self.profile.rules = structs.replace(self.profile.rules, throttles={})
+        if "laned" in self.without:
+            self.profile.rules = structs.replace(self.profile.rules, queues={})
         hooks = Hooks(ack=_follow) if self.profile.hooked and "plugin" not in self.without else None
         self.world = World(seed, self.profile.rules, self.profile.settings, hooks)
         self.ledger = Ledger(self.world)
