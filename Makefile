@@ -39,11 +39,23 @@ WITHOUT ?=
 simulate: $(DEV) ## the whole server on a simulated clock, network and disk: make simulate SEED=1-200 STEPS=400
 	PYTHONPATH=tests $(BIN)/python -m simulation.run --seed "$(SEED)" --steps $(STEPS) --without "$(WITHOUT)" $(ARGS)
 
+# atheris is not among the tools of development, since it is built for Linux and some Pythons only.
+TARGET ?= commands
+SECONDS ?= 300
+fuzz: $(DEV) $(VENV)/.fuzz-installed ## atheris on one target: make fuzz TARGET=commands SECONDS=300 (tests/fuzz/targets.py)
+	PYTHONPATH=tests $(BIN)/python -m fuzz.run $(TARGET) $(SECONDS) $(ARGS)
+
+$(VENV)/.fuzz-installed: requirements/fuzz.txt
+	$(PIP) install --quiet --require-hashes -r requirements/fuzz.txt
+	@touch $@
+
 # How long the nightly loops are; the figures of the last run stand in docs/reliability.md.
 nightly: export LINESHAFT_KILLS ?= 1000
 nightly: export LINESHAFT_EXAMPLES ?= 5000
 nightly: export LINESHAFT_SEEDS ?= 10000
-nightly: $(DEV) ## the suite with its loops grown long: kills, seeds of the model and the simulation
+nightly: export LINESHAFT_POWER_CUTS ?= 300
+nightly: export LINESHAFT_FUZZ ?= 20000
+nightly: $(DEV) ## the suite with its loops grown long: kills, power cuts, seeds of model and simulation, fuzzed inputs
 	$(BIN)/pytest --timeout 14400 $(ARGS)
 
 check: lint types layers ## lint, types and layers
@@ -86,6 +98,7 @@ texts: $(DEV) ## bring the catalogues of the pages' texts up to date
 lock: ## write requirements/*.txt anew (ARGS=--upgrade raises the versions)
 	test -x build/lock/bin/uv || { $(PYTHON) -m venv build/lock && build/lock/bin/pip install uv==$(UV_VERSION); }
 	$(LOCK) --extra dev pyproject.toml requirements/build.in -o requirements/dev.txt
+	$(LOCK) --extra fuzz --no-deps -c requirements/dev.txt pyproject.toml -o requirements/fuzz.txt
 	$(LOCK) --extra server -c requirements/dev.txt pyproject.toml requirements/build.in -o requirements/server.txt
 
 clean: ## remove caches and built files (neither .venv nor ./data)

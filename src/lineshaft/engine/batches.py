@@ -96,8 +96,7 @@ class Callback(Feature):
 
 def read_batch(change: Change, bid: str) -> Batch | None:
     """A batch as this change leaves it; None when there is none. Raises StoreError."""
-    value = change.get(keys.batch_key(bid))
-    return None if value is None else decode_batch(value)
+    return change.read(keys.batch_key(bid), decode_batch)
 
 
 def _step(

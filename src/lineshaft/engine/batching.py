@@ -98,10 +98,12 @@ def batches_page(state: State, cursor: str, limit: int) -> tuple[list[dict[str, 
     rows = state.turn.scan(start, keys.batch_key(cursor) if cursor else end, limit=limit, reverse=True)
     shown = []
     for key, value in rows:
-        batch = decode_batch(value)
+        batch = state.turn.decoded(key, value, decode_batch)
+        if batch is None:
+            continue
         state_of = {"committed": batch.committed, "finished": batch.is_finished(), "children": batch.children}
         shown.append(_shown(key[2:].decode(), batch) | state_of)
-    return shown, shown[-1]["bid"] if len(rows) == limit else ""
+    return shown, rows[-1][0][2:].decode() if len(rows) == limit else ""
 
 
 def _get(change: Change, bid: str) -> Batch:

@@ -77,10 +77,9 @@ class Tracked(Feature):
 
 def track_get(state: "State", jid: str) -> dict[str, Any]:
     """TRACK GET: what is known of the newest job with that jid. Raises StoreError."""
-    value = state.turn.get(keys.track_key(jid)) if len(jid) <= MAX_JID_LENGTH else None
-    if value is None:
+    record = state.turn.read(keys.track_key(jid), decode_track) if len(jid) <= MAX_JID_LENGTH else None
+    if record is None:
         return {"jid": jid, "state": "unknown", "updated_at": ""}
-    record = decode_track(value)
     shown: dict[str, Any] = {"jid": jid}
     if record.percent is not None:
         shown["percent"] = record.percent
@@ -144,8 +143,7 @@ def _note(state: "State", change: Change, subject: Subject, word: str, *, until:
 
 
 def _read(change: Change, jid: str) -> TrackRecord | None:
-    value = change.get(keys.track_key(jid))
-    return None if value is None else decode_track(value)
+    return change.read(keys.track_key(jid), decode_track)
 
 
 def _write(state: "State", change: Change, jid: str, before: TrackRecord | None, after: TrackRecord) -> None:

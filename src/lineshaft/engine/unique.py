@@ -45,9 +45,8 @@ class Unique(Feature):
     def pushed(self, state: "State", change: Change, subject: Subject, lock_until: int) -> None:
         """Take the lock. Raises Refusal NOTUNIQUE while another has it."""
         digest = bytes.fromhex(subject.extras.lock)
-        held = change.get(keys.lock_key(digest))
-        if held is not None:
-            lock = decode_lock(held)
+        lock = change.read(keys.lock_key(digest), decode_lock)
+        if lock is not None:
             if lock.until > state.now:
                 raise Refusal("Job not unique", "NOTUNIQUE", reveals=True)
             state.expiries.delete(change, lock.until, LOCK, digest)
@@ -75,11 +74,8 @@ class UniqueUntilStart(Unique):
 
 def _release(state: "State", change: Change, subject: Subject) -> None:
     digest = bytes.fromhex(subject.extras.lock)
-    held = change.get(keys.lock_key(digest))
-    if held is None:
-        return
-    lock = decode_lock(held)
+    lock = change.read(keys.lock_key(digest), decode_lock)
     # The job's own lock may have ended by time, and another have taken it since.
-    if lock.seq == subject.seq:
+    if lock is not None and lock.seq == subject.seq:
         change.delete(keys.lock_key(digest))
         state.expiries.delete(change, lock.until, LOCK, digest)

@@ -1,0 +1,84 @@
+"""A record of a feature that cannot be read is set aside, and taken for absent: nobody's work stops over it."""
+
+import json
+import logging
+
+import pytest
+
+from harness import Harness, Peer
+from invariants import check_memory, rows_of
+from lineshaft.engine.check import check
+from lineshaft.engine.findings import Law, Severity
+from lineshaft.store.faulty import FaultyStore
+from lineshaft.store.memory import MemoryStore
+
+OK = b"+OK\r\n"
+
+
+def job(jid: str, **custom: object) -> str:
+    return json.dumps({"jid": jid, "jobtype": "T", "args": [], "custom": custom})
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.ERROR, logger="lineshaft")
+
+
+def damaged(before: Harness, prefix: bytes) -> tuple[Harness, Peer]:
+    """A server on the same rows, of which those that begin like this cannot be read."""
+    before.advance(0.01)
+    rows = {key: b"\xc1" if key.startswith(prefix) else value for key, value in rows_of(before.store).items()}
+    assert b"\xc1" in rows.values()
+    harness = Harness(store=FaultyStore(rows), now=before.clock())
+    return harness, harness.worker("worker-1")
+
+
+def is_set_aside(harness: Harness, prefix: bytes) -> bool:
+    harness.advance(0.01)
+    check_memory(harness.server.engine)
+    rows = rows_of(harness.store)
+    return any(key.startswith(b"X" + prefix) for key in rows) and rows.get(prefix, b"") != b"\xc1"
+
+
+def test_a_track(caplog: pytest.LogCaptureFixture) -> None:
+    before = Harness()
+    peer = before.connect()
+    assert peer.ask("PUSH " + job("tracked-1", track=1)) == OK
+    assert peer.ask("PUSH " + job("behind-01")) == OK
+    harness, peer = damaged(before, b"Ptracked-1")
+    assert peer.ask_json("FETCH default")["jid"] == "tracked-1", "the head of the queue is no stumbling block"
+    assert peer.ask('ACK {"jid":"tracked-1"}') == OK
+    assert peer.ask_json("FETCH default")["jid"] == "behind-01"
+    assert peer.ask_json("TRACK GET tracked-1")["state"] == "unknown"
+    assert is_set_aside(harness, b"Ptracked-1")
+    assert "damaged row was set aside" in caplog.text
+    found = list(check(MemoryStore(rows_of(harness.store))))
+    assert [(finding.law, finding.severity) for finding in found] == [(Law.SET_ASIDE, Severity.UNTIDY)]
+
+
+def test_a_lock_is_free_for_the_next() -> None:
+    before = Harness()
+    assert before.connect().ask("PUSH " + job("unique-01", unique_for=600)) == OK
+    harness, peer = damaged(before, b"U")
+    assert peer.ask("PUSH " + job("unique-02", unique_for=600)) == OK
+    assert peer.ask("PUSH " + job("unique-03", unique_for=600)) == b"-NOTUNIQUE Job not unique\r\n"
+    assert is_set_aside(harness, b"U")
+    for jid in ("unique-01", "unique-02"):
+        assert peer.ask_json("FETCH default")["jid"] == jid
+        assert peer.ask(json.dumps({"jid": jid}).join(["ACK ", ""])) == OK
+    assert peer.ask("PUSH " + job("unique-04", unique_for=600)) == OK
+
+
+def test_a_batch_is_forgotten() -> None:
+    before = Harness()
+    peer = before.connect()
+    bid = peer.ask('BATCH NEW {"success":{"jobtype":"C","args":[]}}').split(b"\r\n")[1].decode()
+    assert peer.ask("PUSH " + job("member-01", bid=bid)) == OK
+    harness, peer = damaged(before, b"Bb")
+    assert peer.ask_json("FETCH default")["jid"] == "member-01"
+    assert peer.ask('ACK {"jid":"member-01"}') == OK
+    assert peer.ask(f"BATCH STATUS {bid}").startswith(b"-ERR no such batch")
+    assert is_set_aside(harness, b"Bb")
+    harness.advance(3600)
+    assert peer.closed or peer.ask("INFO").startswith(b"$")
+    assert harness.connect().ask("PUSH " + job("after-001")) == OK
