@@ -397,6 +397,10 @@ def unknown_kind(rows: Rows) -> None:
     rows[b"Z?"] = b""
 
 
+def set_aside_earlier(rows: Rows) -> None:
+    rows[b"X" + keys.track_key("anything")] = b"\xc1"
+
+
 def misshapen_job_key(rows: Rows) -> None:
     rows[where(rows, "ready-003") + b"!"] = rows[where(rows, "ready-003")]
 
@@ -764,6 +768,7 @@ BREAKS: list[tuple[Callable[[Rows], None], Law, str]] = [
     (break_mutate, Law.RECORD, "chore 3"),
     (unknown_chore, Law.CHORE, "'bake'"),
     (unknown_kind, Law.KEY, "b'Z?'"),
+    (set_aside_earlier, Law.SET_ASIDE, "could not be read"),
     (misshapen_job_key, Law.KEY, "nothing ever looks here"),
     (impossible_priority, Law.KEY, "nothing ever looks here"),
     (unknown_set, Law.KEY, "b'Sx'"),
