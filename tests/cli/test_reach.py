@@ -184,8 +184,8 @@ def test_a_tls_client_on_a_plain_port_is_pointed_at_no_tls(plain_port, info):
 def test_other_ends_are_told_as_they_are(plain_port):
     port, words = plain_port
     words.append(b'+HI {"v":2}\r\n')
-    with pytest.raises(PeerError) as caught, reach({"FAKTORY_URL": f"tcp://127.0.0.1:{port}"}):
-        pass
+    with pytest.raises(PeerError) as caught, reach({"FAKTORY_URL": f"tcp://127.0.0.1:{port}"}) as client:
+        client.info()
     assert "TLS" not in str(caught.value)
 
 

@@ -1,5 +1,6 @@
-"""The blocking client over real sockets, against a peer that follows a script."""
+"""Both clients over real sockets, against a peer that follows a script. The awaited one is driven call by call."""
 
+import asyncio
 import json
 import re
 import socket
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from lineshaft.client import Client
+from lineshaft.client.commands import Heard
 from lineshaft.errors import PeerError, Refusal, UsageError
 from lineshaft.protocol.handshake import greeting, parse_hello, verify
 from lineshaft.protocol.resp import NULL, OK, ErrorReply, bulk
@@ -81,20 +83,21 @@ def peer(
         server.finish()
 
 
-def test_producer() -> None:
+def test_producer(kind: Any) -> None:
     with (
         peer(
             (b'PUSH {"jobtype":"T","args":[1,2.5],"jid":"abcdefgh"}', OK),
             (re.compile(rb'PUSH {"jobtype":"T","args":\[\],"jid":"[0-9a-f]{24}"}'), OK),
             (b'PUSHB [{"jid":"abcdefgh"},{"jid":"bcdefghi"}]', bulk(b'{"abcdefgh":"NOTUNIQUE Job not unique"}')),
         ) as server,
-        Client(server.url) as client,
+        kind(server.url) as client,
     ):
-        assert client.push({"jobtype": "T", "args": [1, 2.5], "jid": "abcdefgh"}) == "abcdefgh"
+        assert client.push({"jobtype": "T", "args": [1, 2.5], "jid": "abcdefgh"}).jid == "abcdefgh"
         given: dict[str, Any] = {"jobtype": "T", "args": []}
-        assert re.fullmatch("[0-9a-f]{24}", client.push(given))
+        assert re.fullmatch("[0-9a-f]{24}", client.push(given).jid)
         assert "jid" not in given
-        assert client.push_bulk([{"jid": "abcdefgh"}, {"jid": "bcdefghi"}]) == {"abcdefgh": "NOTUNIQUE Job not unique"}
+        (refused,) = client.push_bulk([{"jid": "abcdefgh"}, {"jid": "bcdefghi"}]).items()
+        assert (refused[0], refused[1].code, str(refused[1])) == ("abcdefgh", "NOTUNIQUE", "Job not unique")
     assert server.lines[-1] == b"END"
     hello = parse_hello(server.lines[0])
     assert (hello.v, hello.wid, hello.pwdhash) == (2, None, None)
@@ -103,7 +106,7 @@ def test_producer() -> None:
     assert (hello.labels or [""])[0].startswith("python-")
 
 
-def test_worker() -> None:
+def test_worker(kind: Any) -> None:
     job = {"jid": "abcdefgh", "jobtype": "T", "args": ["é"]}
     with (
         peer(
@@ -118,7 +121,7 @@ def test_worker() -> None:
             (b'BEAT {"wid":"w1"}', OK),
             (b'BEAT {"wid":"w1","rss_kb":12,"current_state":"quiet"}', bulk(b'{"state":"terminate"}')),
         ) as server,
-        Client(server.url, wid="w1", labels=["mine"]) as client,
+        kind(server.url, wid="w1", labels=["mine"]) as client,
     ):
         assert client.fetch("critical", "default") == job
         client.ack("abcdefgh")
@@ -126,13 +129,13 @@ def test_worker() -> None:
         client.fail("abcdefgh", "E", "m")
         with pytest.raises(Refusal, match="Job not found abcdefgh"):
             client.fail("abcdefgh", "E", "m", ["x"])
-        assert client.beat() is None
-        assert client.beat(rss_kb=12, current_state="quiet") == "terminate"
+        assert client.beat() == Heard()
+        assert client.beat(rss_kb=12, current_state="quiet") == Heard("terminate")
     hello = parse_hello(server.lines[0])
     assert (hello.wid, hello.labels) == ("w1", ["mine"])
 
 
-def test_operator() -> None:
+def test_operator(kind: Any) -> None:
     with (
         peer(
             (b"INFO", bulk(b'{"now":"x"}')),
@@ -144,7 +147,7 @@ def test_operator() -> None:
             (b"TRACK GET abc", bulk(b"{}")),
             (b"NOPE", b"-NOTUNIQUE Job not unique\r\n"),
         ) as server,
-        Client(server.url) as client,
+        kind(server.url) as client,
     ):
         assert client.info() == {"now": "x"}
         client.flush()
@@ -158,24 +161,24 @@ def test_operator() -> None:
         assert caught.value.code == "NOTUNIQUE"
 
 
-def test_pipeline() -> None:
+def test_pipeline(kind: Any) -> None:
     with (
         peer((b"A", b""), (b"B", b""), (b"C", OK + b"-ERR no\r\n" + NULL)) as server,
-        Client(server.url) as client,
+        kind(server.url) as client,
     ):
         assert client.pipeline([]) == []
         assert client.pipeline([b"A", b"B", b"C"]) == ["OK", ErrorReply("ERR", "no"), None]
 
 
-def test_a_long_pipeline_does_not_lock_up() -> None:
+def test_a_long_pipeline_does_not_lock_up(kind: Any) -> None:
     """More than all buffers hold, to and from a peer that reads nothing while it writes."""
     line, answer = b"x" * 60_000, bulk(b"y" * 60_000)
-    with peer(*[(line, answer)] * 300) as server, Client(server.url, timeout_seconds=8) as client:
+    with peer(*[(line, answer)] * 300) as server, kind(server.url, timeout_seconds=8) as client:
         assert client.pipeline([line] * 300) == [b"y" * 60_000] * 300
 
 
-def test_bad_use_sends_nothing_and_closes_nothing() -> None:
-    with peer((b"INFO", bulk(b"{}"))) as server, Client(server.url) as client:
+def test_bad_use_sends_nothing_and_closes_nothing(kind: Any) -> None:
+    with peer((b"INFO", bulk(b"{}"))) as server, kind(server.url) as client:
         for line in (b"A\nB", b"A\r\n"):
             with pytest.raises(UsageError, match="one line"):
                 client.pipeline([b"INFO", line])
@@ -188,64 +191,75 @@ def test_bad_use_sends_nothing_and_closes_nothing() -> None:
     assert server.lines[1:] == [b"INFO", b"END"]
 
 
-def test_password() -> None:
+def test_password(kind: Any) -> None:
     hi = greeting(salt="55104dc76695721d", iterations=1545)
-    with peer(hi=hi) as server, Client(server.url.replace("//", "//me:foo%62ar@")):
-        pass
+    with peer((b"FLUSH", OK), hi=hi) as server, kind(server.url.replace("//", "//me:foo%62ar@")) as client:
+        client.flush()
     hello = parse_hello(server.lines[0])
     assert verify(hello, "foobar", "55104dc76695721d", 1545)
     assert hello.username == "me"
-    with peer(hi=hi, hello=b"-ERR Invalid password\r\n") as server, pytest.raises(Refusal, match="Invalid password"):
-        Client(server.url.replace("//", "//:wrong@"))
-    with peer(hi=hi, hello=None) as server, pytest.raises(UsageError, match="asks for a password"):
-        Client(server.url)
-
-
-def test_the_environment_names_the_server() -> None:
     with (
-        peer((b"FLUSH", OK)) as server,
-        Client(environment={"FAKTORY_PROVIDER": "MINE", "MINE": server.url}) as client,
+        peer(hi=hi, hello=b"-ERR Invalid password\r\n") as server,
+        kind(server.url.replace("//", "//:wrong@")) as client,
+        pytest.raises(Refusal, match="Invalid password"),
+    ):
+        client.flush()
+    with (
+        peer(hi=hi, hello=None) as server,
+        kind(server.url) as client,
+        pytest.raises(UsageError, match="asks for a password"),
     ):
         client.flush()
 
 
-def test_a_server_that_goes_away_closes_the_client() -> None:
-    with peer((b"FLUSH", None)) as server:
-        client = Client(server.url)
-        with pytest.raises(PeerError, match="closed the connection"):
-            client.flush()
-    with pytest.raises(UsageError, match="this client is closed"):
+def test_the_environment_names_the_server(kind: Any) -> None:
+    with (
+        peer((b"FLUSH", OK)) as server,
+        kind(environment={"FAKTORY_PROVIDER": "MINE", "MINE": server.url}) as client,
+    ):
         client.flush()
-    client.close()
 
 
-def test_garbage_behind_the_last_answer_closes_the_client() -> None:
-    with peer((b"FLUSH", OK + b"nonsense\r\n")) as server:
-        client = Client(server.url)
-        with pytest.raises(PeerError, match="nonsense"):
-            client.flush()
-        with pytest.raises(UsageError, match="this client is closed"):
-            client.flush()
+def test_a_command_that_may_not_be_sent_twice_is_not(kind: Any) -> None:
+    with peer((b"FLUSH", None)) as server, kind(server.url) as client, pytest.raises(PeerError, match="closed the"):
+        client.flush()
 
 
-def test_a_late_answer_is_never_taken_for_another() -> None:
-    with peer((b"FLUSH", b""), (b"", b"")) as server:
-        client = Client(server.url, timeout_seconds=0.2)
-        with pytest.raises(TimeoutError):
-            client.flush()
-        with pytest.raises(UsageError, match="this client is closed"):
-            client.info()
+def test_garbage_behind_the_last_answer_ends_the_connection(kind: Any) -> None:
+    with (
+        peer((b"FLUSH", OK + b"nonsense\r\n")) as server,
+        kind(server.url) as client,
+        pytest.raises(PeerError, match="nonsense"),
+    ):
+        client.flush()
+
+
+def test_a_late_answer_is_never_taken_for_another(kind: Any) -> None:
+    with (
+        peer((b"FLUSH", b""), (b"", b"")) as server,
+        kind(server.url, timeout_seconds=0.2) as client,
+        pytest.raises(TimeoutError),
+    ):
+        client.flush()
+
+
+def test_a_closed_client_says_so(kind: Any) -> None:
+    client = kind("tcp://127.0.0.1:1")
+    with client:
+        pass
+    with pytest.raises(UsageError, match="this client is closed"):
+        client.info() if kind is Client else asyncio.run(client.client.info())
 
 
 @pytest.mark.parametrize("hi", [b"HTTP/1.1 400 Bad Request\r\n", b"-ERR too many connections: 1\r\n"])
-def test_no_server_of_ours(hi: bytes) -> None:
-    with peer(hi=hi, hello=None) as server, pytest.raises((PeerError, Refusal)):
-        Client(server.url)
+def test_no_server_of_ours(kind: Any, hi: bytes) -> None:
+    with peer(hi=hi, hello=None) as server, kind(server.url) as client, pytest.raises((PeerError, Refusal)):
+        client.info()
 
 
 @pytest.mark.parametrize("reply", [b"nonsense\r\n", bulk(b"{"), bulk(b"\xff"), NULL, OK])
-def test_a_reply_that_cannot_be(reply: bytes) -> None:
-    with peer((b"INFO", reply)) as server, Client(server.url) as client, pytest.raises(PeerError):
+def test_a_reply_that_cannot_be(kind: Any, reply: bytes) -> None:
+    with peer((b"INFO", reply)) as server, kind(server.url) as client, pytest.raises(PeerError):
         client.info()
 
 
@@ -277,23 +291,23 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     return public, private
 
 
-def test_tls(tmp_path: Path) -> None:
+def test_tls(kind: Any, tmp_path: Path) -> None:
     public, private = certificate(tmp_path)
     serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     serving.load_cert_chain(public, private)
     with peer((b"FLUSH", OK), wrap=lambda plain: serving.wrap_socket(plain, server_side=True)) as server:
         trusting = ssl.create_default_context(cafile=str(public))
-        with Client(server.url.replace("tcp:", "tcp+tls:"), ssl_context=trusting) as client:
+        with kind(server.url.replace("tcp:", "tcp+tls:"), ssl_context=trusting) as client:
             client.flush()
     assert server.lines[1] == b"FLUSH"
 
 
-def test_tls_does_not_trust_strangers(tmp_path: Path) -> None:
+def test_tls_does_not_trust_strangers(kind: Any, tmp_path: Path) -> None:
     public, private = certificate(tmp_path)
     serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     serving.load_cert_chain(public, private)
     server = Peer([], hi=greeting(), wrap=lambda plain: serving.wrap_socket(plain, server_side=True))
-    with pytest.raises(ssl.SSLCertVerificationError):
-        Client(server.url.replace("tcp:", "tcp+tls:"))
+    with kind(server.url.replace("tcp:", "tcp+tls:")) as client, pytest.raises(ssl.SSLCertVerificationError):
+        client.info()
     with pytest.raises((ssl.SSLError, OSError)):
         server.finish()

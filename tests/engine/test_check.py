@@ -744,6 +744,11 @@ def batch_for_ever(rows: Rows) -> None:
     del rows[next(key for key in rows if key[:1] == b"E" and key[9:10] == b"b")]
 
 
+def unending_batch(rows: Rows) -> None:
+    batch_for_ever(rows)
+    rewrite(rows, batch_in(rows), decode_batch, until=0)
+
+
 def stuck_batch(rows: Rows) -> None:
     for _ in range(2):
         rows[member(rows, b"p")] = b"f"
@@ -830,6 +835,7 @@ BREAKS: list[tuple[Callable[[Rows], None], Law, str]] = [
     (callback_of_none, Law.BATCH, "1 callbacks wait for no batch"),
     (lost_callback, Law.BATCH, "its callback 'c' is not there"),
     (batch_for_ever, Law.BATCH, "nothing will ever forget it"),
+    (unending_batch, Law.BATCH, "nothing will ever forget it"),
     (stuck_batch, Law.BATCH, "its callback 'c' is due, and nothing will enqueue it"),
     (entry_of_another, Law.ASTRAY, "index entry of nobody-01, seq 700"),
     (entry_of_nothing, Law.STALE, "nothing lies at dead, 2025-11-24T16:00:00.000Z, order 700"),

@@ -703,9 +703,8 @@ class EngineMachine(RuleBasedStateMachine):
                 verb(bid)
             return
         verb(bid)
-        batch = self.model.batches.by_bid[bid]
-        if commit and not batch.committed:
-            batch.committed, batch.until = True, 0
+        if commit:
+            self.model.batches.commit(bid)
         self.model.batches.follow(bid, self.now, self.model.call)
 
     @rule(

@@ -9,6 +9,7 @@ __all__ = ["ParserError", "build_app"]
 
 COMMANDS = {
     "serve": ("lineshaft.cli.serve:serve", "Start the server."),
+    "work": ("lineshaft.cli.work:work", "Run a worker for the job functions of a module."),
     "push": ("lineshaft.cli.push:push", "Push one job and print its jid."),
     "info": ("lineshaft.cli.info:info", "Show the server, its queues and its sets."),
     "password": ("lineshaft.cli.password:password", "Hash a password for [web.users]."),

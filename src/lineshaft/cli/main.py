@@ -42,6 +42,11 @@ def run_command(words: Sequence[str]) -> int:
 
 
 def _run(words: Sequence[str]) -> int:
+    if words[:1] == ["work"]:
+        # It has a parser of its own, since a worker is installed without the server's.
+        from lineshaft.cli.work import work  # noqa: PLC0415 - imported when it is the one that runs
+
+        return work(words[1:])
     try:
         from lineshaft.cli.app import ParserError, build_app  # noqa: PLC0415 - an optional dependency
     except ModuleNotFoundError as missing:

@@ -47,7 +47,7 @@ def reach(variables: Mapping[str, str] | None = None) -> Iterator[Client]:
     address = find_address(None, variables)
     where = shown(address)
     try:
-        with Client(environment=variables) as client:
+        with Client(environment=variables, reconnect=False) as client:
             yield client
     except ConnectionRefusedError:
         raise Unreachable(

@@ -1,15 +1,10 @@
-"""Damage: rows whose value cannot be read. They are set aside, so that nothing fails over them again.
+"""Damage: rows whose value cannot be read as a job. They are set aside, so that nothing fails over them again.
 
 Whoever meets such a row notes it on the turn and goes on without it; before the turn is committed, `set_aside` moves
 what was noted: the row to X <its key>, bytes untouched, and every count of it with it, in the same commit. So a row is
 met once, and nobody else's work stops. To the features that it used it is as if it had been removed.
-
-A record of a feature (a lock, a track, a batch) that cannot be read is taken for absent: the lock is free, nothing is
-known of the job, the batch is forgotten.
 `lineshaft check` can put a repaired row back under its key.
 """
-
-from typing import Final
 
 from msgspec import DecodeError
 
@@ -21,9 +16,6 @@ from lineshaft.engine.state import State
 
 __all__ = ["set_aside"]
 
-#: How the keys of jobs begin; all others are records of features.
-_JOBS: Final = (b"R", b"T", b"V")
-
 
 def set_aside(state: State) -> None:
     """Move the damaged rows that this turn has met."""
@@ -31,13 +23,9 @@ def set_aside(state: State) -> None:
     for key, value in damaged.items():
         if state.turn.changes.get(key, b"") is None:
             continue  # it has gone meanwhile
+        state.turn.changes[key] = None
         state.turn.changes[keys.aside_key(key)] = value
         state.set_aside.append(key)
-        if key[:1] not in _JOBS:
-            # In its place there may be another by now.
-            state.turn.changes.setdefault(key, None)
-            continue
-        state.turn.changes[key] = None
         jid = ""
         if key[:1] == b"T":
             _uncount_timed(state, key)

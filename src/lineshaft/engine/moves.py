@@ -4,13 +4,15 @@ Every job comes to its queue's tail through `join_queue`, into a timed set throu
 server through `leave`. What a feature must do whenever a job moves or ends is called from here, once (`feature`).
 """
 
+from collections.abc import Callable
+
 from msgspec import DecodeError, Struct, structs
 
 from lineshaft.engine import feature, keys
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.feature import Subject
 from lineshaft.engine.lane import Lane
-from lineshaft.engine.line import Line, make_entry
+from lineshaft.engine.line import Entry, Line, make_entry
 from lineshaft.engine.naming import open_queue
 from lineshaft.engine.ready import Queue
 from lineshaft.engine.records import Extras, Lease, join_value, split_value
@@ -76,12 +78,13 @@ def stand(
     entry = make_entry(key, seq, kept, payload)
     if kept.uses:
         feature.moved(state, change, Subject(entry.jid, seq, kept), Place.READY, key)
-    change.then(window.append if at_tail else window.put_back, entry, line.room(state.queues.bound))
-    change.then(_one_more, state, spot.queue, line)
+    change.then(_stands, state, spot, window.append if at_tail else window.put_back, entry)
     return key
 
 
-def _one_more(state: State, queue: Queue, line: Line) -> None:
+def _stands(state: State, spot: Spot, enter: Callable[[Entry, int], None], entry: Entry) -> None:
+    queue, line = spot.queue, spot.line
+    enter(entry, line.room(state.queues.bound))
     line.count(1)
     state.queues.touch(queue)
     if queue.wanted:

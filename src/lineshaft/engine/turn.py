@@ -17,15 +17,12 @@ from bisect import bisect_left, insort
 from collections.abc import Callable
 from itertools import islice
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
-
-from msgspec import DecodeError
+from typing import Any, Final, Self
 
 from lineshaft.store.port import KeyRange, Store
 
 __all__ = ["Change", "Turn"]
 
-Record = TypeVar("Record")
 
 #: So many new keys are cheaper put in their places than everything is sorted again.
 FEW: Final = 50
@@ -51,23 +48,6 @@ class Turn:
         if self.cleared and any(start <= key < end for start, end in self.cleared):
             return None
         return self.store.get(key)
-
-    def read(self, key: bytes, decode: Callable[[bytes], Record]) -> Record | None:
-        """The record under `key`; None when there is none, or one that cannot be read: that is set aside.
-
-        Raises StoreError.
-        """
-        return self.decoded(key, self.get(key), decode)
-
-    def decoded(self, key: bytes, value: bytes | None, decode: Callable[[bytes], Record]) -> Record | None:
-        """The same of a value that was read already."""
-        if value is None:
-            return None
-        try:
-            return decode(value)
-        except DecodeError:
-            self.damaged[key] = value
-            return None
 
     def scan(
         self, start: bytes, end: bytes, *, limit: int, limit_bytes: int = 1 << 62, reverse: bool = False
@@ -154,10 +134,6 @@ class Change:
         if key in self.changes:
             return self.changes[key]
         return self.turn.get(key)
-
-    def read(self, key: bytes, decode: Callable[[bytes], Record]) -> Record | None:
-        """As `Turn.read`, of what this change leaves. Raises StoreError."""
-        return self.turn.decoded(key, self.get(key), decode)
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set a key when the change is merged."""

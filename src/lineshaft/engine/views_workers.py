@@ -86,7 +86,8 @@ def _held(state: State, lease: Lease) -> HeldView:
         job = None if value is None else decode_stored(split_value(value)[1])
     except DecodeError:
         job = None
-    track = state.turn.read(keys.track_key(lease.jid), decode_track) if "t" in lease.uses else None
+    tracked = state.turn.get(keys.track_key(lease.jid)) if "t" in lease.uses else None
+    track = None if tracked is None else decode_track(tracked)
     own = track is not None and track.seq == lease.seq
     return HeldView(
         lease.seq,

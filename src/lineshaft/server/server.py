@@ -246,7 +246,7 @@ class Server:
                         log.error("a damaged row was set aside: %r; run `lineshaft check`", key)
                 if self.engine.state.unknown_batches:
                     for jid, bid in self.engine.take_unknown_batches():
-                        log.warning("job %s names the batch %s, which is not known: it runs without", jid, bid)
+                        log.warning("job %r names the batch %r, which is not known: it runs without", jid, bid)
                 if self.timers.sync_at == NEVER and self.settings.sync is not SyncMode.NEVER:
                     # With `always` this concerns only what nobody waits for, such as the last ACK of the day.
                     lag = self.settings.sync_interval_ms if self.settings.sync is SyncMode.INTERVAL else UNWAITED_MS

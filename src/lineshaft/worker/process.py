@@ -1,0 +1,53 @@
+"""A process that is a worker: its loop, its signals, its exit code.
+
+SIGTSTP           quiet: fetch no more, finish what runs, stay
+SIGTERM, SIGINT   terminate: the same, and end; the second one does not wait for what runs
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+from lineshaft.worker.worker import Worker
+
+__all__ = ["run_worker"]
+
+log = logging.getLogger("lineshaft.worker")
+
+
+def run_worker(worker: Worker) -> int:
+    """Work until a signal or the server ends it; returns the exit code: 0, or 1 when jobs had to be left behind."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(worker))
+        if not worker.left_behind:
+            return 0
+    # The interpreter would wait for their threads, which cannot be stopped.
+    log.error("ending in spite of them; the server gives them to others")
+    sys.stderr.flush()
+    os._exit(1)
+
+
+async def _serve(worker: Worker) -> None:
+    loop = asyncio.get_running_loop()
+    for number, what in ((signal.SIGTSTP, worker.quiet), (signal.SIGTERM, worker.stop), (signal.SIGINT, worker.stop)):
+        loop.add_signal_handler(number, what)
+    log.info(
+        "worker %s serves %s: %d job functions, %d at a time",
+        worker.wid,
+        ", ".join(worker.queues.names),
+        len(worker.functions),
+        worker.concurrency,
+    )
+    await worker.serve()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - optional: asyncio's own loop serves where it is not installed
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory

@@ -1,0 +1,49 @@
+"""What a server answers to the reports of a worker, and what is to be done about it."""
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from lineshaft.client.lines import line
+from lineshaft.errors import PeerError
+from lineshaft.protocol.resp import ErrorReply, Reply
+
+__all__ = ["check_replies", "fail_instead", "is_unknown", "payload_of"]
+
+log = logging.getLogger("lineshaft.worker")
+
+#: How refusals begin that will not last.
+_PASSING: Final = ("storage failed", "shutdown in progress")
+
+
+def check_replies(lines: Sequence[bytes], replies: Sequence[Reply]) -> None:
+    """Raise what may be over in a moment, so that the report is repeated; log other refusals of reports."""
+    for one, reply in zip(lines, replies, strict=False):
+        if isinstance(reply, ErrorReply):
+            if reply.message.startswith(_PASSING):
+                raise reply.refusal()
+            if not is_unknown(one, reply):
+                log.error("the server refused %s: %s", one[:100].decode(errors="replace"), reply.message)
+
+
+def payload_of(reply: Reply) -> bytes | None:
+    """The job in the reply to a FETCH. Raises Refusal, PeerError."""
+    if isinstance(reply, ErrorReply):
+        raise reply.refusal()
+    if reply is not None and not isinstance(reply, bytes):
+        raise PeerError(f"the server answers FETCH with {reply!r}")
+    return reply
+
+
+def is_unknown(command: bytes, reply: Reply) -> bool:
+    return (
+        command.startswith(b"REQUEUE ") and isinstance(reply, ErrorReply) and "unknown command" in reply.message.lower()
+    )
+
+
+def fail_instead(requeue: bytes) -> bytes:
+    """What tells a server that has no REQUEUE; it costs the job a try."""
+    jid = msgspec.json.decode(requeue.partition(b" ")[2])["jid"]
+    return line(b"FAIL", jid=jid, errtype="Requeue", message="given back by its worker")
