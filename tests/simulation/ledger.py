@@ -72,6 +72,9 @@ class Ledger:
         entry.sent += 1
         if entry.sent > 1:
             entry.over = None
+            if (follow_up := self.jobs.get(jid + "-next")) is not None:
+                # There may be one more of it as well.
+                follow_up.sent, follow_up.over = entry.sent, None
         self.dangers = [danger for danger in self.dangers if danger[2]()]
         entry.endings |= {name for name, concerns, _ in self.dangers if concerns(entry)}
         return entry
