@@ -173,6 +173,7 @@ class _Walk:
             b"U": self._lock,
             b"V": self._ready,
             b"W": self._entry,
+            b"X": self._set_aside,
             b"Y": self._failures,
         }
 
@@ -228,6 +229,10 @@ class _Walk:
             kind(key, value)
         except UNREADABLE as error:
             self._report(Law.RECORD, key, f"what lies here cannot be read as what it should be: {error}")
+
+    def _set_aside(self, key: bytes, value: bytes) -> None:
+        what = f"a row of {len(value)} bytes that could not be read was moved here, from {shown(key[1:])}"
+        self._report(Law.SET_ASIDE, key, what, Severity.UNTIDY)
 
     def _malformed(self, key: bytes) -> None:
         self._report(Law.KEY, key, "the key is not made as keys of its kind are, so nothing ever looks here")

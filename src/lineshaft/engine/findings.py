@@ -30,6 +30,7 @@ class Law(StrEnum):
     UNREADABLE = "unreadable rows"
     KEY = "unknown key"
     RECORD = "broken record"
+    SET_ASIDE = "row set aside"
     JOB = "broken job"
     MISPLACED = "job in the wrong place"
     DOUBLE = "number used twice"
