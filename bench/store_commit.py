@@ -26,7 +26,8 @@ from typing import NamedTuple
 from rocksdict import Options, Rdict, WriteBatch, WriteBufferManager, WriteOptions
 
 from lineshaft.errors import StoreBusy
-from lineshaft.store.rocks import DEFAULT_MEMORY_BYTES, RocksStore, rocks_options, rocks_write_options
+from lineshaft.store.rocks import RocksStore
+from lineshaft.store.rocks_options import DEFAULT_MEMORY_BYTES, rocks_options, rocks_write_options
 
 __all__ = ["main"]
 

@@ -13,7 +13,7 @@ from lineshaft.engine.settings import Settings
 from lineshaft.engine.settings import Throttle as Limits
 from lineshaft.errors import ConfigError
 from lineshaft.server.settings import ServerSettings
-from lineshaft.store.rocks import DEFAULT_MEMORY_BYTES
+from lineshaft.store.rocks_options import DEFAULT_MEMORY_BYTES
 
 EVERYTHING = """
 [faktory]

@@ -30,7 +30,8 @@ from lineshaft.config.places import find_data_directory
 from lineshaft.engine.check import check as check_store
 from lineshaft.engine.findings import Finding, Law, Severity, Tally
 from lineshaft.errors import StoreCorrupt, StoreError, UsageError
-from lineshaft.store.rocks import RocksStore, rocks_options
+from lineshaft.store.rocks import RocksStore
+from lineshaft.store.rocks_options import rocks_options
 
 __all__ = [
     "Outcome",
