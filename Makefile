@@ -19,7 +19,8 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test nightly check lint format types layers bench bench-quick bench-backlog demo screenshots texts lock clean
+.PHONY: help run test simulate fuzz nightly check lint format types layers bench bench-quick bench-backlog golden \
+	binary demo screenshots texts lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -30,10 +31,31 @@ run: $(SERVER) ## start the server with its data under ./data
 test: $(DEV) ## the everyday suite
 	$(BIN)/pytest -m "not slow" $(ARGS)
 
+# SEED is one seed or a range; the first one that fails is played again with fewer steps and actors, and the smallest run
+# that still fails is printed as a command. WITHOUT names actors, faults and kinds of jobs to leave out.
+SEED ?= 1-200
+STEPS ?= 400
+WITHOUT ?=
+simulate: $(DEV) ## the whole server on a simulated clock, network and disk: make simulate SEED=1-200 STEPS=400
+	PYTHONPATH=tests $(BIN)/python -m simulation.run --seed "$(SEED)" --steps $(STEPS) --without "$(WITHOUT)" $(ARGS)
+
+# atheris is not among the tools of development, since it is built for Linux and some Pythons only.
+TARGET ?= commands
+SECONDS ?= 300
+fuzz: $(DEV) $(VENV)/.fuzz-installed ## atheris on one target: make fuzz TARGET=commands SECONDS=300 (tests/fuzz/targets.py)
+	PYTHONPATH=tests $(BIN)/python -m fuzz.run $(TARGET) $(SECONDS) $(ARGS)
+
+$(VENV)/.fuzz-installed: requirements/fuzz.txt
+	$(PIP) install --quiet --require-hashes -r requirements/fuzz.txt
+	@touch $@
+
 # How long the nightly loops are; the figures of the last run stand in docs/reliability.md.
 nightly: export LINESHAFT_KILLS ?= 1000
 nightly: export LINESHAFT_EXAMPLES ?= 5000
-nightly: $(DEV) ## the suite with its loops grown long: kills, seeds of the model
+nightly: export LINESHAFT_SEEDS ?= 10000
+nightly: export LINESHAFT_POWER_CUTS ?= 300
+nightly: export LINESHAFT_FUZZ ?= 20000
+nightly: $(DEV) ## the suite with its loops grown long: kills, power cuts, seeds of model and simulation, fuzzed inputs
 	$(BIN)/pytest --timeout 14400 $(ARGS)
 
 check: lint types layers ## lint, types and layers
@@ -62,6 +84,12 @@ bench-quick: $(DEV) ## the same, short
 bench-backlog: $(DEV) ## memory and start with a million enqueued jobs
 	$(BIN)/python bench/backlog.py $(ARGS)
 
+golden: $(DEV) ## write the golden data of a format that is not released yet anew
+	$(BIN)/python tests/golden/make.py
+
+binary: $(DEV) ## dist/lineshaft, one file that needs no Python
+	$(BIN)/python packaging/binary/build.py $(ARGS)
+
 demo: $(DEV) ## real work by workers in two languages
 	$(BIN)/python demo/run.py $(ARGS)
 
@@ -76,6 +104,7 @@ texts: $(DEV) ## bring the catalogues of the pages' texts up to date
 lock: ## write requirements/*.txt anew (ARGS=--upgrade raises the versions)
 	test -x build/lock/bin/uv || { $(PYTHON) -m venv build/lock && build/lock/bin/pip install uv==$(UV_VERSION); }
 	$(LOCK) --extra dev pyproject.toml requirements/build.in -o requirements/dev.txt
+	$(LOCK) --extra fuzz --no-deps -c requirements/dev.txt pyproject.toml -o requirements/fuzz.txt
 	$(LOCK) --extra server -c requirements/dev.txt pyproject.toml requirements/build.in -o requirements/server.txt
 
 clean: ## remove caches and built files (neither .venv nor ./data)

@@ -38,9 +38,14 @@ class Load:
     target: float
     in_flight: int = 1
     bulk: int = 1
-    #: The fields of every job but jid and queue, as jobload takes them; `%J` is the job's jid.
+    #: The fields of every job but jid and queue, as jobload takes them; `%J` is the job's jid, `%B` the run's batch.
     body: str | None = None
     plain: "Load | None" = None
+
+    @property
+    def has_batch(self) -> bool:
+        """Whether all jobs of a run belong to one batch, which must have begun before."""
+        return self.body is not None and "%B" in self.body
 
 
 def _asking(name: str, plain: Load, body: str) -> Load:
@@ -59,6 +64,7 @@ LOADS = (
     # A feature is a job body here; a new row needs no more.
     _asking("unique, 10 x 16 in flight", PLAIN, '"jobtype":"SomeJob","args":["%J"],"custom":{"unique_for":600}'),
     _asking("tracked, 10 x 16 in flight", PLAIN, '"jobtype":"SomeJob","args":[1,"string",3],"custom":{"track":1}'),
+    _asking("batched, 10 x 16 in flight", PLAIN, '"jobtype":"SomeJob","args":[1,"string",3],"custom":{"bid":"%B"}'),
 )
 
 
@@ -102,14 +108,17 @@ def build_jobload() -> Path:
     return PROGRAM
 
 
-def run_jobload(load: Load, *, jobs: int, port: int, pid: int) -> Measure:
-    """Load the server on `port` with `jobs` jobs. Raises LoadFailed when a reply is an error or missing."""
+def run_jobload(load: Load, *, jobs: int, port: int, pid: int, bid: str = "") -> Measure:
+    """Load the server on `port` with `jobs` jobs, of the batch `bid` if the load has one.
+
+    Raises LoadFailed when a reply is an error or missing.
+    """
     arguments = {"-m": load.mode, "-c": load.connections, "-k": load.in_flight, "-b": load.bulk, "-n": jobs}
     command = [str(PROGRAM), "-p", "faktory", "-j", "-P", str(port), "-d", str(RUN_LIMIT_SECONDS)]
     for flag, value in arguments.items():
         command += [flag, str(value)]
     if load.body is not None:
-        command += ["--body", load.body]
+        command += ["--body", load.body.replace("%B", bid)]
     try:
         done = subprocess.run(
             [*command, "--pids", str(pid)],

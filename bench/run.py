@@ -174,12 +174,17 @@ def _measure(contestant: Contestant, load: Load, sync: str, *, jobs: int, scratc
         with Server(contestant, directory, sync=sync) as server:
             try:
                 warm_up = max(FEWEST_JOBS, round(jobs * WARM_UP))
-                run_jobload(load, jobs=warm_up, port=server.port, pid=server.pid)
-                return run_jobload(load, jobs=jobs, port=server.port, pid=server.pid)
+                _run(server, load, jobs=warm_up)
+                return _run(server, load, jobs=jobs)
             except LoadFailed as error:
                 raise LoadFailed(f"{contestant.name}, {error}\nits log:\n{server.log_tail()}") from error
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _run(server: Server, load: Load, *, jobs: int) -> Measure:
+    bid = server.contestant.begin_batch(server.port) if load.has_batch else ""
+    return run_jobload(load, jobs=jobs, port=server.port, pid=server.pid, bid=bid)
 
 
 def _print(plan: Plan, machine: dict[str, str], series: list[Series], ratios: list[Ratio]) -> None:

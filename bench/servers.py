@@ -25,6 +25,7 @@ __all__ = [
     "Reference",
     "Server",
     "ServerFailed",
+    "ask",
     "ask_info",
     "memory_mb",
     "stop_on_signals",
@@ -59,6 +60,9 @@ class Contestant(Protocol):
     def command(self, port: int, directory: Path, sync: str) -> list[str]:
         """The command line that serves `port` with all its files under `directory`."""
 
+    def begin_batch(self, port: int) -> str:
+        """Begin a batch on the server that runs on `port`; returns its id."""
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -71,6 +75,10 @@ class Reference:
     def command(self, port: int, directory: Path, sync: str) -> list[str]:
         """It takes its three settings as arguments."""
         return [sys.executable, str(BENCH / "speed_reference.py"), str(port), str(directory / "data"), sync]
+
+    def begin_batch(self, port: int) -> str:  # noqa: ARG002
+        """It has no batches, and does not look at the id."""
+        return "b-none"
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,10 @@ class Lineshaft:
         program = str(Path(sys.executable).with_name("lineshaft"))
         flags = f"serve -b 127.0.0.1:{port} -w :0 -e development -l warn"
         return [program, *flags.split(), "-d", str(directory / "data"), "-c", str(directory / "config")]
+
+    def begin_batch(self, port: int) -> str:
+        """It is never committed, so its callback, which it must have, never runs."""
+        return ask(port, b'BATCH NEW {"success":{"jobtype":"Done","args":[]}}').decode()
 
 
 class Server:
@@ -202,16 +214,24 @@ class Server:
             time.sleep(0.005)
 
 
-def ask_info(port: int) -> dict[str, Any]:
-    """The server's answer to INFO, decoded."""
+def ask(port: int, command: bytes) -> bytes:
+    """The server's answer to a command that is answered with a bulk string. Raises ServerFailed, OSError."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         stream = connection.makefile("rwb")
         _greet(stream)
-        stream.write(b"INFO\r\n")
+        stream.write(command + b"\r\n")
         stream.flush()
-        length = int(stream.readline().removeprefix(b"$"))
-        info: dict[str, Any] = json.loads(stream.read(length))
-        return info
+        head: bytes = stream.readline()
+        if not head.startswith(b"$"):
+            raise ServerFailed(f"{command.decode()} answered with {head.decode(errors='replace').strip()}")
+        answer: bytes = stream.read(int(head[1:]))
+        return answer
+
+
+def ask_info(port: int) -> dict[str, Any]:
+    """The server's answer to INFO, decoded."""
+    info: dict[str, Any] = json.loads(ask(port, b"INFO"))
+    return info
 
 
 def memory_mb(pid: int) -> dict[str, float]:

@@ -17,9 +17,13 @@ class WireClient:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.file = self.socket.makefile("rb")
-        self.greeting = self.file.readline()
-        if hello is not None:
-            assert self.command(b"HELLO " + json.dumps(hello).encode()) == "OK"
+        try:
+            self.greeting = self.file.readline()
+            if hello is not None:
+                assert self.command(b"HELLO " + json.dumps(hello).encode()) == "OK"
+        except BaseException:
+            self.close()
+            raise
 
     def send(self, line: bytes) -> None:
         self.socket.sendall(line + b"\r\n")

@@ -22,6 +22,9 @@ class Script:
     def command(self, port: int, directory: Path, sync: str) -> list[str]:
         return [sys.executable, "-c", self.source, str(port), str(directory), sync]
 
+    def begin_batch(self, port: int) -> str:
+        raise NotImplementedError(port)
+
 
 def is_alive(pid: int) -> bool:
     try:

@@ -91,6 +91,12 @@ class ModelBatches:
                 return
             bid = batch.parent
 
+    def commit(self, bid: str) -> None:
+        """Its callbacks may be enqueued; how long it may stay open does not matter any more."""
+        batch = self.by_bid[bid]
+        if not batch.committed:
+            batch.committed, batch.until = True, 0
+
     def due(self, now: int) -> Iterator[tuple[int, str]]:
         """The batches to look at."""
         return iter([(batch.until, batch.bid) for batch in self.by_bid.values() if 0 < batch.until <= now])

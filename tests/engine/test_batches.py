@@ -361,11 +361,32 @@ def test_a_finished_batch_is_kept_for_thirty_days_and_then_nothing_of_it_is_left
     box.check()
 
 
-@pytest.mark.parametrize("bid", ["b-unknown", "b-00000000000000000", "", "é" * 300])
+def test_a_batch_that_is_finished_by_its_commit_is_kept_as_long() -> None:
+    """Nothing may be left to do at the COMMIT; the look at a batch that is still open must not be its end then."""
+    box = Box()
+    spoilt, spared = box.new("success"), box.new("death")
+    box.push(spoilt)
+    box.peer.ask(f'FAIL {{"jid":"{box.fetch()}"}}')
+    assert box.peer.ask('MUTATE {"cmd":"discard","target":"retries"}') == b"+OK\r\n"
+    box.push(spared)
+    box.do()
+    box.commit(spoilt)
+    box.commit(spared)
+    box.check()
+    box.harness.advance(29 * 86_400)
+    assert box.status(spoilt) == (1, 0, 1, "", "")
+    assert box.status(spared) == (1, 0, 0, "", "")
+    box.harness.advance(2 * 86_400)
+    assert not [key for key in rows_of(box.harness.store) if key[:1] in {b"B", b"E"}]
+    box.check()
+
+
+@pytest.mark.parametrize("bid", ["b-unknown", "b-00000000000000000", "", "é" * 300, "$18\r\nb-unknown"])
 def test_a_job_of_a_batch_that_is_not_known_runs_without(bid: str, caplog: pytest.LogCaptureFixture) -> None:
     box = Box()
     box.push(bid)
     assert ("is not known" in caplog.text) is bool(bid)
+    assert "\n" not in "".join(caplog.messages)
     box.check()
     box.do()
     assert box.harness.server.engine.state.unknown_batches == []
@@ -417,6 +438,37 @@ def test_a_damaged_job_and_a_damaged_callback_hold_nobody_up() -> None:
     box.peer.ask(f'FAIL {{"jid":"{box.fetch("calls")}"}}')
     assert box.status(bid)[3:] == ("1", "")
     assert decode_batch(rows_of(store)[keys.batch_key(bid)]).is_finished()
+
+
+def test_a_damaged_batch_holds_nobody_up() -> None:
+    """Its jobs run as those of a batch that is not known."""
+    box = Box()
+    bid, other = box.new("success", commit=True), box.new("success")
+    held = [box.push(bid, reserve_for=60) for _ in range(4)]
+    store = box.harness.store
+    store.commit({keys.batch_key(bid): rows_of(store)[keys.batch_key(bid)][:-1]}, [])
+    assert [box.fetch() for _ in held] == held
+    box.ack(held[0])
+    assert box.peer.ask(f'FAIL {{"jid":"{held[1]}"}}') == b"+OK\r\n"
+    box.push(bid)
+    assert box.peer.ask(f"BATCH STATUS {bid}").startswith(b"-ERR no such batch")
+    # Two reservations run out, and everything else that time brings comes after them.
+    box.harness.advance(HALF_AN_HOUR + 61)
+    assert box.peer.ask_json("INFO")["faktory"]["sets"]["working"] == 0
+    assert box.peer.ask(f"BATCH STATUS {other}").startswith(b"-ERR no such batch")
+    shown, _ = box.harness.server.engine.batches()
+    assert shown == []
+    assert not [key for key in rows_of(store) if key[:2] == b"Bm" and rows_of(store)[key] == b"p"]
+
+
+def test_a_callback_opens_no_queue_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lineshaft.engine.batching.MAX_QUEUES", 2)
+    box = Box()
+    box.push(box.new("success"))
+    wanted = '{"success":{"jobtype":"A","args":[],"queue":"third"}}'
+    assert box.peer.ask(f"BATCH NEW {wanted}") == b"-ERR invalid callback: too many queues: 2\r\n"
+    assert box.new("success")
+    box.check()
 
 
 def test_too_deep() -> None:

@@ -636,3 +636,23 @@ def test_a_holder_that_is_rescheduled_holds_its_lane_still() -> None:
     assert world.fetch() is None
     world.wait(5000)
     assert world.fetch() == "a0"
+
+
+@pytest.mark.parametrize("way", ["fail", "snooze"])
+def test_a_job_that_comes_back_to_its_place_is_leased_no_more(way: str) -> None:
+    """Two leases of one turn are one record; a job of a strict lane returns to the key that its old lease names."""
+    world = World(STRICT)
+    world.push("1", "x")
+    world.push("2", "y")
+    assert [world.engine.fetch(["q"], "w") is not None for _ in range(2)] == [True, True]
+    world.commit()
+    if way == "fail":
+        world.fail("1", wait=10)
+    else:
+        world.engine.requeue("00000001", "w", 10)
+        world.commit()
+    world.wait(20)
+    world.restart(STRICT)
+    world.commit()
+    assert [lease.jid for lease in world.engine.state.leases.by_seq.values()] == ["00000002"]
+    assert world.fetch() == "1"

@@ -78,3 +78,26 @@ def test_an_ack_with_a_result_promises_it() -> None:
     box.hold_syncs = False
     box.settle()
     assert peer.take() == b"+OK\r\n"
+
+
+@pytest.mark.parametrize("letter", [b"P", b"U"])
+def test_a_damaged_record_of_a_feature_holds_nobody_up(letter: bytes) -> None:
+    """A track or a lock that cannot be read is none: neither its job nor what else comes due stops over it."""
+    box = Harness()
+    peer = box.connect()
+    job = 'PUSH {"jid":"%s","jobtype":"T","args":[%d],"reserve_for":60,"custom":{"track":1,"unique_for":60}}'
+    jids = ["track-0001", "track-0002", "track-0003"]
+    for number, jid in enumerate(jids):
+        assert peer.ask(job % (jid, number)) == b"+OK\r\n"
+        assert peer.ask_json("FETCH default")["jid"] == jid
+    damaged = {key: value[:-1] for key, value in rows_of(box.store).items() if key[:1] == letter}
+    assert len(damaged) == 3
+    box.store.commit(damaged, [])
+    assert peer.ask('ACK {"jid":"track-0001"}') == b"+OK\r\n"
+    assert peer.ask_json("TRACK GET track-0002")["jid"] == "track-0002"
+    assert peer.ask('TRACK SET {"jid":"track-0002","percent":5}') == b"+OK\r\n"
+    assert peer.ask('FAIL {"jid":"track-0002","retry_in":0}') == b"+OK\r\n"
+    assert peer.ask('PUSH {"jid":"track-0004","jobtype":"T","args":[9],"custom":{"track":1}}') == b"+OK\r\n"
+    box.advance(61)
+    assert box.server.engine.figures()["sets"]["working"] == 0
+    assert peer.ask(job % ("track-0005", 2)) == b"+OK\r\n"

@@ -111,6 +111,20 @@ def test_a_sync_that_fails() -> None:
     check(harness)
 
 
+def test_a_client_that_has_said_end_hears_of_each_of_its_commands() -> None:
+    harness = Harness()
+    peer = harness.connect()
+    harness.hold_syncs = True
+    assert peer.ask("PUSH " + job("abcdefg1")) == b""
+    assert peer.ask("PUSH " + job("abcdefg2") + "\r\nEND") == b""
+    harness.store.fail_sync(harness.store.syncs + 1)
+    harness.finish_sync()
+    harness.hold_syncs = False
+    harness.settle()
+    assert peer.take().count(UNKNOWN) == 2
+    assert peer.closed
+
+
 def test_a_waiter_is_served_by_the_store_that_comes_after() -> None:
     harness = Harness()
     waiter, producer = harness.worker("worker-1"), harness.connect()
@@ -394,6 +408,22 @@ class TestBusy:
         harness.advance(1)
         assert late.take() == OK
         assert peer.take() == OK
+
+    def test_a_hello_that_came_in_time_is_answered_however_long_the_pause(self) -> None:
+        harness, _, _ = self.stalled()
+        late, silent = harness.connect(hello=None), harness.connect(hello=None)
+        assert late.ask('HELLO {"v":2}') == b'+HI {"v":2}\r\n'
+        # The store is ready again after the time for a HELLO; the timer comes before the turn that takes this one up.
+        harness.store.busy_for(0)
+        harness.clock.advance(seconds=3)
+        harness.server.wake()
+        harness.server.wake()
+        harness.settle()
+        assert silent.closed, "no HELLO in two seconds"
+        assert not late.closed
+        assert late.take() == OK
+        assert late.ask("PUSH " + job("abcdefgh")) == OK
+        check(harness)
 
     def test_a_connection_that_breaks_meanwhile_harms_nobody(self) -> None:
         harness, peer, other = self.stalled()

@@ -164,9 +164,10 @@ class Batch(Struct, array_like=True, gc=False):
 
     def is_finished(self) -> bool:
         """Whether nothing more can happen to it by itself: no job of it is left, nor a callback."""
-        idle = self.total == self.succeeded + self.lost and not self._is_enqueued()
-        spoilt = self.over == self.hopeless + self.succeeded_children and Slot.DEAD not in (self.complete, self.success)
-        return idle and spoilt and self.death is not Slot.DEAD and self.standing() in {2, 3}
+        if self._is_enqueued() or Slot.DEAD in (self.complete, self.success, self.death):
+            return False
+        ended = self.total == self.succeeded + self.lost and self.over == self.hopeless + self.succeeded_children
+        return ended and self.standing() in (Standing.HOPELESS, Standing.SUCCEEDED)
 
     def failed(self) -> int:
         """How many jobs have failed or ended otherwise, and have not succeeded since."""

@@ -38,7 +38,7 @@ from lineshaft.lifecycle import Place
 if TYPE_CHECKING:
     from lineshaft.engine.state import State
 
-__all__ = ["BATCH", "Callback", "Member", "follow", "forget_batch", "read_batch"]
+__all__ = ["BATCH", "Callback", "Member", "commit", "follow", "forget_batch", "look_at", "read_batch"]
 
 #: The kind of the expiry entries.
 BATCH: Final = b"b"
@@ -95,9 +95,16 @@ class Callback(Feature):
 
 
 def read_batch(change: Change, bid: str) -> Batch | None:
-    """A batch as this change leaves it; None when there is none. Raises StoreError."""
+    """A batch as this change leaves it; None when there is none. Raises StoreError.
+
+    One that cannot be read is none either: its jobs and whatever else comes due must not stop over it. Its row stays,
+    for `check` to name.
+    """
     value = change.get(keys.batch_key(bid))
-    return None if value is None else decode_batch(value)
+    try:
+        return None if value is None else decode_batch(value)
+    except DecodeError:
+        return None
 
 
 def _step(
@@ -144,6 +151,14 @@ def follow(state: "State", change: Change, bid: str, batch: Batch) -> None:
         bid, batch = batch.parent, parent
 
 
+def commit(state: "State", change: Change, bid: str, batch: Batch) -> None:
+    """Let callbacks run. How long it may stay open does not matter any more. Raises StoreError."""
+    if not batch.committed:
+        batch.committed = True
+        _look_again(state, change, bid, batch, 0)
+    follow(state, change, bid, batch)
+
+
 def look_at(state: "State", change: Change, bid: str, batch: Batch) -> None:
     """Set when the batch is looked at next: as long as it is open, the first look is early enough."""
     if batch.is_finished():
@@ -152,12 +167,17 @@ def look_at(state: "State", change: Change, bid: str, batch: Batch) -> None:
         until = 0
     else:
         until = batch.until or state.now + state.settings.batches_open
-    if until != batch.until:
-        if batch.until:
-            state.expiries.delete(change, batch.until, BATCH, bid.encode())
-        if until:
-            state.expiries.put(change, until, BATCH, bid.encode())
-        batch.until = until
+    _look_again(state, change, bid, batch, until)
+
+
+def _look_again(state: "State", change: Change, bid: str, batch: Batch, until: int) -> None:
+    if until == batch.until:
+        return
+    if batch.until:
+        state.expiries.delete(change, batch.until, BATCH, bid.encode())
+    if until:
+        state.expiries.put(change, until, BATCH, bid.encode())
+    batch.until = until
 
 
 def forget_batch(state: "State", change: Change, bid: str) -> None:

@@ -2,19 +2,30 @@
 
 from typing import Any, Final
 
-from msgspec import Raw, Struct, json
+from msgspec import DecodeError, Raw, Struct, json
 
 from lineshaft.clock import format_instant
 from lineshaft.engine import keys
 from lineshaft.engine.batch import Batch, Role, Slot, decode_batch
-from lineshaft.engine.batches import follow, look_at, read_batch
+from lineshaft.engine.batches import commit, follow, look_at, read_batch
 from lineshaft.engine.custom import read_custom
-from lineshaft.engine.naming import check_queue_name
+from lineshaft.engine.naming import open_queue
+from lineshaft.engine.ready import MAX_QUEUES
 from lineshaft.engine.records import Extras, encode_record, join_value
 from lineshaft.engine.state import State
 from lineshaft.engine.turn import Change
 from lineshaft.errors import Refusal
-from lineshaft.job import ABSENT, ARGS_FIRST, Job, admit, encode_job, refuse_args, take_instant, take_priority
+from lineshaft.job import (
+    ABSENT,
+    ARGS_FIRST,
+    DEFAULT_QUEUE,
+    Job,
+    admit,
+    encode_job,
+    refuse_args,
+    take_instant,
+    take_priority,
+)
 
 __all__ = ["Wanted", "batch_commit", "batch_new", "batch_open", "batch_status", "batches_page"]
 
@@ -74,9 +85,7 @@ def batch_open(state: State, bid: str) -> None:
 def batch_commit(state: State, bid: str) -> None:
     """Let the batch's callbacks run when their time comes. Durable with the commit. Raises Refusal, StoreError."""
     with state.change() as change:
-        batch = _get(change, bid)
-        batch.committed = True
-        follow(state, change, bid, batch)
+        commit(state, change, bid, _get(change, bid))
 
 
 def batch_status(state: State, bid: str) -> dict[str, Any]:
@@ -95,10 +104,13 @@ def batches_page(state: State, cursor: str, limit: int) -> tuple[list[dict[str, 
     rows = state.turn.scan(start, keys.batch_key(cursor) if cursor else end, limit=limit, reverse=True)
     shown = []
     for key, value in rows:
-        batch = decode_batch(value)
+        try:
+            batch = decode_batch(value)
+        except DecodeError:
+            continue
         state_of = {"committed": batch.committed, "finished": batch.is_finished(), "children": batch.children}
         shown.append(_shown(key[2:].decode(), batch) | state_of)
-    return shown, shown[-1]["bid"] if len(rows) == limit else ""
+    return shown, rows[-1][0][2:].decode() if len(rows) == limit else ""
 
 
 def _get(change: Change, bid: str) -> Batch:
@@ -133,13 +145,14 @@ def _prepare(state: State, job: Job, bid: str, parent: str, jid: str) -> bytes:
     priority = take_priority(job)
     try:
         admit(job, state.stamp)
-        check_queue_name(job.queue or "")
         at = take_instant(job, after=state.now)
         _tell_of(job, bid, parent)
         read_custom(job, state.now, at)
         payload = encode_job(job)
         if not payload.startswith(ARGS_FIRST):
             raise refuse_args(job)
+        # As for a job that is scheduled: its queue is there from now on, and counts towards their number.
+        open_queue(state, job.queue or DEFAULT_QUEUE, most=MAX_QUEUES)
     except Refusal as refusal:
         raise Refusal(f"invalid callback: {refusal}") from None
     return join_value(Extras(priority=priority), payload)

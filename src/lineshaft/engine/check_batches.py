@@ -83,7 +83,8 @@ class BatchLaws:
         if batch.next_due() is not None:
             self.report(Law.BATCH, key, f"its callback {batch.next_due()!r} is due, and nothing will enqueue it")
         expiry = keys.expiry_key(batch.until, BATCH, bid.encode())
-        if batch.until and self.reader.get(expiry) is None and not self.reader.unreadable:
+        is_to_end = batch.until or not batch.committed or batch.is_finished()
+        if is_to_end and self.reader.get(expiry) is None and not self.reader.unreadable:
             self.report(Law.BATCH, key, "nothing will ever forget it")
 
     def _hold_counts(self) -> None:

@@ -86,12 +86,12 @@ def _fetch_using(state: State, queue: Queue, window: Window, extras: Extras, hol
             return False
         until, group = now + seconds * 1000, state.leases.group
         lease = Lease(entry.seq, entry.key, entry.jid, holder, now, until, queue.name, group, extras.uses)
-        change.then(window.entries.popleft)
-        change.then(state.leases.grant_using, lease, extras)
-        change.then(_one_less, state, queue)
+        change.then(_lend, state, queue, window, lease, extras)
     return True
 
 
-def _one_less(state: State, queue: Queue) -> None:
+def _lend(state: State, queue: Queue, window: Window, lease: Lease, extras: Extras) -> None:
+    window.entries.popleft()
+    state.leases.grant_using(lease, extras)
     queue.size -= 1
     state.queues.touch(queue)

@@ -75,9 +75,13 @@ def _ack_using(state: State, lease: Lease) -> bool:
     with state.change() as change:
         change.delete(lease.key)
         leave(state, change, lease.jid, lease.seq, extras, Ending.DONE)
-        change.then(_end, state, lease)
-        change.then(count, state, lease.queue, 1, 0)
+        change.then(_done, state, lease)
     return True
+
+
+def _done(state: State, lease: Lease) -> None:
+    _end(state, lease)
+    count(state, lease.queue, 1, 0)
 
 
 def _end(state: State, lease: Lease) -> None:
@@ -191,8 +195,16 @@ def requeue(state: State, jid: str, holder: str, wait: int | None) -> None:
         else:
             change.delete(lease.key)
             due = state.now + wait
-            join_set(state, change, state.scheduled, due, job, lease.seq, keep_place(state, lease, extras.afresh()))
-            change.then(state.leases.end, lease)
+            kept = keep_place(state, lease, extras.afresh())
+            join_set(state, change, state.scheduled, due, job, lease.seq, kept)
+            _let_go(state, change, lease, kept)
+
+
+def _let_go(state: State, change: Change, lease: Lease, kept: Extras) -> None:
+    """End the lease of a job that goes elsewhere. One that keeps its place comes back to the key that the lease's
+    record names, and would count as leased there after a restart: then the record must say so.
+    """
+    change.then(state.leases.take_back if kept.place else state.leases.end, lease)
 
 
 def _keep(
@@ -224,13 +236,14 @@ def _fail(state: State, lease: Lease, report: Report) -> None:
         kept = extras.afresh()
         change.delete(lease.key)
         if isinstance(outcome, Retry):
-            join_set(state, change, state.retries, outcome.at, job, lease.seq, keep_place(state, lease, kept))
+            kept = keep_place(state, lease, kept)
+            join_set(state, change, state.retries, outcome.at, job, lease.seq, kept)
         elif isinstance(outcome, Dead):
             join_set(state, change, state.dead, state.now, job, lease.seq, kept)
         else:
             leave(state, change, lease.jid, lease.seq, extras, Ending.DISCARDED)
             _keep(state, change, lease, payload, "discarded")
-        change.then(state.leases.end, lease)
+        _let_go(state, change, lease, kept)
         change.then(count, state, lease.queue, 1, 1)
     if state.hooks is not None:
         failed(state, state.hooks, job, report, lease.holder, is_dead=isinstance(outcome, Dead))

@@ -4,13 +4,15 @@ Every job comes to its queue's tail through `join_queue`, into a timed set throu
 server through `leave`. What a feature must do whenever a job moves or ends is called from here, once (`feature`).
 """
 
+from collections.abc import Callable
+
 from msgspec import DecodeError, Struct, structs
 
 from lineshaft.engine import feature, keys
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.feature import Subject
 from lineshaft.engine.lane import Lane
-from lineshaft.engine.line import Line, make_entry
+from lineshaft.engine.line import Entry, Line, make_entry
 from lineshaft.engine.naming import open_queue
 from lineshaft.engine.ready import Queue
 from lineshaft.engine.records import Extras, Lease, join_value, split_value
@@ -76,12 +78,13 @@ def stand(
     entry = make_entry(key, seq, kept, payload)
     if kept.uses:
         feature.moved(state, change, Subject(entry.jid, seq, kept), Place.READY, key)
-    change.then(window.append if at_tail else window.put_back, entry, line.room(state.queues.bound))
-    change.then(_one_more, state, spot.queue, line)
+    change.then(_stands, state, spot, window.append if at_tail else window.put_back, entry)
     return key
 
 
-def _one_more(state: State, queue: Queue, line: Line) -> None:
+def _stands(state: State, spot: Spot, enter: Callable[[Entry, int], None], entry: Entry) -> None:
+    queue, line = spot.queue, spot.line
+    enter(entry, line.room(state.queues.bound))
     line.count(1)
     state.queues.touch(queue)
     if queue.wanted:
@@ -91,6 +94,8 @@ def _one_more(state: State, queue: Queue, line: Line) -> None:
 def join_set(state: State, change: Change, timed: TimedSet, due: int, job: Job, seq: int, extras: Extras) -> None:
     """Put a job into a timed set."""
     key = timed.add(change, due, state.take_order(), seq, extras, encode_job(job))
+    if timed.is_grouped:
+        change.then(state.groups.enter, timed.code, job, state.now)
     change.then(state.index.move, job.jid, seq, key)
     if extras.place and (lane := _held_lane(state, job, extras)) is not None:
         change.then(lane.lanes.hold, lane, key)
@@ -135,10 +140,20 @@ def take_out(state: State, change: Change, key: bytes, extras: Extras, payload: 
         change.delete(key)
         state.queues.lose(change, queue, key)
     else:
-        next(timed for timed in state.sets.values() if timed.code == key[1:2]).remove(change, key)
+        timed = next(timed for timed in state.sets.values() if timed.code == key[1:2])
+        timed.remove(change, key)
+        if timed.is_grouped:
+            change.then(state.groups.leave, timed.code, _readable(payload))
         if extras.place and (lane := _held_lane(state, decode_stored(payload), extras)) is not None:
             change.then(lane.lanes.let_go, lane, key)
     return True
+
+
+def _readable(payload: bytes) -> Job | None:
+    try:
+        return decode_stored(payload)
+    except DecodeError:
+        return None
 
 
 def read_leased(change: Change, lease: Lease) -> tuple[Extras, Job, bytes]:

@@ -136,13 +136,13 @@ def enter(
     # A start finds the young jobs in the queues themselves, and does not go through their lanes.
     if line is not queue:
         change.then(state.index.move, job.jid, order, key)
-    elif state.index.enabled:
-        change.then(state.index.add, job.jid, key)
-    change.then(_one_more, queue)
+    change.then(_entered, state, queue, job.jid, key if line is queue else b"")
 
 
-def _one_more(queue: Queue) -> None:
+def _entered(state: State, queue: Queue, jid: str, young: bytes) -> None:
     queue.pushed += 1
+    if young and state.index.enabled:
+        state.index.add(jid, young)
 
 
 def _schedule(state: State, job: Job, payload: bytes, priority: int, at: int) -> None:

@@ -15,14 +15,14 @@ that of a live, tracked job.
 
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Raw, structs
+from msgspec import DecodeError, Raw, structs
 
 from lineshaft.clock import format_instant
 from lineshaft.engine import keys
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.feature import Feature, Subject
 from lineshaft.engine.records import TrackRecord, decode_track, encode_record
-from lineshaft.engine.turn import Change
+from lineshaft.engine.turn import Change, Turn
 from lineshaft.job import MAX_JID_LENGTH, MAX_RESERVE_SECONDS
 from lineshaft.lifecycle import Place
 
@@ -77,10 +77,9 @@ class Tracked(Feature):
 
 def track_get(state: "State", jid: str) -> dict[str, Any]:
     """TRACK GET: what is known of the newest job with that jid. Raises StoreError."""
-    value = state.turn.get(keys.track_key(jid)) if len(jid) <= MAX_JID_LENGTH else None
-    if value is None:
+    record = _read(state.turn, jid) if len(jid) <= MAX_JID_LENGTH else None
+    if record is None:
         return {"jid": jid, "state": "unknown", "updated_at": ""}
-    record = decode_track(value)
     shown: dict[str, Any] = {"jid": jid}
     if record.percent is not None:
         shown["percent"] = record.percent
@@ -143,9 +142,13 @@ def _note(state: "State", change: Change, subject: Subject, word: str, *, until:
         _write(state, change, subject.jid, before, after)
 
 
-def _read(change: Change, jid: str) -> TrackRecord | None:
-    value = change.get(keys.track_key(jid))
-    return None if value is None else decode_track(value)
+def _read(source: Change | Turn, jid: str) -> TrackRecord | None:
+    """What is known of a job; nothing when it cannot be read, since the job must not stop over it."""
+    value = source.get(keys.track_key(jid))
+    try:
+        return None if value is None else decode_track(value)
+    except DecodeError:
+        return None
 
 
 def _write(state: "State", change: Change, jid: str, before: TrackRecord | None, after: TrackRecord) -> None:

@@ -19,6 +19,8 @@ What is true after every call: each lock has its entry among the expiries, and i
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec import DecodeError
+
 from lineshaft.engine import keys
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.feature import Feature, Subject
@@ -45,9 +47,8 @@ class Unique(Feature):
     def pushed(self, state: "State", change: Change, subject: Subject, lock_until: int) -> None:
         """Take the lock. Raises Refusal NOTUNIQUE while another has it."""
         digest = bytes.fromhex(subject.extras.lock)
-        held = change.get(keys.lock_key(digest))
-        if held is not None:
-            lock = decode_lock(held)
+        lock = _read(change, digest)
+        if lock is not None:
             if lock.until > state.now:
                 raise Refusal("Job not unique", "NOTUNIQUE", reveals=True)
             state.expiries.delete(change, lock.until, LOCK, digest)
@@ -75,11 +76,17 @@ class UniqueUntilStart(Unique):
 
 def _release(state: "State", change: Change, subject: Subject) -> None:
     digest = bytes.fromhex(subject.extras.lock)
-    held = change.get(keys.lock_key(digest))
-    if held is None:
-        return
-    lock = decode_lock(held)
+    lock = _read(change, digest)
     # The job's own lock may have ended by time, and another have taken it since.
-    if lock.seq == subject.seq:
+    if lock is not None and lock.seq == subject.seq:
         change.delete(keys.lock_key(digest))
         state.expiries.delete(change, lock.until, LOCK, digest)
+
+
+def _read(change: Change, digest: bytes) -> LockRecord | None:
+    """A lock; none when it cannot be read, since no job must stop over it. Its entry then ends it."""
+    held = change.get(keys.lock_key(digest))
+    try:
+        return None if held is None else decode_lock(held)
+    except DecodeError:
+        return None

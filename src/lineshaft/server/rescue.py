@@ -73,18 +73,19 @@ def reopen(server: "Server") -> None:
 def _answer_all(server: "Server", reply: bytes) -> list[tuple[str, str]]:
     """Replace every reply that is held, or waits for the turn's end; returns the jobs that were in them."""
     fetched = []
-    owed: list[tuple[Holder, list[bytes]]] = []
+    # All of a session at once: one that is closing is closed with its last reply.
+    owed: dict[Holder, list[bytes]] = {}
     for chunk in server.group.take_all():
         chunk.session.held -= 1
         if isinstance(chunk.session, Errand):
             server.errands.append(chunk.session)
         else:
-            owed.append((chunk.session, chunk.replies))
+            owed.setdefault(chunk.session, []).extend(chunk.replies)
     talking, server.talking = server.talking, []
     for session in talking:
-        owed.append((session, session.out))
+        owed.setdefault(session, []).extend(session.out)
         session.out, session.durable = [], False
-    for owner, replies in owed:
+    for owner, replies in owed.items():
         assert isinstance(owner, Session)
         jids = [fetched_jid(each) for each in replies if each[:1] == b"$"]
         fetched += [(jid, owner.holder) for jid in jids if jid is not None]

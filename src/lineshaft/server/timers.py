@@ -131,8 +131,9 @@ class Timers:
             self.handshakes[0][0] <= now or self.handshakes[0][1].verbs is not HANDSHAKE or self.handshakes[0][1].closed
         ):
             _, session = self.handshakes.popleft()
-            if session.verbs is HANDSHAKE and not session.closed:
-                session.transport.close()
+            # A HELLO in the backlog came in time: it waits for the store, not for its client.
+            if session.verbs is HANDSHAKE and not session.closed and not session.backlog:
+                session.close()
 
     def _unstall(self) -> None:
         self.server.stalled = False

@@ -24,6 +24,7 @@ NO_ADMINISTRATION = "the library has no administration"
 
 NO_TRACKING = "the library knows no TRACK"
 NO_LINES = "the library has no public way to send a line"
+NO_CUSTOM = "its handlers do not see `custom`"
 
 #: npm's lock file names no registry, so neither must the command; scripts of dependencies are not run.
 NPM = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
@@ -170,7 +171,7 @@ CLIENTS = (
         "pyfaktory",
         "python",
         (sys.executable, "-W", "ignore", "pyfaktory_client.py"),
-        lacks={"track": NO_TRACKING, "line": NO_LINES},
+        lacks={"track": NO_TRACKING, "line": NO_LINES, "more": NO_CUSTOM},
     ),
     Client(
         "faktory.py",
@@ -184,6 +185,7 @@ CLIENTS = (
             "mutate": NO_ADMINISTRATION,
             "track": NO_TRACKING,
             "line": NO_LINES,
+            "batch": "the library knows no BATCH",
             # It calls ssl.wrap_socket, which Python 3.12 removed.
             **({"tls": "the library cannot do TLS on Python 3.12 or later"} if sys.version_info >= (3, 12) else {}),
         },
@@ -204,6 +206,6 @@ CLIENTS = (
         ("target/debug/client",),
         build=tuple(CARGO),
         tools=("cargo",),
-        lacks={"line": NO_LINES},
+        lacks={"line": NO_LINES, "bulk batch": "the library pushes into a batch one by one"},
     ),
 )

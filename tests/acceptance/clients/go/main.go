@@ -49,6 +49,14 @@ type message struct {
 	Percent      int        `json:"percent"`
 	Desc         string     `json:"desc"`
 	ReserveUntil *time.Time `json:"reserve_until"`
+	// A batch's.
+	Description string     `json:"description"`
+	Success     *wantedJob `json:"success"`
+	Complete    *wantedJob `json:"complete"`
+	Parent      string     `json:"parent"`
+	Bulk        bool       `json:"bulk"`
+	Open        bool       `json:"open"`
+	Bid         string     `json:"bid"`
 }
 
 func say(fields map[string]any) {
@@ -110,11 +118,7 @@ func build(wanted wantedJob) *faktory.Job {
 }
 
 func bulk(cl *faktory.Client, wanted []wantedJob) {
-	jobs := []*faktory.Job{}
-	for _, one := range wanted {
-		jobs = append(jobs, build(one))
-	}
-	refused, err := cl.PushBulk(jobs)
+	refused, err := cl.PushBulk(buildAll(wanted))
 	check(err)
 	say(map[string]any{"refused": refused})
 }
@@ -137,7 +141,9 @@ func mutate(cl *faktory.Client, m message) error {
 func register(mgr *worker.Manager, name string, perform func(help worker.Helper, args []any) error) {
 	mgr.Register(name, func(ctx context.Context, args ...any) error {
 		help := worker.HelperFor(ctx)
-		say(map[string]any{"ran": help.Jid(), "jobtype": name, "args": args})
+		line := map[string]any{"ran": help.Jid(), "jobtype": name, "args": args}
+		tellBatch(line, help)
+		say(line)
 		return perform(help, args)
 	})
 }
@@ -162,6 +168,7 @@ func work(m message) {
 	register(mgr, "note", func(worker.Helper, []any) error { return nil })
 	register(mgr, "boom", func(worker.Helper, []any) error { return errors.New("boom") })
 	register(mgr, "report", report)
+	register(mgr, "more", more)
 	register(mgr, "flaky", func(_ worker.Helper, args []any) error {
 		marker := args[0].(string)
 		if _, err := os.Stat(marker); err == nil {
@@ -217,6 +224,15 @@ func main() {
 		reply, err := cl.Generic(m.Verb + " " + m.Argument)
 		check(err)
 		say(map[string]any{"reply": reply})
+		return
+	case "batch":
+		check(makeBatch(cl, m))
+		return
+	case "batch_open":
+		check(openBatch(cl, m))
+		return
+	case "batch_status":
+		check(batchStatus(cl, m))
 		return
 	case "progress":
 		check(cl.TrackSet(m.Jid, m.Percent, m.Desc, m.ReserveUntil))

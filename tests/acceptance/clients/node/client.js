@@ -37,7 +37,32 @@ async function mutate(client, { cmd, target, filter = {} }) {
   say({ done: true });
 }
 
+// The library has no words for batches; a verb that it does not know is a line.
+const batches = {
+  async make(client, { description, parent, success, complete }) {
+    const callback = (wanted) => wanted && build(client, wanted).toJSON();
+    const batch = { description, parent_bid: parent, success: callback(success), complete: callback(complete) };
+    return client.send(["BATCH NEW", JSON.stringify(batch)]);
+  },
+  async fill(client, bid, { jobs = [], bulk, open }) {
+    const joining = jobs.map((wanted) => build(client, { ...wanted, custom: { ...wanted.custom, bid } }));
+    if (bulk) await client.pushBulk(joining);
+    else for (const job of joining) await job.push();
+    if (!open) await client.send(["BATCH COMMIT", bid]);
+    say({ bid });
+  },
+};
+
 const commands = {
+  async batch(client, wanted) {
+    await batches.fill(client, await batches.make(client, wanted), wanted);
+  },
+  async batch_open(client, wanted) {
+    await batches.fill(client, await client.send(["BATCH OPEN", wanted.bid]), wanted);
+  },
+  async batch_status(client, { bid }) {
+    say({ status: JSON.parse(await client.send(["BATCH STATUS", bid])) });
+  },
   async push(client, { jobs }) {
     for (const wanted of jobs) await build(client, wanted).push();
     say({ pushed: jobs.length });
@@ -58,8 +83,9 @@ const commands = {
 
 function register(name, perform) {
   faktory.register(name, (...args) => async ({ job }) => {
-    say({ ran: job.jid, jobtype: name, args });
-    perform(...args);
+    const { bid, _bid } = job.custom ?? {};
+    say({ ran: job.jid, jobtype: name, args, bid, _bid });
+    await perform(...args, job);
   });
 }
 
@@ -72,6 +98,14 @@ async function work({ queues, wid }) {
     if (fs.existsSync(marker)) return;
     fs.writeFileSync(marker, "");
     throw new Error("the first try");
+  });
+  register("more", async (queue, { custom }) => {
+    const client = await faktory.connect(options);
+    const job = client.job("note", "more");
+    job.queue = queue;
+    job.custom = { bid: custom.bid };
+    await job.push();
+    await client.close();
   });
   process.on("exit", () => say({ stopped: true }));
   await faktory.work({ ...options, queues, wid, concurrency: 1, beatInterval: 1 });

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pyfaktory import Client, Consumer, Job, JobFilter, MutateOperation, Producer
+from pyfaktory import Batch, Client, Consumer, Job, JobFilter, MutateOperation, Producer, TargetJob
 
 URL = os.environ["FAKTORY_URL"]
 
@@ -55,6 +55,51 @@ def produce(command: str, wanted: dict[str, Any]) -> None:
         say(pushed=len(jobs))
 
 
+def bulk_string(reply: str) -> str:
+    """What a reply holds, which the library hands on as it came: its length, a line end, its text, a line end."""
+    return reply.split("\r\n")[1]
+
+
+def callback(job: dict[str, Any] | None) -> TargetJob | None:
+    """The library's callbacks have neither a jid nor anything else that a job may have."""
+    return TargetJob(jobtype=job["jobtype"], args=job["args"], queue=job["queue"]) if job else None
+
+
+def fill(producer: Producer, bid: str, wanted: dict[str, Any]) -> None:
+    """Push the jobs into a batch: the library leaves it to us to name it in each."""
+    jobs = [wish(job) for job in wanted.get("jobs", [])]
+    joining = [Job(**{**job, "custom": {**job.get("custom", {}), "bid": bid}}) for job in jobs]
+    if wanted.get("bulk"):
+        assert producer.push_bulk(joining) == {}
+    else:
+        for job in joining:
+            producer.push(job)
+
+
+def batch(command: str, wanted: dict[str, Any]) -> None:
+    with Client(faktory_url=URL, role="producer") as client:
+        producer = Producer(client=client)
+        match command:
+            case "batch":
+                callbacks = {name: callback(wanted.get(name)) for name in ("success", "complete")}
+                made = Batch(parent_bid=wanted.get("parent"), description=wanted.get("description"), **callbacks)
+                bid = bulk_string(producer.batch_new(made))
+            case "batch_open":
+                bid = wanted["bid"]
+                producer.batch_open(bid)
+            case _:
+                # A custom command, as the library's README has it; there is nothing public for this one.
+                found = client._send_and_receive(f"BATCH STATUS {wanted['bid']}\r\n")
+                if found.startswith("-"):
+                    sys.exit(found)
+                say(status=json.loads(bulk_string(found)))
+                return
+        fill(producer, bid, wanted)
+        if not wanted.get("open"):
+            producer.batch_commit(bid)
+        say(bid=bid)
+
+
 def administer(command: str, wanted: dict[str, Any]) -> None:
     with Client(faktory_url=URL) as client:
         match command:
@@ -93,5 +138,7 @@ if __name__ == "__main__":
         work(message)
     elif verb in {"push", "bulk"}:
         produce(verb, message)
+    elif verb.startswith("batch"):
+        batch(verb, message)
     else:
         administer(verb, message)

@@ -1,5 +1,7 @@
 //! The client program of the crate `faktory` with its feature `ent`; ../README.md says what it must do.
 
+mod batch;
+
 use std::collections::HashMap;
 use std::error::Error;
 use std::io::{self, Write};
@@ -60,6 +62,13 @@ struct Message {
     percent: Option<u8>,
     desc: Option<String>,
     reserve_until: Option<DateTime<Utc>>,
+    // A batch's.
+    description: Option<String>,
+    success: Option<WantedJob>,
+    complete: Option<WantedJob>,
+    parent: Option<String>,
+    open: bool,
+    bid: String,
 }
 
 fn say(fields: Value) {
@@ -157,7 +166,13 @@ async fn mutate(client: &mut Client, message: Message) -> Outcome<()> {
 }
 
 fn tell(job: &Job) {
-    say(json!({"ran": job.id(), "jobtype": job.kind(), "args": job.args()}));
+    let mut line = json!({"ran": job.id(), "jobtype": job.kind(), "args": job.args()});
+    for key in ["bid", "_bid"] {
+        if let Some(bid) = job.custom.get(key) {
+            line[key] = bid.clone();
+        }
+    }
+    say(line);
 }
 
 fn fail_once(job: &Job) -> io::Result<()> {
@@ -223,6 +238,16 @@ async fn work(address: &str, message: Message) -> Outcome<()> {
             tell(&job);
             fail_once(&job)
         })
+        .register_fn("more", {
+            let address = address.to_owned();
+            move |job: Job| {
+                let address = address.clone();
+                async move {
+                    tell(&job);
+                    batch::more(&address, &job).await
+                }
+            }
+        })
         .register_fn("report", {
             let address = address.to_owned();
             move |job: Job| {
@@ -262,6 +287,9 @@ async fn command(name: &str, client: &mut Client, message: Message) -> Outcome<V
             let found = client.get_progress(JobId::new(message.jid)).await?;
             return Ok(json!({"track": shown(found)}));
         }
+        "batch" => return batch::make(client, message).await,
+        "batch_open" => return batch::open(client, message).await,
+        "batch_status" => return batch::status(client, message).await,
         "progress" => progress(client, message).await?,
         "info" => return Ok(json!({"info": client.current_info().await?})),
         "pause" => client.queue_pause(&message.queues).await?,

@@ -1,0 +1,296 @@
+"""A run: everything that one seed decides, played for so many steps, brought to rest, and judged.
+
+    make simulate SEED=7 STEPS=400                 one seed
+    make simulate SEED=1-500                       many, one after the other; the first that fails is shrunk
+    make simulate SEED=7 STEPS=83 WITHOUT=admin-1,stall    a shrunk one
+
+A step is: time passes, and one actor, chosen by chance, does one thing. Every actor has its own source of chance, and
+the choice of actors one more, so a run without some actors is like the run with them, as far as it can be. After
+every crash, and at the end, everything on disk is held against the laws and against what clients were told.
+"""
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from random import Random
+
+from msgspec import structs
+
+from invariants import check_memory, check_store
+from lineshaft.engine import due, forget, index, mutate, ready, sweep
+from lineshaft.engine.check import check
+from lineshaft.engine.hooks import Hooks
+from lineshaft.job import Job
+from lineshaft.store.memory import MemoryStore
+from simulation.admins import Admin
+from simulation.client import Client, Habits
+from simulation.drain import drain
+from simulation.faults import FAULTS, Fault
+from simulation.ledger import Broken, Ledger
+from simulation.producers import Producer
+from simulation.profile import KINDS, profile_of
+from simulation.workers import Worker
+from simulation.world import World
+
+__all__ = ["Failure", "Simulation", "play", "shrink"]
+
+STEPS = 400
+
+
+class Failure(Exception):
+    """A run that failed: at which step, and over what."""
+
+    def __init__(self, step: int, error: BaseException) -> None:
+        super().__init__(f"step {step}: {type(error).__name__}: {error}")
+        self.step = step
+        self.error = error
+
+
+class _Listener(logging.Handler):
+    """Hears what must not be logged: nothing is damaged here, and no error is ours."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.heard: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep what tells of a defect."""
+        if record.exc_info or "damaged" in record.getMessage():
+            self.heard.append(record)
+
+
+class Simulation:
+    """One run."""
+
+    def __init__(self, seed: str, steps: int = STEPS, without: Iterable[str] = ()) -> None:
+        self.seed, self.steps, self.without = seed, steps, frozenset(without)
+        self.profile = profile_of(seed)
+        self.chance = Random(f"{seed}/schedule")
+        if "periodic" in self.without:
+            self.profile.rules = structs.replace(self.profile.rules, periodic=())
+        if "throttled" in self.without:
+            self.profile.rules = structs.replace(self.profile.rules, throttles={})
+        if "laned" in self.without:
+            self.profile.rules = structs.replace(self.profile.rules, queues={})
+        hooks = Hooks(ack=_follow) if self.profile.hooked and "plugin" not in self.without else None
+        self.world = World(seed, self.profile.rules, self.profile.settings, hooks)
+        self.ledger = Ledger(self.world)
+        self.world.witness = self
+        self.listener = _Listener()
+        self.clients: list[Client] = []
+        self.actors: list[tuple[float, str, Client | Fault]] = []
+        self._cast()
+
+    def _cast(self) -> None:
+        chance = Random(f"{self.seed}/cast")
+        kinds = self.profile.kinds - self.without
+        habits = [
+            Habits(),
+            Habits(latency=200, breaks=0.0),
+            Habits(latency=50_000, breaks=0.03),
+            Habits(slowness=chance.choice([1_000, 500_000]), most_waiting=chance.choice([4, 40])),
+        ]
+        for number in range(chance.randint(1, 3)):
+            name = f"producer-{number}"
+            self._add(10, name, Producer(self.world, self.ledger, name, self.seed, chance.choice(habits), kinds))
+        for number in range(chance.randint(1, 4)):
+            name = f"worker-{number}"
+            lies, dies = chance.choice([0, 0, 0, 0.5]), chance.choice([0, 0, 0.05])
+            habit = chance.choice(habits)
+            self._add(
+                12, name, Worker(self.world, self.ledger, name, self.seed, habit, lies=lies, dies=dies, kinds=kinds)
+            )
+        for number in range(chance.randint(0, 2)):
+            name, rash = f"admin-{number}", chance.choice([0, 0, 0.02, 0.3])
+            self._add(2, name, Admin(self.world, self.ledger, name, self.seed, chance.choice(habits), rash=rash))
+        for name, weight in self.profile.weights.items():
+            self.actors.append((weight, name, Fault(self.world, name, self.seed, FAULTS[name])))
+
+    def _add(self, weight: float, name: str, client: Client) -> None:
+        self.actors.append((weight, name, client))
+        self.clients.append(client)
+
+    # The witness of the world
+
+    def crashed(self, kept: int) -> None:
+        """Only so many commits are left."""
+        self.ledger.crashed(kept)
+
+    def clock_set(self, before: int, after: int) -> None:
+        """The clock was set."""
+        self.ledger.clock_set(before, after)
+
+    def inspect(self) -> None:
+        """Hold the disk against all laws."""
+        rows = self.world.disk.rows()
+        store = MemoryStore(rows)
+        check_store(store, has_index=self.profile.rules.jid_index)
+        found = [finding for finding in check(store) if not _is_idle_group(finding)]
+        if found:
+            raise Broken(f"lineshaft check finds: {found[:3]}")
+        self.ledger.hold_rows(rows)
+
+    def inspect_all(self) -> None:
+        """The same for a server that lives and has nothing in hand."""
+        self.inspect()
+        server = self.world.server
+        if server is not None and server.failed is None and server.engine.state.turn.is_empty():
+            with self.world.disk.undisturbed():
+                check_memory(server.engine, is_steady=not self.ledger.jumps)
+
+    # Playing
+
+    def play(self) -> None:
+        """All steps, then the drain. Raises Failure."""
+        names = [name for _, name, _ in self.actors]
+        weights = [weight for weight, _, _ in self.actors]
+        actors = {name: actor for _, name, actor in self.actors}
+        step = 0
+        with tightened(self.profile.tight), listening(self.listener):
+            try:
+                self.world.start()
+                for step in range(1, self.steps + 1):
+                    name = self.chance.choices(names, weights)[0]
+                    self.world.advance(self.chance.choice(self.profile.pace))
+                    if name not in self.without:
+                        actors[name].act()
+                    self._hear()
+                    if step % 50 == 0:
+                        self.inspect_all()
+                self.inspect_all()
+                drain(self)
+                self._hear()
+            except Exception as error:
+                raise Failure(step, error) from error
+
+    def _hear(self) -> None:
+        if self.listener.heard:
+            record = self.listener.heard[0]
+            cause = record.exc_info[1] if record.exc_info else None
+            raise Broken(f"the server logged: {record.getMessage()}: {cause!r}") from cause
+
+
+def _is_idle_group(finding: object) -> bool:
+    """Leases whose jobs have all gone may stay behind when a crash falls between; the next start deletes them."""
+    return "the next start deletes it" in str(finding)
+
+
+def _follow(job: Job, worker: str) -> tuple[Job, ...]:  # noqa: ARG001
+    """A plugin that has every job followed by another."""
+    if job.jid.endswith("-next"):
+        return ()
+    return (Job(jid=job.jid + "-next", jobtype="N", args=job.args, queue=job.queue),)
+
+
+@contextmanager
+def tightened(is_tight: bool) -> Iterator[None]:
+    """Windows of three jobs, an index of four young ones, slices of three: every edge is met."""
+    values = [
+        (ready, "WINDOW_LEAST", 3), (ready, "WINDOW_MOST", 3), (index, "MOST_YOUNG", 4),
+        (mutate, "SLICE", 3), (sweep, "SLICE", 3), (due, "SLICE", 3), (forget, "SLICE", 3),
+    ]  # fmt: skip
+    before = [(module, name, getattr(module, name)) for module, name, _ in values]
+    if is_tight:
+        for module, name, value in values:
+            setattr(module, name, value)
+    try:
+        yield
+    finally:
+        for module, name, value in before:
+            setattr(module, name, value)
+
+
+@contextmanager
+def listening(listener: logging.Handler) -> Iterator[None]:
+    """Hear what the server logs, and print none of it."""
+    log = logging.getLogger("lineshaft")
+    propagates = log.propagate
+    log.addHandler(listener)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(listener)
+        log.propagate = propagates
+
+
+def play(seed: str, steps: int = STEPS, without: Iterable[str] = ()) -> Simulation:
+    """Play one seed to its end. Raises Failure."""
+    simulation = Simulation(seed, steps, without)
+    simulation.play()
+    return simulation
+
+
+def fails(seed: str, steps: int, without: Iterable[str]) -> Failure | None:
+    """How a run fails, if it does."""
+    try:
+        play(seed, steps, without)
+    except Failure as failure:
+        return failure
+    return None
+
+
+def shrink(seed: str, failure: Failure) -> tuple[int, list[str], Failure]:
+    """The fewest steps and actors found with which the seed still fails."""
+    without: list[str] = []
+    steps = max(failure.step, 1)
+    found = fails(seed, steps, without)
+    if found is None:
+        # It only fails later in its drain.
+        steps, found = failure.step, failure
+    names = [name for _, name, _ in Simulation(seed, 0).actors] + KINDS + ["plugin"]
+    for name in names:
+        if (less := fails(seed, steps, [*without, name])) is not None:
+            without.append(name)
+            found, steps = less, min(steps, max(less.step, 1))
+    low = 0
+    while steps - low > 1:
+        middle = (low + steps) // 2
+        if (less := fails(seed, middle, without)) is not None:
+            steps, found = middle, less
+        else:
+            low = middle
+    return steps, without, found
+
+
+def main() -> int:
+    """The command line behind `make simulate`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seed", default="1-100", help="a seed, or FIRST-LAST")
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--without", default="")
+    parser.add_argument("--no-shrink", action="store_true")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so long")
+    given = parser.parse_args()
+    first, _, last = given.seed.partition("-")
+    without = [name for name in given.without.split(",") if name]
+    began, totals, count, bad = time.monotonic(), dict[str, int](), 0, 0
+    for number in range(int(first), int(last or first) + 1):
+        if time.monotonic() - began > given.seconds:
+            break
+        seed = str(number)
+        count += 1
+        try:
+            simulation = play(seed, given.steps, without)
+        except Failure as failure:
+            bad += 1
+            print(f"seed {seed} fails at {failure}", flush=True)
+            if given.no_shrink:
+                continue
+            steps, less, failure = shrink(seed, failure)
+            print(f'shrunk: make simulate SEED={seed} STEPS={steps} WITHOUT="{",".join(less)}"\n  {failure}')
+            raise failure.error from None
+        for what, times in simulation.ledger.seen.items():
+            totals[what] = totals.get(what, 0) + times
+        for what, times in (("crashes", simulation.world.crashes), ("reopened", simulation.world.reopens)):
+            totals[what] = totals.get(what, 0) + times
+    shown = ", ".join(f"{times} {what}" for what, times in sorted(totals.items()))
+    print(f"{count} seeds, {bad} bad, {time.monotonic() - began:.0f} s: {shown}")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
