@@ -211,7 +211,7 @@ class LoopStream(asyncio.Protocol):
         return not poll.poll(0)
 
     def close(self, farewell: bytes = b"") -> None:
-        """Close; the farewell goes out first, but not over TLS, whose end takes a round trip: the loop may end before."""
+        """Close; the farewell goes out first, but not over TLS: the loop may end before that has said its own."""
         if farewell and self._transport.get_extra_info("sslcontext") is None:
             self._transport.write(farewell)
             self._transport.close()
