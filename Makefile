@@ -19,8 +19,8 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test simulate fuzz nightly check lint format types layers bench bench-quick bench-backlog demo \
-	screenshots texts lock clean
+.PHONY: help run test simulate fuzz nightly check lint format types layers bench bench-quick bench-backlog golden \
+	binary demo screenshots texts lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -83,6 +83,12 @@ bench-quick: $(DEV) ## the same, short
 
 bench-backlog: $(DEV) ## memory and start with a million enqueued jobs
 	$(BIN)/python bench/backlog.py $(ARGS)
+
+golden: $(DEV) ## write the golden data of a format that is not released yet anew
+	$(BIN)/python tests/golden/make.py
+
+binary: $(DEV) ## dist/lineshaft, one file that needs no Python
+	$(BIN)/python packaging/binary/build.py $(ARGS)
 
 demo: $(DEV) ## real work by workers in two languages
 	$(BIN)/python demo/run.py $(ARGS)

@@ -101,6 +101,8 @@ class Harness:
         self.wake_at: int | None = None
         self.hold_syncs = False
         self.pending_sync: tuple[FaultyStore, int] | None = None
+        self.hold_apart = False
+        self.pending_apart: list[tuple[Callable[[], Any], Callable[[Any, Exception | None], None]]] = []
         self.reopen_failures = 0
         engine = Engine(self.store, rules or Settings(), lambda: 0.5, self.clock(), hooks)
         self.server = Server(self.store, engine, settings or ServerSettings(), self.clock, self)
@@ -128,6 +130,17 @@ class Harness:
             self.server.synced(failure)
         else:
             self.server.synced(None)
+
+    def apart(self, work: Callable[[], Any], done: Callable[[Any, Exception | None], None]) -> None:
+        self.pending_apart.append((work, done))
+
+    def finish_apart(self) -> None:
+        work, done = self.pending_apart.pop(0)
+        try:
+            outcome, failure = work(), None
+        except Exception as error:
+            outcome, failure = None, error
+        done(outcome, failure)
 
     def reopen(self, store: Store) -> Store:
         assert isinstance(store, FaultyStore)
@@ -167,6 +180,8 @@ class Harness:
                 self.callbacks.pop(0)()
             elif self.pending_sync is not None and not self.hold_syncs:
                 self.finish_sync()
+            elif self.pending_apart and not self.hold_apart:
+                self.finish_apart()
             elif self.wake_at is not None and self.wake_at <= self.clock():
                 self.wake_at = None
                 self.server.wake()

@@ -39,10 +39,11 @@ from lineshaft.plugin_host import PluginHost, load_plugins
 from lineshaft.schedule import Schedule
 from lineshaft.server.listener import AsyncShell, listen, raise_file_limit
 from lineshaft.server.server import Server
-from lineshaft.server.settings import ServerSettings, SyncMode
+from lineshaft.server.settings import BackupRule, ServerSettings, SyncMode
 from lineshaft.store.memory import MemoryStore
 from lineshaft.store.port import Store
 from lineshaft.store.rocks import RocksStore
+from lineshaft.supervisor import Supervisor
 from lineshaft.web_host import HttpServer, serve_http
 
 __all__ = ["Daemon", "run"]
@@ -85,6 +86,7 @@ class Daemon:
         self.reload = reload
         self.hooks = hooks
         self.stopping = asyncio.Event()
+        self.supervisor = Supervisor(os.environ)
         #: One thread, so that of two reloads the later one is taken over last.
         self.readers = ThreadPoolExecutor(max_workers=1)
 
@@ -107,7 +109,10 @@ class Daemon:
             self.server.need_turn()
             _calm_garbage_collector()
             on_started()
+            self.supervisor.ready()
+            self._show_life(loop)
             await self.stopping.wait()
+            self.supervisor.stopping()
             listener.close()
             await self._finish()
             if web is not None:
@@ -116,6 +121,7 @@ class Daemon:
             self.readers.shutdown(wait=False)
             shell.close()
             (self.server.store if hasattr(self, "server") else store).close()
+            shell.wait_apart()
         return 0
 
     def _hear_signals(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -123,8 +129,15 @@ class Daemon:
             loop.add_signal_handler(number, self.stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
 
+    def _show_life(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let the supervisor's watchdog know that the loop turns, for as long as it does."""
+        if self.supervisor.every_seconds is not None:
+            self.supervisor.alive()
+            loop.call_later(self.supervisor.every_seconds, self._show_life, loop)
+
     def _reload(self) -> None:
         """Read the configuration again, in a thread: ten thousand periodic jobs take seconds."""
+        self.supervisor.reloading()
         asyncio.get_running_loop().run_in_executor(self.readers, self._read).add_done_callback(self._take_over)
 
     def _read(self) -> tuple[Config, list[str], Settings]:
@@ -134,6 +147,7 @@ class Daemon:
 
     def _take_over(self, read: "asyncio.Future[tuple[Config, list[str], Settings]]") -> None:
         """Take what was read into effect."""
+        self.supervisor.ready()
         try:
             config, waiting, rules = read.result()
         except ConfigError as error:
@@ -294,7 +308,16 @@ def server_settings(config: Config) -> ServerSettings:
         max_connections=config.server.connections,
         line_limit_bytes=config.server.line_limit_bytes,
         description=config.server.description,
+        backups=backup_rule(config),
     )
+
+
+def backup_rule(config: Config) -> BackupRule:
+    """Where clients may have backups written: see `server.backup`."""
+    root, data = config.storage.backups, str(config.data_dir)
+    if root is not None:
+        return BackupRule(root, data=data)
+    return BackupRule(anywhere=config.password is not None or config.faktory.binding.is_local, data=data)
 
 
 def tls_context(config: Config) -> ssl.SSLContext | None:

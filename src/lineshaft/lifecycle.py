@@ -26,6 +26,7 @@ class Event(StrEnum):
 
     PUSH = "PUSH"
     PUSH_AT = "PUSH with at"
+    ADOPT = "ADOPT"
     FETCH = "FETCH"
     ACK = "ACK"
     LATE_ACK = "late ACK"
@@ -54,6 +55,7 @@ _TIMED: Final = (Place.SCHEDULED, Place.RETRIES, Place.DEAD)
 MOVES: Final[dict[tuple[Place, Event], frozenset[Place]]] = {
     (Place.NOWHERE, Event.PUSH): frozenset({Place.READY}),
     (Place.NOWHERE, Event.PUSH_AT): frozenset({Place.SCHEDULED}),
+    (Place.NOWHERE, Event.ADOPT): frozenset({Place.READY, Place.SCHEDULED, Place.RETRIES, Place.DEAD}),
     (Place.READY, Event.FETCH): frozenset({Place.LEASED}),
     (Place.READY, Event.LATE_ACK): frozenset({Place.GONE}),
     (Place.READY, Event.REMOVE): frozenset({Place.GONE}),

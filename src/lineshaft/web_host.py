@@ -78,9 +78,19 @@ class ServerBackend:
         self.server.begin_turn()
         return self.server.info()
 
+    def uptime_seconds(self) -> int:
+        """Since the server started."""
+        return self.server.shell.facts()["uptime"]
+
     def is_healthy(self) -> bool:
         """Whether the server can take a job."""
         return self.server.failed is None
+
+    def why_not_ready(self) -> str | None:
+        """Why jobs can be neither pushed nor fetched at the moment; None when they can."""
+        if self.server.stopping:
+            return "shutdown in progress"
+        return None if self.server.failed is None else f"storage failed: {self.server.failed}"
 
     def storage(self) -> dict[str, int]:
         """The store's own figures."""

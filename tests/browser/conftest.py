@@ -1,5 +1,6 @@
 """One browser and one server for all tests of this folder: starting them costs more than most tests."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,8 @@ ARGUMENTS = [
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None and os.environ.get("CI"):
+        pytest.fail("no Chromium is installed, and CI has to have one")
     if path is None:
         pytest.skip("no Chromium is installed (apt-get install chromium)")
     with sync_playwright() as playwright:

@@ -1,7 +1,6 @@
 """Takes the pictures of every page for the documentation, in light and dark: `make screenshots`."""
 
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -9,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from playwright.sync_api import sync_playwright
 
 from browser.conftest import ARGUMENTS, PICTURES
-from browser.scene import CRON, past, played
+from browser.scene import CRON, THROTTLES, heard, past, played
 from browser.stage import Stage, staged
 from lineshaft.config.model import History
 
@@ -29,6 +28,7 @@ def paths(stage: Stage) -> dict[str, str]:
         "finished": "/finished",
         "batches": "/batches",
         "periodic": "/periodic",
+        "limits": "/limits",
         "server": "/server",
         "push": "/push",
         "confirm": "/morgue?confirm=delete&jobtype=ReportJob",
@@ -39,19 +39,22 @@ def main(only: list[str]) -> None:
     """Take them all, or those that are named."""
     PICTURES.mkdir(exist_ok=True)
     with (
-        tempfile.TemporaryDirectory() as root,
-        staged(Path(root), history=History(completed_ms=86_400_000), cron=CRON) as stage,
+        staged(
+            Path("/etc/lineshaft"), history=History(completed_ms=86_400_000), cron=CRON, throttles=THROTTLES
+        ) as stage,
         played(stage),
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
         stage.do(lambda: past(stage))
+        stage.site.host = "jobs.example.com"
         for scheme in ("light", "dark"):
             context = browser.new_context(viewport={"width": 1360, "height": 900}, color_scheme=scheme)
             page = context.new_page()
             for name, path in paths(stage).items():
                 if only and name not in only:
                     continue
+                stage.do(lambda: heard(stage))
                 page.goto(stage.url + path)
                 page.locator(".live:not([hidden])").or_(page.locator("h1")).first.wait_for()
                 page.wait_for_timeout(300)

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from browser.stage import Stage
 from lineshaft.clock import format_instant
 from lineshaft.config import Cron, CronJob
+from lineshaft.config.model import Throttle, Throttles
 from lineshaft.web.pulse import GRAINS, Note, Trend
 
 TRACE = [
@@ -51,8 +52,9 @@ def played(stage: Stage) -> Iterator[None]:
             worker = stack.enter_context(
                 stage.worker(f"c0ffee{number:02}", f"worker-{number + 1}", ("python", "reports"), 3100 + number)
             )
-            for _ in range(3 + number):
-                worker.command(b"FETCH critical default reports mailers")
+            for turn in range(3 + number):
+                order = b"FETCH mailers reports" if turn > 2 else b"FETCH critical default reports mailers"
+                worker.command(order)
         _tracked(stage, stack)
         _batches(stage)
         _silent(stage)
@@ -157,6 +159,9 @@ CRON = (
 )
 
 
+THROTTLES = Throttles({"mailers": Throttle(concurrency=20), "reports": Throttle(rate=100, per_ms=60_000)})
+
+
 def _silent(stage: Stage) -> None:
     """One of the workers has said nothing for a while."""
 
@@ -164,6 +169,12 @@ def _silent(stage: Stage) -> None:
         stage.server.engine.state.workers.present["c0ffee03"].heard_at -= 41_000
 
     stage.do(fall_silent)
+
+
+def heard(stage: Stage) -> None:
+    """The workers of the scene do nothing, and are not to be taken for lost; one of them is silent."""
+    for worker in stage.server.engine.state.workers.present.values():
+        worker.heard_at = stage.clock() - (41_000 if worker.wid == "c0ffee03" else 3000)
 
 
 def past(stage: Stage) -> None:
@@ -207,4 +218,4 @@ def past(stage: Stage) -> None:
             trend.notes.append((now - step * 5000, round(wave), done - pace * 5 * step))
 
 
-__all__ = ["CRON", "past", "played"]
+__all__ = ["CRON", "THROTTLES", "heard", "past", "played"]

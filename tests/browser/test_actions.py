@@ -272,3 +272,18 @@ def test_nothing_is_told_when_nobody_watches(stage: Stage, open_page: Opener) ->
             break
         page.wait_for_timeout(100)
     assert stage.site.pulse.watchers == 0
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_all_that_failed_in_the_same_way_are_run_again(stage: Stage, open_page: Opener, script: bool) -> None:
+    die(stage, "mail", "mail", "report")
+    page = open_page(java_script_enabled=script).go("/morgue")
+    expect(page.locator("#groups tbody tr")).to_have_count(2)
+    page.locator("#groups").get_by_role("link", name="Boom", exact=True).first.click()
+    expect(page.locator("#rows tbody tr")).to_have_count(2)
+    page.go_back()
+    page.locator("#groups").get_by_role("link", name="Run all again").first.click()
+    expect(page.locator("main")).to_contain_text("2 jobs match")
+    page.get_by_role("button", name="Run all of them").click()
+    expect(page.locator("#rows")).to_contain_text("report")
+    assert sizes(stage) == (2, 0, 0, 1)

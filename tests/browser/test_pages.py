@@ -1,6 +1,7 @@
 """Every page in a real browser: it opens, complains of nothing, can be used by everybody, and shows what is there."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from browser.conftest import Watched
-from browser.scene import CRON, played
+from browser.scene import CRON, THROTTLES, played
 from browser.stage import Stage, staged
 from lineshaft.config.model import History
 from lineshaft.engine.timed import SetName
@@ -34,11 +35,24 @@ PAGES = {
     "batch": "/batches/{batch}",
     "batch-gone": "/batches/b-nothing",
     "periodic": "/periodic",
+    "limits": "/limits",
     "server": "/server",
     "push": "/push",
     "nothing": "/nothing/here",
 }
-EMPTY = ["/", "/queues", "/retries", "/scheduled", "/morgue", "/busy", "/finished", "/batches", "/periodic", "/server"]
+EMPTY = [
+    "/",
+    "/queues",
+    "/retries",
+    "/scheduled",
+    "/morgue",
+    "/busy",
+    "/finished",
+    "/batches",
+    "/periodic",
+    "/limits",
+    "/server",
+]
 
 Opener = Callable[..., Watched]
 
@@ -46,7 +60,7 @@ Opener = Callable[..., Watched]
 @pytest.fixture(scope="module")
 def busy_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     root = tmp_path_factory.mktemp("busy")
-    with staged(root, history=History(completed_ms=86_400_000), cron=CRON) as stage, played(stage):
+    with staged(root, history=History(completed_ms=86_400_000), cron=CRON, throttles=THROTTLES) as stage, played(stage):
         yield stage
 
 
@@ -164,3 +178,25 @@ def test_pages_are_spanish_where_that_is_asked_for(busy_stage: Stage, open_page:
     page = open_page(busy_stage.url, locale="es-ES").go("/morgue")
     expect(page.locator("html")).to_have_attribute("lang", "es")
     expect(page.locator("h1")).to_have_text("Muertos")
+
+
+def test_pictures_of_all_pages_are_there() -> None:
+    images = Path(__file__).parents[2] / "docs" / "images"
+    for name in (
+        "home",
+        "queues",
+        "queue",
+        "retries",
+        "scheduled",
+        "dead",
+        "job",
+        "busy",
+        "batches",
+        "periodic",
+        "limits",
+        "finished",
+        "server",
+        "push",
+    ):
+        for scheme in ("light", "dark"):
+            assert (images / f"{name}-{scheme}.png").is_file(), "run `make screenshots`"

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from lineshaft import __version__
+from lineshaft.cli.app import COMMANDS
 from lineshaft.cli.main import run_command
 
 NOBODY = "tcp://:hunter2@127.0.0.1:1"
@@ -33,7 +34,7 @@ def test_help_lists_the_commands(capsys, words):
     assert run_command(words) == 0
     said = capsys.readouterr()
     assert said.out.startswith("Usage: lineshaft COMMAND")
-    for command in ("serve", "push", "info", "check", "flush"):
+    for command in COMMANDS:
         assert f" {command} " in said.out
     assert said.err == ""
 
@@ -50,6 +51,7 @@ def test_help_lists_the_commands(capsys, words):
                 "--config -c",
                 "--environment -e",
                 "--log-level -l",
+                "--log-format",
                 "--ephemeral",
             ],
         ),
@@ -58,6 +60,23 @@ def test_help_lists_the_commands(capsys, words):
             ["JOBTYPE", "ARGS", "--queue", "--at", "--priority", "--custom", "--retry", "--reserve-for", "--jid"],
         ),
         ("info", ["--json"]),
+        ("top", ["--every -n", "--count -c", "--json"]),
+        ("queues", ["list", "pause", "resume", "remove"]),
+        (
+            "jobs",
+            ["list", "show", "requeue", "kill", "delete", "--in -i", "--queue -q", "--type -t", "--text", "--error"],
+        ),
+        ("workers", ["list", "quiet", "terminate"]),
+        ("batch", ["status"]),
+        ("cron", ["list", "run", "pause", "resume"]),
+        ("doctor", ["--data -d", "--config -c", "--environment -e", "--json"]),
+        ("bench", ["--connections -c", "--in-flight -p", "--seconds -s", "--size", "--json"]),
+        ("completion", ["SHELL"]),
+        ("backup", ["DIR", "--json"]),
+        ("restore", ["DIR", "--data -d", "--environment -e", "--no-check", "--json"]),
+        ("export", ["--data -d", "--environment -e", "--output -o"]),
+        ("import", ["FILE", "--json"]),
+        ("import-faktory", ["URL", "--dry-run", "--only", "--no-marks", "--json"]),
         ("check", ["--data -d", "--environment -e", "--salvage", "--json"]),
         ("flush", ["--yes -y"]),
     ],
@@ -67,7 +86,7 @@ def test_each_command_explains_itself(capsys, command, flags):
     said = capsys.readouterr().out
     for flag in flags:
         assert flag in said
-    assert "--no-" not in said
+    assert "--no-" not in said.replace("--no-check", "").replace("--no-marks", "")
 
 
 @pytest.mark.parametrize("words", [["-v"], ["--version"], ["serve", "-v"], ["serve", "--version"]])
@@ -130,7 +149,7 @@ def test_a_job_that_cannot_be_is_not_sent(capsys, words, said):
 def test_flush_asks_nobody_without_a_terminal(capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("yes\n"))
     assert failure(capsys, 2, "flush") == (
-        "flush deletes every job on tcp://127.0.0.1:1, and there is no terminal to ask on: add --yes"
+        "this deletes every job, queue and counter on tcp://127.0.0.1:1, and there is no terminal to ask on: add --yes"
     )
 
 

@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -309,5 +309,6 @@ def test_tls_does_not_trust_strangers(kind: Any, tmp_path: Path) -> None:
     server = Peer([], hi=greeting(), wrap=lambda plain: serving.wrap_socket(plain, server_side=True))
     with kind(server.url.replace("tcp:", "tcp+tls:")) as client, pytest.raises(ssl.SSLCertVerificationError):
         client.info()
-    with pytest.raises((ssl.SSLError, OSError)):
+    # It may hear of the refusal, or only of the end.
+    with suppress(ssl.SSLError, OSError):
         server.finish()

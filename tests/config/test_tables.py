@@ -157,6 +157,9 @@ CASES = [
     ('[storage]\nsync = "often"', 'storage.sync must be "always", "interval" or "never", not "often"'),
     ("[storage]\ninterval_ms = 0", "storage.interval_ms must be a whole number from 1 to 60000, not 0"),
     ('[storage]\njid_index = "no"', 'storage.jid_index must be true or false, not "no"'),
+    ('[storage]\nbackups = "copies"', 'storage.backups must be the absolute path of a directory, not "copies"'),
+    ('[log]\nlevel = "loud"', 'log.level must be "debug", "info", "warn" or "error", not "loud"'),
+    ('[log]\nformat = "xml"', 'log.format must be "console" or "json", not "xml"'),
     ('[storage]\nmin_free = "some"', f'storage.min_free must be {SIZE}, from 0 to 1000TB, not "some"'),
     ("[storage]\nmemory = 1000", f"storage.memory must be {SIZE}, from 8MiB to 1TiB, not 1000"),
     ("[server]\nconnections = 1.5", "server.connections must be a whole number from 1 to 1000000, not 1.5"),
@@ -215,7 +218,7 @@ CASES = [
     # What has no place.
     (
         "[storage]\nsink = 1",
-        "storage.sink is not a key; the keys of [storage] are sync, interval_ms, jid_index, min_free, memory",
+        "storage.sink is not a key; the keys of [storage] are sync, interval_ms, jid_index, min_free, memory, backups",
     ),
     (
         "[queues]\nmax_jobs = 1",
@@ -229,7 +232,7 @@ CASES = [
     (
         "sync = 'always'",
         "there is no table [sync]; the tables are [faktory], [web], [api], [storage], [server],"
-        " [workers], [retention], [history], [plugins], [queues], [throttles], [[cron]]",
+        " [log], [workers], [retention], [history], [plugins], [queues], [throttles], [[cron]]",
     ),
     ("storage = 1", "storage must be a table, written [storage]"),
     ("[[storage]]", "storage must be a table, written [storage]"),

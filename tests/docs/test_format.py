@@ -36,6 +36,7 @@ KINDS = [
     records.TotalsRecord,
     records.DayRecord,
     records.PeriodicRecord,
+    records.GroupRecord,
 ]
 
 

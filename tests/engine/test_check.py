@@ -19,12 +19,15 @@ from lineshaft.engine.batching import Wanted
 from lineshaft.engine.check import check
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.findings import Finding, Law, Severity, Tally, shown
+from lineshaft.engine.groups import digest_of
 from lineshaft.engine.records import (
     ChoreRecord,
     Extras,
+    GroupRecord,
     LaneRules,
     Rate,
     decode_bucket,
+    decode_group,
     decode_history_size,
     decode_lane,
     decode_leases,
@@ -456,10 +459,17 @@ def impossible_extras_priority(rows: Rows) -> None:
     rows[key] = join_value(Extras(extras.seq, 10), payload)
 
 
+def one_more_dead(rows: Rows) -> None:
+    """Count a job among the dead, as what put it there would have."""
+    rewrite(rows, b"Sd", decode_set, size=decode_set(rows[b"Sd"]).size + 1)
+    key = next(key for key in rows if key.startswith(b"Yd"))
+    rewrite(rows, key, decode_group, count=decode_group(rows[key]).count + 1)
+
+
 def two_places(rows: Rows) -> None:
     old = where(rows, "ready-020")
     rows[keys.timed_key(b"d", NOW, 900)] = join_value(Extras(seq=seq_of(rows, old)), rows[old])
-    rewrite(rows, b"Sd", decode_set, size=decode_set(rows[b"Sd"]).size + 1)
+    one_more_dead(rows)
 
 
 def two_jids(rows: Rows) -> None:
@@ -650,7 +660,11 @@ def lose_wake(rows: Rows) -> None:
 def lose_holder(rows: Rows) -> None:
     key = where(rows, "strict-00000")
     seq = seq_of(rows, key)
-    del rows[key]
+    group = keys.group_key(b"r", digest_of(decode_stored(split_value(rows.pop(key))[1])))
+    if decode_group(rows[group]).count == 1:
+        del rows[group]
+    else:
+        rewrite(rows, group, decode_group, count=decode_group(rows[group]).count - 1)
     rows.pop(keys.where_key("strict-00000", seq), None)
     rewrite(rows, b"Sr", decode_set, size=decode_set(rows[b"Sr"]).size - 1)
 
@@ -755,6 +769,15 @@ def stuck_batch(rows: Rows) -> None:
     rewrite(rows, batch_in(rows), decode_batch, committed=True, pending=0, until=0)
 
 
+def miscounted_failures(rows: Rows) -> None:
+    key = next(key for key in rows if key.startswith(b"Yd"))
+    rewrite(rows, key, decode_group, count=decode_group(rows[key]).count + 3)
+
+
+def failures_of_nobody(rows: Rows) -> None:
+    rows[keys.group_key(b"r", b"nobody..")] = encode_record(GroupRecord("Boom", "job", "no", 0, NOW, NOW))
+
+
 BREAKS: list[tuple[Callable[[Rows], None], Law, str]] = [
     (break_format, Law.FORMAT, "format 77"),
     (lose_format, Law.FORMAT, "no format is written"),
@@ -837,10 +860,20 @@ BREAKS: list[tuple[Callable[[Rows], None], Law, str]] = [
     (batch_for_ever, Law.BATCH, "nothing will ever forget it"),
     (unending_batch, Law.BATCH, "nothing will ever forget it"),
     (stuck_batch, Law.BATCH, "its callback 'c' is due, and nothing will enqueue it"),
+    (miscounted_failures, Law.GROUP, "the groups of failures count"),
+    (failures_of_nobody, Law.GROUP, "it counts 0 jobs"),
     (entry_of_another, Law.ASTRAY, "index entry of nobody-01, seq 700"),
     (entry_of_nothing, Law.STALE, "nothing lies at dead, 2025-11-24T16:00:00.000Z, order 700"),
 ]
-HARMLESS = {set_aside_earlier, unknown_kind, ended_group, lost_old_entry, entry_of_nothing}
+HARMLESS = {
+    miscounted_failures,
+    failures_of_nobody,
+    set_aside_earlier,
+    unknown_kind,
+    ended_group,
+    lost_old_entry,
+    entry_of_nothing,
+}
 
 
 @pytest.mark.parametrize(("damage", "law", "said"), BREAKS, ids=[case[0].__name__ for case in BREAKS])
@@ -874,7 +907,7 @@ def test_a_double_names_the_place_that_the_index_knows(rows: Rows) -> None:
     copy = keys.timed_key(b"d", NOW, 900)
     extras, payload = split_value(rows[key])
     rows[copy] = join_value(Extras(seq_of(rows, key), extras.priority), payload)
-    rewrite(rows, b"Sd", decode_set, size=decode_set(rows[b"Sd"]).size + 1)
+    one_more_dead(rows)
     found = {finding.law: finding for finding in look(rows)}
     # The copy comes first, and is the one that the index does not know.
     assert found.keys() == {Law.DOUBLE, Law.NOT_INDEXED}

@@ -640,7 +640,7 @@ def test_a_holder_that_is_rescheduled_holds_its_lane_still() -> None:
 
 @pytest.mark.parametrize("way", ["fail", "snooze"])
 def test_a_job_that_comes_back_to_its_place_is_leased_no_more(way: str) -> None:
-    """Leases of one turn are one record. A job of a strict lane returns to the very key that its old lease names."""
+    """Two leases of one turn are one record; a job of a strict lane returns to the key that its old lease names."""
     world = World(STRICT)
     world.push("1", "x")
     world.push("2", "y")

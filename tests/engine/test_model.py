@@ -24,6 +24,7 @@ from engine.batch_model import ROLES, ModelBatch, ModelBatches
 from invariants import check_memory, check_store
 from lineshaft.clock import format_instant
 from lineshaft.engine import index, keys, lanes, ready, turns
+from lineshaft.engine.adopt import Arrival
 from lineshaft.engine.batching import Wanted
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.hooks import Hooks, Verdict
@@ -37,6 +38,7 @@ from lineshaft.engine.run import run_jid
 from lineshaft.engine.settings import Periodic, QueueLimits, Settings, Throttle
 from lineshaft.errors import Refusal, StoreBusy, StoreError
 from lineshaft.job import Job, decode_pushed, decode_stored
+from lineshaft.lifecycle import Place
 from lineshaft.protocol.commands import parse_fetch
 from lineshaft.schedule import Schedule
 from lineshaft.store.faulty import FaultyStore
@@ -599,6 +601,44 @@ class EngineMachine(RuleBasedStateMachine):
             new.place, new.due = "scheduled", self.now + delay * 1000
         else:
             self.model.stand(new, self.model.lane_of(new), seq)
+
+    @rule(
+        jids=st.lists(st.sampled_from(JIDS), min_size=1, max_size=3),
+        queue=st.sampled_from(QUEUES),
+        priority=st.sampled_from([1, 5, 9]),
+        place=st.sampled_from([Place.READY, Place.SCHEDULED, Place.RETRIES, Place.DEAD]),
+        delay=st.sampled_from([-50, 10, 100]),
+        failures=st.sampled_from([0, 1, 2]),
+        tenant=st.sampled_from([None, "x", "y"]),
+    )
+    def adopt(
+        self, jids: list[str], queue: str, priority: int, place: Place, delay: int, failures: int, tenant: str | None
+    ) -> None:
+        custom: dict[str, object] = {} if tenant is None else {"tenant": tenant}
+        at = self.now + delay * 1000
+        arrivals, taken = {}, []
+        live = {job.jid for job in self.model.jobs.values()} if self.has_index else set()
+        for position, jid in enumerate(jids):
+            job = decode_pushed(job_bytes(jid, queue, priority, 2, None, custom))
+            job.failure = {"retry_count": failures - 1} if failures else None
+            arrivals[position] = Arrival(job, place, at)
+            if jid not in live:
+                taken.append(position)
+            if self.has_index:
+                live.add(jid)
+        outcome = self.engine.adopt(arrivals)
+        assert (outcome.adopted, outcome.refused) == (len(taken), {})
+        assert outcome.known == [position for position in arrivals if position not in taken]
+        for position in taken:
+            seq = self.model.take()
+            new = ModelJob(seq, jids[position], queue, priority, 2, order=self.model.take(), tenant=tenant)
+            new.backoff, new.failures = "fixed:30" if queue == "b" else "", failures
+            self.model.jobs[seq] = new
+            if place is Place.READY or (place is Place.SCHEDULED and delay <= 0):
+                self.model.known.add(queue)
+                self.model.stand(new, self.model.lane_of(new), new.order)
+            else:
+                new.place, new.due = place.value, min(at, self.now) if place is Place.DEAD else at
 
     @rule(
         names=st.lists(st.sampled_from(QUEUES), min_size=1, max_size=3),

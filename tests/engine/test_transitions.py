@@ -10,6 +10,7 @@ from msgspec import Raw, Struct
 
 from invariants import check_memory, check_store, rows_of
 from lineshaft.engine import keys
+from lineshaft.engine.adopt import Arrival
 from lineshaft.engine.ages import Ages
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.line import Window
@@ -19,6 +20,7 @@ from lineshaft.engine.settings import QueueLimits, Settings
 from lineshaft.engine.turns import Turns
 from lineshaft.errors import Refusal, StoreError
 from lineshaft.job import Job, decode_pushed
+from lineshaft.lifecycle import Place
 from lineshaft.store.faulty import FaultyStore
 
 NOW = 1_764_000_000_000
@@ -161,6 +163,13 @@ TRANSITIONS: dict[str, Callable[[Engine], object]] = {
     "push with at": lambda engine: engine.push(job("pushed-01", at='"2096-01-01T00:00:00Z"')),
     "push with a priority": lambda engine: engine.push(job("pushed-01", priority="1")),
     "push_bulk": lambda engine: engine.push_bulk([job("pushed-01"), job("pushed-02", priority="2"), job("x")]),
+    "adopt": lambda engine: engine.adopt(
+        {
+            0: Arrival(job("adopted-1", queue='"new"')),
+            1: Arrival(job("adopted-2", failure='{"retry_count":3}'), Place.RETRIES, NOW + 1),
+            2: Arrival(job("ready-001")),
+        }
+    ),
     "fetch": lambda engine: engine.fetch(["none", "default"], "worker-1"),
     "fetch a large one": lambda engine: engine.fetch(["large"], "worker-1"),
     "ack": lambda engine: engine.ack("held-0001", "worker-1"),

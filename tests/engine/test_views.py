@@ -154,6 +154,14 @@ def test_queues_are_paged_by_name() -> None:
     assert (overview.queues, overview.enqueued, overview.busy) == (3, 3, 0)
 
 
+def test_the_foremost_queues_are_those_that_are_paused_and_the_longest() -> None:
+    box = Harness()
+    for name, count in (("a", 1), ("b", 3), ("c", 0), ("d", 2)):
+        push(box, count, queue=name)
+    box.connect().ask("QUEUE PAUSE c")
+    assert [queue.name for queue in views(box).foremost_queues(3)] == ["c", "b", "d"]
+
+
 def test_a_mutate_takes_a_filter() -> None:
     box = Harness()
     push(box, 3, at="2099-01-01T00:00:00Z")

@@ -26,13 +26,23 @@ from rich.console import Console
 from rocksdict import DBRecoveryMode, Rdict
 
 from lineshaft.config.model import ENVIRONMENTS, Environment
-from lineshaft.config.places import find_places
+from lineshaft.config.places import find_data_directory
 from lineshaft.engine.check import check as check_store
 from lineshaft.engine.findings import Finding, Law, Severity, Tally
 from lineshaft.errors import StoreCorrupt, StoreError, UsageError
 from lineshaft.store.rocks import RocksStore, rocks_options
 
-__all__ = ["Outcome", "check", "examine", "find_culprit", "salvage_copy", "write_report"]
+__all__ = [
+    "Outcome",
+    "check",
+    "examine",
+    "find_culprit",
+    "find_data",
+    "require_own_store",
+    "require_store",
+    "salvage_copy",
+    "write_report",
+]
 
 #: Findings of one kind that are shown; one broken thing may have a million consequences.
 SHOWN: Final = 10
@@ -91,8 +101,8 @@ def check(
     json
         Print one line of JSON instead of text.
     """
-    path = _place(data, environment)
-    _require_store(path)
+    path = find_data(data, environment)
+    require_own_store(path)
     outcome = _salvage(path, Path(os.path.abspath(salvage))) if salvage is not None else examine(path)
     if json:
         sys.stdout.write(msgspec_json.encode(outcome).decode() + "\n")
@@ -101,23 +111,29 @@ def check(
     return 1 if outcome.damage or outcome.refusal is not None else 0
 
 
-def _place(data: str | None, environment: Environment | None) -> Path:
+def find_data(data: str | None, environment: Environment | None) -> Path:
+    """The data directory that a command means. Raises UsageError."""
     named = environment or os.environ.get("FAKTORY_ENV") or "development"
     try:
         chosen: Environment = ENVIRONMENTS.read(named)
     except ValueError:
         raise UsageError(f'FAKTORY_ENV must be {ENVIRONMENTS.allowed}, not "{named}"') from None
-    return find_places(chosen, config=None, data=data, variables=os.environ).data
+    return find_data_directory(chosen, data=data, variables=os.environ)
 
 
-def _require_store(path: Path) -> None:
-    """Raises UsageError unless a store lies there that is ours to open; nothing is ever created."""
+def require_store(path: Path, *, hint: str = "the server prints its `data` when it starts") -> None:
+    """Raises UsageError unless a store lies there."""
     if not path.is_dir():
-        raise UsageError(f"{path}: there is no such directory; the server prints its `data` when it starts")
+        raise UsageError(f"{path}: there is no such directory; {hint}")
     names = os.listdir(path)
     if not any(re.fullmatch("|".join(_FILES), name) for name in names):
         what = "there is no store in it" if names else "it is empty"
-        raise UsageError(f"{path}: {what}; the server prints its `data` when it starts")
+        raise UsageError(f"{path}: {what}; {hint}")
+
+
+def require_own_store(path: Path) -> None:
+    """Raises UsageError unless a store lies there that is ours to open; nothing is ever created."""
+    require_store(path)
     owner = path.stat().st_uid
     if owner != os.geteuid():
         raise UsageError(

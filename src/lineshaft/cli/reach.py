@@ -37,8 +37,10 @@ def shown(address: Address) -> str:
 
 
 @contextmanager
-def reach(variables: Mapping[str, str] | None = None) -> Iterator[Client]:
+def reach(variables: Mapping[str, str] | None = None, *, timeout_seconds: float = 10) -> Iterator[Client]:
     """A client of the server that the environment names (`variables`; by default that of the process).
+
+    `timeout_seconds` bounds each call.
 
     Nothing but the conversation belongs into the block: every OSError there is taken for the connection's. Raises
     Unreachable, which says what to do about it, and whatever else Client raises.
@@ -47,7 +49,7 @@ def reach(variables: Mapping[str, str] | None = None) -> Iterator[Client]:
     address = find_address(None, variables)
     where = shown(address)
     try:
-        with Client(environment=variables, reconnect=False) as client:
+        with Client(environment=variables, timeout_seconds=timeout_seconds, reconnect=False) as client:
             yield client
     except ConnectionRefusedError:
         raise Unreachable(

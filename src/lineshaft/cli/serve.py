@@ -1,6 +1,5 @@
 """`lineshaft serve`: load the configuration, start the server, say where it is."""
 
-import logging
 import os
 from collections.abc import Callable
 from functools import partial
@@ -9,7 +8,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from lineshaft.cli.banner import start_banner
-from lineshaft.config import Config, Environment, Flags, LogLevel, load_config
+from lineshaft.cli.logs import start_logging
+from lineshaft.config import Config, Environment, Flags, LogFormat, LogLevel, load_config
 from lineshaft.errors import UsageError
 
 __all__ = ["serve"]
@@ -23,6 +23,7 @@ def serve(
     config: Annotated[str | None, Parameter(name=["--config", "-c"], metavar="DIR")] = None,
     environment: Annotated[Environment | None, Parameter(name=["--environment", "-e"])] = None,
     log_level: Annotated[LogLevel | None, Parameter(name=["--log-level", "-l"])] = None,
+    log_format: Annotated[LogFormat | None, Parameter(name="--log-format")] = None,
     ephemeral: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
 ) -> int:
     """Start the server and run it until SIGTERM or SIGINT; SIGHUP reloads the configuration.
@@ -43,6 +44,8 @@ def serve(
         Which defaults apply, and whether a password is required [default: FAKTORY_ENV, else development].
     log_level
         How much is logged [default: info].
+    log_format
+        Lines for people, or JSON lines for programs [default: console].
     ephemeral
         Keep everything in memory; it is gone when the server stops.
     """
@@ -53,6 +56,7 @@ def serve(
         config=config,
         environment=environment,
         log_level=log_level,
+        log_format=log_format,
         ephemeral=ephemeral,
     )
     load = partial(load_config, flags, os.environ)
@@ -69,13 +73,5 @@ def _run(config: Config, load: Callable[[], Config]) -> int:
         raise UsageError(
             f"the server needs {missing.name}, which is not installed: pip install 'lineshaft[server]'"
         ) from None
-    _start_logging(config.log_level)
+    start_logging(config.log_level, config.log_format)
     return run(config, reload=load, on_started=lambda plugins: print(start_banner(config, plugins), flush=True))
-
-
-def _start_logging(level: LogLevel) -> None:
-    """Log to stderr, so that the banner on stdout stays by itself."""
-    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # At info uvicorn tells of its own start and stop, which the banner has said better.
-    if level == "info":
-        logging.getLogger("uvicorn").setLevel(logging.WARNING)

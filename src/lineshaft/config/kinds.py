@@ -24,6 +24,7 @@ __all__ = [
     "address",
     "backoff_rule",
     "choice",
+    "directory",
     "duration",
     "entry_name",
     "json_array",
@@ -129,6 +130,16 @@ def text() -> Kind:
         return value
 
     return Kind("a non-empty string of one line", read)
+
+
+def directory() -> Kind:
+    """The absolute path of a directory, which need not exist yet."""
+
+    def read(value: object) -> object:
+        _need(isinstance(value, str) and value.startswith("/") and value.isprintable())
+        return value
+
+    return Kind("the absolute path of a directory", read)
 
 
 def names() -> Kind:

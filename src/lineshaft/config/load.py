@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from lineshaft.config.cron import read_cron
 from lineshaft.config.kinds import Binding, Kind, Secret, address, web_address
-from lineshaft.config.model import ENVIRONMENTS, LOG_LEVELS, Config, Environment, WebUser
+from lineshaft.config.model import ENVIRONMENTS, LOG_FORMATS, LOG_LEVELS, Config, Environment, Log, WebUser
 from lineshaft.config.places import find_places, find_tls, need_value
 from lineshaft.config.tables import read_tables
 from lineshaft.config.toml import Document, read_directory
@@ -32,6 +32,7 @@ class Flags(Struct, frozen=True, kw_only=True):
     config: str | None = None
     environment: str | None = None
     log_level: str | None = None
+    log_format: str | None = None
     ephemeral: bool = False
 
 
@@ -43,8 +44,8 @@ def load_config(flags: Flags, variables: Mapping[str, str], *, root: Path = Path
 
     A running server takes over on reload: `[faktory] password`, `[web] password`, `[queues]` and its tables,
     `[[cron]]`, `[throttles]`, `[workers]`, `[retention]`, `[storage] min_free`, `[server] description` and
-    `refuse_duplicate_jids`. Both bindings, both directories, TLS, `[storage] sync`, `interval_ms`, `jid_index` and
-    `memory`, `[server] connections` and `line_limit` need a restart.
+    `refuse_duplicate_jids`. Both bindings, both directories, TLS, `[log]`, `[storage] sync`, `interval_ms`, `jid_index`
+    and `memory`, `[server] connections` and `line_limit` need a restart.
     """
     environment = _environment(flags, variables)
     places = find_places(environment, config=flags.config, data=flags.data, variables=variables, root=root)
@@ -55,7 +56,8 @@ def load_config(flags: Flags, variables: Mapping[str, str], *, root: Path = Path
         config_dir=places.config,
         data_dir=places.data,
         ephemeral=flags.ephemeral,
-        log_level=_flag("--log-level", LOG_LEVELS, flags.log_level, "info"),
+        log_level=_flag("--log-level", LOG_LEVELS, flags.log_level, tables.get("log", Log()).level),
+        log_format=_flag("--log-format", LOG_FORMATS, flags.log_format, tables.get("log", Log()).format),
         tls=find_tls(places.config),
         files=tuple(document.files),
         password_skipped=_is_skipped(variables),

@@ -23,6 +23,7 @@ from lineshaft.config.kinds import (
     address,
     backoff_rule,
     choice,
+    directory,
     duration,
     entry_name,
     json_array,
@@ -44,6 +45,7 @@ from lineshaft.config.kinds import (
 __all__ = [
     "AT_START",
     "ENVIRONMENTS",
+    "LOG_FORMATS",
     "LOG_LEVELS",
     "TABLES",
     "Api",
@@ -56,6 +58,8 @@ __all__ = [
     "Faktory",
     "History",
     "LaneOrder",
+    "Log",
+    "LogFormat",
     "LogLevel",
     "Plugins",
     "Queue",
@@ -73,6 +77,7 @@ __all__ = [
 ]
 
 Environment = Literal["development", "staging", "production"]
+LogFormat = Literal["console", "json"]
 LogLevel = Literal["debug", "info", "warn", "error"]
 Sync = Literal["always", "interval", "never"]
 LaneOrder = Literal["priority", "strict"]
@@ -80,6 +85,7 @@ WebRole = Literal["admin", "operator", "reader"]
 CatchUp = Literal["skip", "once"]
 
 ENVIRONMENTS: Final = choice("development", "staging", "production")
+LOG_FORMATS: Final = choice("console", "json")
 LOG_LEVELS: Final = choice("debug", "info", "warn", "error")
 
 
@@ -145,6 +151,8 @@ class Storage(Struct, frozen=True):
     min_free_bytes: Annotated[int, size("0", "1000TB")] = field(default=256_000_000, name="min_free")
     #: Caches and write buffers of RocksDB together.
     memory_bytes: Annotated[int, size("8MiB", "1TiB"), AT_START] = field(default=64 << 20, name="memory")
+    #: Backups that clients ask for lie below it; None leaves it to who asks (see `server.backup`).
+    backups: Annotated[str | None, directory()] = None
 
 
 class Server(Struct, frozen=True):
@@ -155,6 +163,13 @@ class Server(Struct, frozen=True):
     line_limit_bytes: Annotated[int, size("1KiB", "1GiB"), AT_START] = field(default=16 << 20, name="line_limit")
     description: Annotated[str, text()] = "Lineshaft"  #: what INFO calls this server
     refuse_duplicate_jids: Annotated[bool, switch()] = False  #: needs the jid index
+
+
+class Log(Struct, frozen=True):
+    """`[log]`: what is written to stderr, and how."""
+
+    level: Annotated[LogLevel, LOG_LEVELS, AT_START] = "info"
+    format: Annotated[LogFormat, LOG_FORMATS, AT_START] = "console"
 
 
 class Workers(Struct, frozen=True):
@@ -279,6 +294,7 @@ TABLES: Final[dict[str, type[Struct]]] = {
     "api": Api,
     "storage": Storage,
     "server": Server,
+    "log": Log,
     "workers": Workers,
     "retention": Retention,
     "history": History,
@@ -297,6 +313,7 @@ class Config(Struct, frozen=True, kw_only=True):
     data_dir: Path
     ephemeral: bool = False  #: keep everything in memory and leave `data_dir` alone
     log_level: LogLevel = "info"
+    log_format: LogFormat = "console"
     tls: tuple[Path, Path] | None = None  #: certificate chain and private key, PEM
     # The tables.
     faktory: Faktory = Faktory()
@@ -304,6 +321,7 @@ class Config(Struct, frozen=True, kw_only=True):
     api: Api = Api()
     storage: Storage = Storage()
     server: Server = Server()
+    log: Log = Log()
     workers: Workers = Workers()
     retention: Retention = Retention()
     history: History = History()

@@ -17,7 +17,7 @@ from msgspec import Struct
 from lineshaft.config.model import Environment
 from lineshaft.errors import ConfigError
 
-__all__ = ["Places", "find_places", "find_tls", "need_value", "server_context"]
+__all__ = ["Places", "find_data_directory", "find_places", "find_tls", "need_value", "server_context"]
 
 #: How OpenSSL names a key that is not the certificate's.
 _MISMATCH: Final = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH")
@@ -44,11 +44,19 @@ def find_places(
     development places without a HOME.
     """
     need_value("--config", config, "a directory")
-    need_value("--data", data, "a directory")
+    data_dir = find_data_directory(environment, data=data, variables=variables, root=root)
     config_dir = _absolute(config, variables) if config else _default_config(environment, variables, root)
     if config and not os.path.isdir(config_dir):
         raise ConfigError(f"--config {config_dir}: there is no such directory; make it, or leave --config out")
-    return Places(config_dir, _absolute(data, variables) if data else _default_data(environment, variables, root))
+    return Places(config_dir, data_dir)
+
+
+def find_data_directory(
+    environment: Environment, *, data: str | None, variables: Mapping[str, str], root: Path = Path("/")
+) -> Path:
+    """The data directory alone, for whoever needs no configuration. Raises ConfigError."""
+    need_value("--data", data, "a directory")
+    return _absolute(data, variables) if data else _default_data(environment, variables, root)
 
 
 def need_value(flag: str, given: str | None, what: str) -> None:

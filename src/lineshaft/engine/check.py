@@ -52,6 +52,7 @@ from lineshaft.engine.records import (
     decode_bucket,
     decode_chore,
     decode_day,
+    decode_group,
     decode_history,
     decode_history_size,
     decode_leases,
@@ -139,6 +140,8 @@ class _Walk:
         self.sweeps: dict[bytes, bytes] = {}
         self.sets: dict[bytes, SetRecord | None] = {}
         self.waiting = dict.fromkeys(SETS, 0)
+        #: What the groups of failures count, by set.
+        self.counted: dict[bytes, int] = {}
         # Of the index.
         self.claimed = 0
         # Of the history: entries by jid that were not found yet, rows, their bytes, the record.
@@ -171,6 +174,7 @@ class _Walk:
             b"V": self._ready,
             b"W": self._entry,
             b"X": self._set_aside,
+            b"Y": self._failures,
         }
 
     def findings(self) -> Iterator[Finding]:
@@ -479,6 +483,15 @@ class _Walk:
         if self._take_numbers(key, job.jid, seq, order):
             self._find_entry(key, job.jid, seq, order, is_required=True)
 
+    def _failures(self, key: bytes, value: bytes) -> None:
+        code, record = key[1:2], decode_group(value)
+        if code not in SETS or len(key) != 10:
+            self._malformed(key)
+        elif record.count <= 0:
+            self._report(Law.GROUP, key, f"it counts {record.count} jobs", Severity.UNTIDY)
+        else:
+            self.counted[code] = self.counted.get(code, 0) + record.count
+
     def _job(self, key: bytes, value: bytes) -> tuple[Extras, Job] | None:
         """A job and its extras; None when it is reported as broken."""
         try:
@@ -570,6 +583,10 @@ class _Walk:
             if record is not None and record.size != count:
                 what = f"the record says {record.size} jobs, and {count} lie in the set"
                 self._report(Law.SIZE, keys.set_key(code), what)
+            elif self.counted.get(code, count) != count:
+                # A store of a version without groups has none; a start counts anew either way.
+                what = f"the groups of failures count {self.counted[code]} jobs, and {count} lie in the set"
+                self._report(Law.GROUP, keys.set_key(code), what, Severity.UNTIDY)
         if (self.past.count, self.past.bytes) != (self.past_said.count, self.past_said.bytes):
             said, seen = self.past_said, self.past
             what = f"the record says {said.count} jobs of {said.bytes} bytes, and {seen.count} of {seen.bytes} are kept"

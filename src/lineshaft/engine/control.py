@@ -100,6 +100,7 @@ def flush(state: State) -> None:
     state.queues.clear()
     for timed in state.sets.values():
         timed.clear()
+    state.groups.clear()
     state.chores.clear()
     state.expiries.clear()
     state.cancels.clear()

@@ -51,6 +51,8 @@ def _tell_features(state: State, key: bytes, value: bytes, jid: str) -> None:
 def _uncount_timed(state: State, key: bytes) -> None:
     timed = next(each for each in state.sets.values() if each.code == key[1:2])
     timed.size, timed.dirty = timed.size - 1, True
+    if timed.is_grouped:
+        state.groups.leave(timed.code, None)
 
 
 def _judge_lanes(state: State) -> None:

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Final
 
 from lineshaft.engine import control, finish
+from lineshaft.engine.adopt import Adopted, Arrival, adopt
 from lineshaft.engine.batching import Wanted, batch_commit, batch_new, batch_open, batch_status, batches_page
 from lineshaft.engine.damage import set_aside
 from lineshaft.engine.due import expire_leases, promote, prune_dead, recover_vanished
@@ -187,6 +188,10 @@ class Engine:
     def give_back(self, jid: str, holder: str) -> None:
         """A fetched job never reached its worker: back to the head of its queue."""
         finish.give_back(self.state, jid, holder)
+
+    def adopt(self, arrivals: dict[int, Arrival]) -> Adopted:
+        """ADOPT: take jobs in that come from another server. Raises Refusal, StoreError."""
+        return adopt(self.state, arrivals)
 
     def mutate(
         self,

@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from lineshaft.engine.groups import digest_of
 from lineshaft.job import DEFAULT_QUEUE, Job
 
 __all__ = ["EVERYTHING", "MOST_TEXT", "Filter"]
@@ -25,6 +26,7 @@ class Filter(Struct, frozen=True, omit_defaults=True):
     text: str = ""  #: anywhere in the job as it is stored, arguments and error among it; case does not matter
     since: int = 0  #: an instant: due (dead: died) at or after it
     until: int = 0  #: an instant: due (dead: died) before it
+    group: str = ""  #: the digest of a group of failures, in hexadecimal
 
     def matches(self, job: Job, payload: bytes, due: int) -> bool:
         """Whether a job is meant; `due` is the instant in its key, 0 for a job in a queue."""
@@ -35,6 +37,8 @@ class Filter(Struct, frozen=True, omit_defaults=True):
         if self.errtype and (job.failure is None or job.failure.errtype != self.errtype):
             return False
         if (self.since and due < self.since) or (self.until and due >= self.until):
+            return False
+        if self.group and digest_of(job).hex() != self.group:
             return False
         return not self.text or self.text.casefold() in payload.decode("utf-8", "replace").casefold()
 

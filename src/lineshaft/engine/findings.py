@@ -50,6 +50,7 @@ class Law(StrEnum):
     PERIODIC = "periodic job that contradicts itself"
     CHORE = "unknown chore"
     BATCH = "batch counted wrongly"
+    GROUP = "failures counted wrongly"
     NOT_INDEXED = "job not in the index"
     ASTRAY = "index entry of another job"
     STALE = "index entry of no job"

@@ -30,6 +30,7 @@ H n                                      HistorySizeRecord: how many finished jo
 H t <finished> <seq>                     HistoryRecord: a job that is over
 G                                        TotalsRecord: what removed queues had counted
 J <name>                                 PeriodicRecord: up to where the runs of a periodic job have been dealt with
+Y <set> <digest>                         GroupRecord: jobs of a set that failed in the same way
 ```
 
 Integers are big-endian, 8 bytes (a generation and an order too), so that byte order is time or sequence
@@ -50,6 +51,7 @@ from typing import Final
 __all__ = [
     "FORMAT_KEY",
     "FORMAT_VERSION",
+    "GROUPS",
     "HISTORY",
     "HISTORY_SIZE_KEY",
     "INDEX_KEY",
@@ -66,6 +68,7 @@ __all__ = [
     "expiry_at",
     "expiry_key",
     "expiry_parts",
+    "group_key",
     "history_at",
     "history_jid_key",
     "history_jid_range",
@@ -113,12 +116,15 @@ TOTALS_KEY: Final = b"G"
 INDEX_KEY: Final = b"I"
 HISTORY_SIZE_KEY: Final = b"Hn"
 
+#: How the keys of groups begin.
+GROUPS: Final = b"Y"
+
 #: How the keys of finished jobs begin.
 HISTORY: Final = b"Ht"
 
 #: All that FLUSH removes: everything but the format, the sequence (it must go on rising), the known workers, and how
 #: far the periodic jobs have come (else a run could come twice).
-JOB_RANGES: Final = ((b"B", b"F"), (b"G", b"I"), (b"L", b"N"), (b"O", b"Y"))
+JOB_RANGES: Final = ((b"B", b"F"), (b"G", b"I"), (b"L", b"N"), (b"O", b"Z"))
 
 #: How the keys of ready jobs begin.
 _READY: Final = frozenset((b"R", b"V"))
@@ -274,6 +280,11 @@ def where_key(jid: str, seq: int) -> bytes:
 def where_seq(key: bytes) -> int:
     """The seq in a key of the jid index."""
     return int.from_bytes(key[-8:])
+
+
+def group_key(code: bytes, digest: bytes) -> bytes:
+    """Y <set> <digest>; the digest has 8 bytes."""
+    return GROUPS + code + digest
 
 
 def worker_key(wid: str) -> bytes:

@@ -94,6 +94,8 @@ def _stands(state: State, spot: Spot, enter: Callable[[Entry, int], None], entry
 def join_set(state: State, change: Change, timed: TimedSet, due: int, job: Job, seq: int, extras: Extras) -> None:
     """Put a job into a timed set."""
     key = timed.add(change, due, state.take_order(), seq, extras, encode_job(job))
+    if timed.is_grouped:
+        change.then(state.groups.enter, timed.code, job, state.now)
     change.then(state.index.move, job.jid, seq, key)
     if extras.place and (lane := _held_lane(state, job, extras)) is not None:
         change.then(lane.lanes.hold, lane, key)
@@ -138,10 +140,20 @@ def take_out(state: State, change: Change, key: bytes, extras: Extras, payload: 
         change.delete(key)
         state.queues.lose(change, queue, key)
     else:
-        next(timed for timed in state.sets.values() if timed.code == key[1:2]).remove(change, key)
+        timed = next(timed for timed in state.sets.values() if timed.code == key[1:2])
+        timed.remove(change, key)
+        if timed.is_grouped:
+            change.then(state.groups.leave, timed.code, _readable(payload))
         if extras.place and (lane := _held_lane(state, decode_stored(payload), extras)) is not None:
             change.then(lane.lanes.let_go, lane, key)
     return True
+
+
+def _readable(payload: bytes) -> Job | None:
+    try:
+        return decode_stored(payload)
+    except DecodeError:
+        return None
 
 
 def read_leased(change: Change, lease: Lease) -> tuple[Extras, Job, bytes]:

@@ -5,7 +5,7 @@ round again, and must not be met twice. A small one is through within its first 
 
     target      scheduled, retries, dead, or queue:NAME
     filter      jids (they win), jobtype (exact) and regexp (a glob over the job's compact JSON), both = and;
-                the dashboard gives a `Filter` instead
+                a `Filter` beside them says more
 """
 
 from collections.abc import Callable, Iterator
@@ -217,14 +217,18 @@ def _matcher(state: State, order: Order) -> Callable[[Row], bool]:
     if order.jids is not None:
         jids = frozenset(order.jids)
         return lambda row: row.job.jid in jids
-    if order.chosen is not None:
-        chosen = order.chosen
-        return lambda row: chosen.matches(row.job, row.payload, keys.timed_due(row.key) if row.key[:1] == b"T" else 0)
     glob = Glob(order.regexp) if order.regexp is not None else None
+    chosen = order.chosen
     return lambda row: (
         (order.jobtype is None or row.job.jobtype == order.jobtype)
+        and (chosen is None or chosen.matches(row.job, row.payload, _due(row)))
         and (glob is None or glob.matches(json.format(row.payload, indent=-1).decode()))
     )
+
+
+def _due(row: Row) -> int:
+    """The instant in a row's key, 0 for a job in a queue."""
+    return keys.timed_due(row.key) if row.key[:1] == b"T" else 0
 
 
 def _apply(state: State, change: Change, order: Order, row: Row) -> bool:

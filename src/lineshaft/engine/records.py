@@ -22,6 +22,7 @@ __all__ = [
     "ChoreRecord",
     "DayRecord",
     "Extras",
+    "GroupRecord",
     "Head",
     "HistoryRecord",
     "HistorySizeRecord",
@@ -40,6 +41,7 @@ __all__ = [
     "decode_bucket",
     "decode_chore",
     "decode_day",
+    "decode_group",
     "decode_head",
     "decode_history",
     "decode_history_size",
@@ -288,10 +290,22 @@ class PeriodicRecord(Struct, array_like=True):
     paused: bool = False
 
 
+class GroupRecord(Struct, array_like=True, gc=False):
+    """The jobs of a set that failed in the same way; all are empty for what is in no group of its own."""
+
+    errtype: str
+    jobtype: str
+    shape: str  #: the message without what differs from job to job
+    count: int
+    first_at: int  #: an instant: when a job first came into the group; 0 when that is not known
+    last_at: int
+
+
 encode_record: Final = msgpack.Encoder().encode
 """Any record of this module, but a job, to bytes."""
 
 decode_bucket: Final = msgpack.Decoder(BucketRecord).decode
+decode_group: Final = msgpack.Decoder(GroupRecord).decode
 decode_leases: Final = msgpack.Decoder(list[Lease]).decode
 decode_history: Final = msgpack.Decoder(HistoryRecord).decode
 decode_history_size: Final = msgpack.Decoder(HistorySizeRecord).decode

@@ -7,7 +7,7 @@ from msgspec import DecodeError
 
 from lineshaft.clock import format_instant
 from lineshaft.engine import keys
-from lineshaft.engine.moves import join_set
+from lineshaft.engine.moves import join_set, take_out
 from lineshaft.engine.records import split_value
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import SetName, read_timed
@@ -48,7 +48,7 @@ def reschedule(state: State, name: SetName, jid: str, at: int) -> None:
                 job.failure.next_at = stamp
             else:
                 job.at = stamp
-            timed.remove(change, key)
+            take_out(state, change, key, extras, found.payload)
             join_set(state, change, timed, at, job, found.seq, extras)
             moved += 1
         if not moved:

@@ -15,6 +15,7 @@ from lineshaft.engine import keys
 from lineshaft.engine.cancel import CANCELLED, Cancels
 from lineshaft.engine.chores import Chores
 from lineshaft.engine.expiries import Expiries
+from lineshaft.engine.groups import Groups
 from lineshaft.engine.history import History
 from lineshaft.engine.index import MOST_BEYOND, Index
 from lineshaft.engine.lanes import Lanes
@@ -71,6 +72,7 @@ class State:
         self.scheduled = self.sets[SetName.SCHEDULED]
         self.retries = self.sets[SetName.RETRIES]
         self.dead = self.sets[SetName.DEAD]
+        self.groups = Groups(self.turn)
         self.workers = Workers(self.turn)
         self.chores = Chores(self.turn)
         self.expiries = Expiries(self.turn)
@@ -124,6 +126,7 @@ class State:
         self.index.load(self.queues, self.leases.by_seq.values(), self.order)
         for timed in self.sets.values():
             timed.load()
+        self.groups.load([timed for timed in self.sets.values() if timed.is_grouped])
         self.workers.load(self.now)
         self.chores.load()
         self.expiries.load()
@@ -215,6 +218,8 @@ class State:
         if self.scheduled.dirty or self.retries.dirty or self.dead.dirty:
             for timed in self.sets.values():
                 timed.settle()
+        if self.groups.dirty:
+            self.groups.settle()
 
     def change(self) -> Change:
         """Begin a transition that can fail half way."""

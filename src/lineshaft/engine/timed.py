@@ -56,6 +56,8 @@ class TimedSet:
         self.turn = turn
         self.name = name
         self.code = _CODES[name]
+        #: Whether its jobs are counted by what went wrong, in `groups`.
+        self.is_grouped = name is not SetName.SCHEDULED
         self.prefix = keys.timed_prefix(self.code)
         self.size = 0
         #: No job of the set is due before this instant; NEVER when the set is known to be empty.

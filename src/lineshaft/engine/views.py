@@ -5,7 +5,8 @@ is true of every call: it reads at most `limit` rows and a few megabytes, wherev
 that cannot be read is left out, and who works with it next sets it aside.
 """
 
-from heapq import nsmallest
+from collections.abc import Iterator
+from heapq import nlargest, nsmallest
 from itertools import islice
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from lineshaft.engine import views_jobs, views_workers
 from lineshaft.engine.batching import batch_status, batches_page
 from lineshaft.engine.control import queue_latency
 from lineshaft.engine.filter import EVERYTHING, Filter
+from lineshaft.engine.groups import OTHERS
 from lineshaft.engine.history import find_finished, page
 from lineshaft.engine.mutate import describe
 from lineshaft.engine.ready import Queue
@@ -27,6 +29,7 @@ from lineshaft.engine.views_workers import HeldView, WorkerView
 
 __all__ = [
     "ChoreView",
+    "GroupView",
     "HeldView",
     "JobView",
     "Overview",
@@ -58,6 +61,7 @@ class Overview(Struct, frozen=True):
     dead: int
     finished: int  #: kept in the history
     periodic: int
+    throttles: int
     next_scheduled: int  #: instants before which nothing is due; later than any date when there is nothing
     next_retry: int
     push_refusal: str | None  #: why pushes are refused, if they are
@@ -75,6 +79,18 @@ class QueueView(Struct, frozen=True):
     failed: int
     max_jobs: int | None
     created_at: int
+
+
+class GroupView(Struct, frozen=True):
+    """Jobs of a set that failed in the same way."""
+
+    group: str  #: as a Filter names it; empty for all that are in no group of their own
+    errtype: str
+    jobtype: str
+    shape: str
+    count: int
+    first_at: int
+    last_at: int
 
 
 class ChoreView(Struct, frozen=True):
@@ -110,6 +126,7 @@ class Views:
             dead=state.dead.size,
             finished=state.history.count,
             periodic=len(state.periodic.entries),
+            throttles=len(state.throttles.gates),
             next_scheduled=state.scheduled.next_due,
             next_retry=state.retries.next_due,
             push_refusal=state.push_refusal,
@@ -136,6 +153,11 @@ class Views:
         names = nsmallest(limit + 1, (name for name in self._state.queues.by_name if name > after))
         views = [self._queue(self._state.queues.by_name[name]) for name in names[:limit]]
         return views, len(names) > limit
+
+    def foremost_queues(self, limit: int) -> list[QueueView]:
+        """The queues that say most about the server: those that are paused, then the longest. Raises StoreError."""
+        queues = nlargest(limit, self._state.queues, key=lambda queue: (queue.paused, queue.size))
+        return [self._queue(queue) for queue in queues]
 
     def queue_names(self, limit: int) -> list[str]:
         """Some names of queues, in order, for a list to choose from."""
@@ -186,6 +208,20 @@ class Views:
         """Finished jobs, the newest first, and the next page's cursor. Raises Refusal, StoreError."""
         return page(self._state, cursor, limit)
 
+    def groups(self, name: SetName, limit: int = 20) -> tuple[list[GroupView], int]:
+        """What went wrong with the jobs of a set, the most frequent first; and how many groups there are."""
+        state = self._state
+        code = state.sets[name].code
+        found = [(record.count, key) for key, record in state.groups.by_key.items() if key[1:2] == code]
+        return [self._group(key) for _, key in nlargest(limit, found)], len(found)
+
+    def _group(self, key: bytes) -> GroupView:
+        record = self._state.groups.by_key[key]
+        digest = "" if key[2:] == OTHERS else key[2:].hex()
+        return GroupView(
+            digest, record.errtype, record.jobtype, record.shape, record.count, record.first_at, record.last_at
+        )
+
     # Workers
 
     def workers(self, *, limit: int = 100) -> list[WorkerView]:
@@ -212,6 +248,10 @@ class Views:
     def periodic(self, *, first: int = 0, limit: int = 50) -> tuple[list[dict[str, Any]], int]:
         """Periodic jobs in the order of the configuration, from that place on; and how many there are in all."""
         return cron_page(self._state, first, limit), len(self._state.periodic.entries)
+
+    def throttles(self) -> Iterator[dict[str, Any]]:
+        """The throttled queues by name: their limits, and what is taken of them."""
+        return self._state.throttles.views(self._state.now)
 
     # Long work
 

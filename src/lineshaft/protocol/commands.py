@@ -57,6 +57,9 @@ CRON_SUBCOMMANDS: Final = ("LIST", "RUN", "PAUSE", "RESUME")
 Count = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 
 
+FilterText = Annotated[str, Meta(max_length=1000)]
+"""What is compared with every job."""
+
 Wait = Annotated[float, Meta(ge=0, le=3650 * 86_400)]
 """Seconds until something is to happen: ten years at most."""
 
@@ -164,6 +167,12 @@ class Filter(Struct, frozen=True, forbid_unknown_fields=True):
     jids: list[str] | None = None
     jobtype: str | None = None
     regexp: str | None = None
+    # Beyond the protocol; as `engine.filter` has it.
+    queue: FilterText | None = None
+    errtype: FilterText | None = None
+    text: FilterText | None = None
+    since: str | None = None
+    until: str | None = None
 
 
 class Mutate(Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from lineshaft.engine.batching import Wanted
+from lineshaft.engine.filter import EVERYTHING, Filter
 from lineshaft.engine.retry import Report
 from lineshaft.errors import PeerError, Refusal
 from lineshaft.job import decode_pushed, decode_pushed_list
 from lineshaft.lifecycle import WorkerState
+from lineshaft.protocol.admin import instant_of
 from lineshaft.protocol.commands import (
     Batch,
     parse_ack,
@@ -28,8 +30,10 @@ from lineshaft.protocol.commands import (
     parse_requeue,
     parse_track,
 )
+from lineshaft.protocol.commands import Filter as SentFilter
 from lineshaft.protocol.handshake import parse_hello, verify
 from lineshaft.protocol.resp import OK, bulk
+from lineshaft.server.admin import adopt, backup, inspect, signal
 
 if TYPE_CHECKING:
     from lineshaft.server.session import Session
@@ -266,6 +270,7 @@ def mutate(session: "Session", argument: bytes) -> bytes | None:
         jids=chosen.jids if chosen else None,
         jobtype=chosen.jobtype if chosen else None,
         regexp=chosen.regexp if chosen else None,
+        chosen=_chosen(chosen),
     )
     session.durable = True
     session.server.deliver()
@@ -273,6 +278,15 @@ def mutate(session: "Session", argument: bytes) -> bytes | None:
         return OK
     session.server.await_chore(session, number)
     return None
+
+
+def _chosen(sent: SentFilter | None) -> Filter | None:
+    """What a filter says beyond the protocol; None for nothing. Raises Refusal."""
+    if sent is None:
+        return None
+    since, until = instant_of("since", sent.since), instant_of("until", sent.until)
+    chosen = Filter("", sent.queue or "", sent.errtype or "", sent.text or "", since or 0, until or 0)
+    return chosen if chosen != EVERYTHING else None
 
 
 def end(session: "Session", argument: bytes) -> bytes | None:
@@ -304,6 +318,10 @@ COMMANDS: Final[dict[bytes, Verb]] = {
     b"FLUSH": flush,
     b"QUEUE": queue,
     b"MUTATE": mutate,
+    b"BACKUP": backup,
+    b"ADOPT": adopt,
+    b"INSPECT": inspect,
+    b"SIGNAL": signal,
     b"CRON": cron,
     b"END": end,
 }

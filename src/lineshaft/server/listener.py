@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import cast
+from typing import Any, cast
 
 from lineshaft.errors import StoreError
 from lineshaft.server.server import Server
@@ -44,6 +44,7 @@ class AsyncShell:
         self.after_sync: Callable[[], None] = lambda: None
         self._timer: asyncio.TimerHandle | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sync")
+        self._apart = ThreadPoolExecutor(1, thread_name_prefix="apart")
 
     def soon(self, callback: Callable[[], None]) -> None:
         """Call back after the events that are already here."""
@@ -74,6 +75,15 @@ class AsyncShell:
         self.after_sync()
         self.server.synced(failure)
 
+    def apart(self, work: Callable[[], Any], done: Callable[[Any, Exception | None], None]) -> None:
+        """Do `work` in a thread of its own, one after the other; `done` hears of it in the loop."""
+
+        def finished(future: "asyncio.Future[Any]") -> None:
+            failure = future.exception()
+            done(None if failure else future.result(), failure if isinstance(failure, Exception) else None)
+
+        self.loop.run_in_executor(self._apart, work).add_done_callback(finished)
+
     def reopen(self, store: Store) -> Store:
         """Close a store that failed and open it again. Raises StoreError."""
         store.close()
@@ -91,6 +101,10 @@ class AsyncShell:
         if self._timer is not None:
             self._timer.cancel()
         self._thread.shutdown(wait=True)
+
+    def wait_apart(self) -> None:
+        """Wait for what is done in another thread; a copy of the store ends when that is closed."""
+        self._apart.shutdown(wait=True, cancel_futures=True)
 
 
 class Link(asyncio.Protocol):

@@ -25,6 +25,7 @@ from lineshaft.errors import PeerError, Refusal, StoreBusy, StoreError
 from lineshaft.lifecycle import WorkerState
 from lineshaft.protocol.handshake import greeting
 from lineshaft.protocol.resp import NULL, OK, bulk, error
+from lineshaft.server.backup import Backup
 from lineshaft.server.commands import COMMANDS, HANDSHAKE, Verb
 from lineshaft.server.commit import Chunk, GroupCommit
 from lineshaft.server.errands import Errand
@@ -72,6 +73,10 @@ class Shell(Protocol):
         """Close a store that failed and open it again. Raises StoreError."""
         ...
 
+    def apart(self, work: Callable[[], Any], done: Callable[[Any, Exception | None], None]) -> None:
+        """Do `work` in another thread, and call `done` with what it returned, or raised, in this one."""
+        ...
+
     def facts(self) -> dict[str, int]:
         """What only the shell knows for INFO: uptime and memory."""
         ...
@@ -110,6 +115,7 @@ class Server:
         #: Fetched jobs that never reached their worker, by jid and holder.
         self.orphans: list[tuple[str, str]] = []
         self.stalled = False
+        self.backup: Backup | None = None
         self.failed: StoreError | None = None
         #: What a session may say once its handshake is through; empty while every command is refused.
         self.verbs = COMMANDS
@@ -205,6 +211,8 @@ class Server:
             self._hand_out()
         if not self._commit():
             return
+        if self.backup is not None and not self.backup.begun and self.failed is None:
+            self.backup.begin()
         talking, self.talking = self.talking, []
         always, said = self.settings.sync is SyncMode.ALWAYS, 0
         for session in talking:
@@ -390,6 +398,13 @@ class Server:
 
     # The store
 
+    def begin_backup(self, session: Session, directory: str) -> None:
+        """A BACKUP: its reply comes when the copy is made. Raises Refusal."""
+        self.backup = Backup(self, session, directory)
+        session.copying = session.blocked = True
+        # Nobody is answered at the end of this turn, so it must be asked for.
+        self.need_turn()
+
     def _begin_sync(self) -> None:
         self.shell.sync(self.store)
 
@@ -422,6 +437,8 @@ class Server:
             assert isinstance(session, Session)
             self.waiters.remove(session)
             session.hand_over(NULL)
+        if self.backup is not None:
+            self.backup.give_up()
         self.set_verbs({})
 
     def set_verbs(self, verbs: dict[bytes, Verb]) -> None:

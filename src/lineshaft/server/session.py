@@ -2,7 +2,7 @@
 
 ```
 greeted ──HELLO──> ready ──FETCH finds nothing──> blocked ──a job, or 2 s──> ready ──END──> closing
-                     └──MUTATE goes on───────────────┘
+                     └──MUTATE, BACKUP go on─────────┘
 ```
 
 A blocked session does nothing: the lines that arrive meanwhile wait in its backlog, since replies are owed in
@@ -83,6 +83,7 @@ class Session:
         "chore",
         "closed",
         "closing",
+        "copying",
         "durable",
         "ended",
         "fetch_argument",
@@ -145,6 +146,8 @@ class Session:
         self.parked: list[str] | None = None
         self.parked_until = self.place = 0
         self.chore: int | None = None
+        #: It waits for its BACKUP.
+        self.copying = False
         self.choked = False
         self.unread = False
         #: Large replies that were handed to the transport and may not have left it.
@@ -303,7 +306,8 @@ class Session:
 
     def go_on(self) -> None:
         """Take up the backlog, if nothing blocks any more."""
-        self.blocked = self.parked is not None or self.chore is not None or self.choked or self.unread or self.closing
+        waits = self.parked is not None or self.chore is not None or self.copying
+        self.blocked = waits or self.choked or self.unread or self.closing
         if self.blocked or self.closed:
             return
         lines, self.backlog, self.waiting_bytes = self.backlog, [], 0

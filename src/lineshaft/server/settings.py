@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-__all__ = ["ServerSettings", "SyncMode"]
+__all__ = ["BackupRule", "ServerSettings", "SyncMode"]
 
 
 class SyncMode(StrEnum):
@@ -13,6 +13,14 @@ class SyncMode(StrEnum):
     ALWAYS = "always"  #: once it is synced to disk
     INTERVAL = "interval"  #: once the process has written it; synced every so often
     NEVER = "never"  #: once the process has written it; synced when the operating system likes
+
+
+class BackupRule(Struct, frozen=True):
+    """Where a backup may be written that a client asks for; see `backup`."""
+
+    root: str | None = None  #: below this directory
+    anywhere: bool = False  #: wherever the server may write; there is no root then
+    data: str | None = None  #: but never inside of this one
 
 
 class ServerSettings(Struct, frozen=True):
@@ -26,3 +34,4 @@ class ServerSettings(Struct, frozen=True):
     max_connections: int = 10_000
     line_limit_bytes: int = 16 << 20
     description: str = "Lineshaft"
+    backups: BackupRule = BackupRule()

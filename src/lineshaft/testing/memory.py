@@ -7,7 +7,7 @@ asks for is done before a call returns, and time passes when somebody says so, o
 import random
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from lineshaft.clock import ManualClock
 from lineshaft.engine.engine import Engine
@@ -52,6 +52,19 @@ class MemoryServer:
         """Memory is as durable as it gets."""
         store.sync()
         self._callbacks.append(lambda: self.server.synced(None))
+
+    def apart(self, work: Callable[[], Any], done: Callable[[Any, Exception | None], None]) -> None:
+        """There is one thread, so it is done before the call that is under way returns."""
+
+        def both() -> None:
+            try:
+                outcome = work()
+            except Exception as error:
+                done(None, error)
+            else:
+                done(outcome, None)
+
+        self._callbacks.append(both)
 
     def reopen(self, store: Store) -> Store:
         """Memory does not fail."""

@@ -168,7 +168,7 @@ async def confirm_queue(request: Request, site: Site, verb: str) -> Response:
     size = view.size if view else 0
     jobs = language.ngettext("%(num)s job", "%(num)s jobs", size).replace("%(num)s", language.number(size))
     question = text("Remove the queue {queue}?") if verb == "delete" else text("Clear the queue {queue}?")
-    return site.page(
+    return await site.page(
         request,
         "confirm.html",
         "queues",
@@ -219,7 +219,7 @@ async def on_timed(request: Request, site: Site, name: SetName) -> Response:
 
 
 #: What of a page's query is kept over an action on it.
-BACK: Final = ("text", "jobtype", "queue", "errtype", "age", "order")
+BACK: Final = ("text", "jobtype", "queue", "errtype", "group", "age", "order")
 
 
 async def _on_all(request: Request, site: Site, name: SetName, command: str, wanted: Filter) -> Response:
@@ -279,7 +279,7 @@ async def confirm_timed(request: Request, site: Site, name: SetName, verb: str) 
         "delete": text("Delete these jobs? They cannot be brought back."),
     }
     jobs = language.ngettext("{count} job matches", "{count} jobs match", size).format(count=many)
-    return site.page(
+    return await site.page(
         request,
         "confirm.html",
         name.value,

@@ -103,7 +103,7 @@ class Operation(Struct, frozen=True):
     status: int = 200
 
 
-FILTER: Final = ("jobtype", "queue", "errtype", "text", "since", "until")
+FILTER: Final = ("jobtype", "queue", "errtype", "text", "since", "until", "group")
 
 
 async def _overview(call: Call) -> types.OverviewOut:

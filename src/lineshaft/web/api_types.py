@@ -177,12 +177,13 @@ class FilterIn(Struct, forbid_unknown_fields=True):
     queue: Annotated[str, Meta(max_length=255)] = ""
     errtype: Annotated[str, Meta(max_length=MOST_TEXT)] = ""
     text: Annotated[str, Meta(max_length=MOST_TEXT)] = ""
+    group: Annotated[str, Meta(max_length=16)] = ""
     since: Annotated[int, Meta(ge=0, le=2**53, description="milliseconds since 1970; due, or died, at or after it")] = 0
     until: Annotated[int, Meta(ge=0, le=2**53, description="milliseconds since 1970; due, or died, before it")] = 0
 
     def filter(self) -> Filter:
         """The same, as the engine takes it."""
-        return Filter(self.jobtype, self.queue, self.errtype, self.text, self.since, self.until)
+        return Filter(self.jobtype, self.queue, self.errtype, self.text, self.since, self.until, self.group)
 
 
 class BulkIn(Struct, forbid_unknown_fields=True):

@@ -7,13 +7,15 @@
     GET  /busy                  workers and running jobs;       POST  signal=quiet|terminate wid=...|all
     GET  /batches, /batches/BID batches
     GET  /periodic              periodic jobs;                  POST  /periodic/NAME action=run|pause|resume
+    GET  /limits                throttled queues
     GET  /push                  the form of a new job;          POST  push it
     GET  /finished              the history of finished jobs
     GET  /server, /debug        the server itself
     GET  /live                  server-sent events: a message a second
     /api/v1/...                 the HTTP API (`api`)
     GET  /metrics               for Prometheus
-    GET  /stats, /health        JSON: what INFO gives; `now` and `server`, 503 while the storage is away
+    GET  /stats                 JSON: what INFO gives
+    GET  /health, .../live, .../ready   how it is, see `health`
 
 It runs in the server's own event loop, so nothing here may hold it for long: what is shown is read in bounded slices.
 """
@@ -30,9 +32,10 @@ from starlette.staticfiles import StaticFiles
 
 from lineshaft.engine.timed import SetName
 from lineshaft.errors import Refusal, StoreError, Unavailable
-from lineshaft.web import actions, batches, home, jobs, pages, periodic
+from lineshaft.web import actions, batches, home, jobs, limits, pages, periodic
 from lineshaft.web.api import PREFIX, api_routes
 from lineshaft.web.backend import Backend
+from lineshaft.web.health import HEALTH
 from lineshaft.web.metrics import metrics
 from lineshaft.web.openapi import openapi
 from lineshaft.web.pulse import MOST_WATCHERS
@@ -75,6 +78,7 @@ def build_app(backend: Backend) -> tuple[Starlette, Site]:
         Route("/batches/{bid:path}", page(batches.batch)),
         Route("/periodic", page(periodic.periodic)),
         Route("/periodic/{name:path}", form(periodic.on_periodic), methods=["POST"]),
+        Route("/limits", page(limits.limits)),
         *both("/busy", pages.busy, actions.on_workers),
         *both("/push", jobs.push_form, actions.push),
         Route("/finished", page(pages.finished)),
@@ -83,7 +87,7 @@ def build_app(backend: Backend) -> tuple[Starlette, Site]:
         Route("/live", form(_live)),
         Route("/metrics", form(metrics)),
         Route("/stats", form(_stats)),
-        Route("/health", form(_health)),
+        *[Route(path, form(answer)) for path, answer in HEALTH.items()],
         Route(f"{PREFIX}/openapi.json", form(openapi)),
         *api_routes(site),
         Mount("/static", _Static(directory=STATIC)),
@@ -136,12 +140,6 @@ async def _stats(_: Request, site: Site) -> Response:
     return JSONResponse(site.backend.info())
 
 
-async def _health(_: Request, site: Site) -> Response:
-    figures = site.backend.info()
-    status = 200 if site.backend.is_healthy() else 503
-    return JSONResponse({"now": figures["now"], "server": figures["server"]}, status)
-
-
 class _Static(StaticFiles):
     """Our own files; their links carry a digest, so a browser may keep them."""
 
@@ -160,7 +158,9 @@ def _not_found(site: Site) -> Answer:
         language = language_of(request)
         text = language.gettext
         home_link = href(prefix_of(request))
-        return site.message(request, 404, text("There is nothing here"), text("No page has this address."), home_link)
+        return await site.message(
+            request, 404, text("There is nothing here"), text("No page has this address."), home_link
+        )
 
     return answer
 
@@ -170,14 +170,14 @@ def _forbidden(site: Site) -> Answer:
         assert isinstance(error, Forbidden)
         language = language_of(request)
         told = language.gettext("That takes the role {role}.").format(role=language.gettext(error.needed.word))
-        return site.message(request, 403, language.gettext("You may not do that"), told)
+        return await site.message(request, 403, language.gettext("You may not do that"), told)
 
     return answer
 
 
 def _unavailable(site: Site) -> Answer:
     async def answer(request: Request, error: Exception) -> Response:
-        response = site.message(request, 503, language_of(request).gettext("Not at the moment"), str(error))
+        response = await site.message(request, 503, language_of(request).gettext("Not at the moment"), str(error))
         response.headers["Retry-After"] = "2"
         return response
 
@@ -186,6 +186,6 @@ def _unavailable(site: Site) -> Answer:
 
 def _refused(site: Site) -> Answer:
     async def answer(request: Request, error: Exception) -> Response:
-        return site.message(request, 400, language_of(request).gettext("That cannot be done"), str(error))
+        return await site.message(request, 400, language_of(request).gettext("That cannot be done"), str(error))
 
     return answer

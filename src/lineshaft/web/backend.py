@@ -60,8 +60,16 @@ class Backend(Protocol):
         """What INFO gives."""
         ...
 
+    def uptime_seconds(self) -> int:
+        """Since the server started."""
+        ...
+
     def is_healthy(self) -> bool:
         """Whether the server can take a job."""
+        ...
+
+    def why_not_ready(self) -> str | None:
+        """Why jobs can be neither pushed nor fetched at the moment; None when they can."""
         ...
 
     def storage(self) -> dict[str, int]:

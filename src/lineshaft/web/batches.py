@@ -22,7 +22,7 @@ async def batches(request: Request, site: Site) -> Response:
     """GET /batches"""
     language, prefix, cursor = language_of(request), prefix_of(request), request.query_params.get("cursor", "")
     found, following = site.look(lambda engine: engine.views.batches(cursor=cursor[:100], limit=PAGE))
-    return site.page(
+    return await site.page(
         request,
         "batches.html",
         "batches",
@@ -41,8 +41,8 @@ async def batch(request: Request, site: Site) -> Response:
     except Refusal:
         title = language.gettext("There is no such batch")
         told = language.gettext("It was forgotten some time after its end, or it never was.")
-        return site.message(request, 404, title, told, href(prefix, "batches"))
-    return site.page(
+        return await site.message(request, 404, title, told, href(prefix, "batches"))
+    return await site.page(
         request,
         "batch.html",
         "batches",

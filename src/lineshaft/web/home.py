@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lineshaft.engine.engine import NEVER
+from lineshaft.engine.timed import SetName
 from lineshaft.engine.views import Overview, QueueView, WorkerView
 from lineshaft.lifecycle import WorkerState
 from lineshaft.web import chart
@@ -61,9 +62,10 @@ async def home(request: Request, site: Site) -> Response:
     if range_name not in {item["name"] for item in ranges}:
         range_name = GRAINS[0].name
     overview = site.look(lambda engine: engine.views.overview())
-    queues, more = site.look(lambda engine: engine.views.queues(limit=MOST_QUEUES))
+    foremost = site.look(lambda engine: engine.views.foremost_queues(MOST_QUEUES))
+    queues = sorted(foremost, key=lambda queue: queue.name)
     workers = site.look(lambda engine: engine.views.workers(limit=20))
-    return site.page(
+    return await site.page(
         request,
         "home.html",
         "home",
@@ -74,7 +76,7 @@ async def home(request: Request, site: Site) -> Response:
         tiles=_tiles(request, site, overview),
         chart=_days(site, language, range_name) if range_name in _DAYS else _curve(site, language, range_name),
         queues=queue_rows(site, language, queues),
-        more_queues=more,
+        more_queues=overview.queues > len(queues),
         notices=_notices(request, site, overview, queues, workers),
     )
 
@@ -242,6 +244,10 @@ def _notices(
     if died > 0:
         told = language.ngettext("%(num)s job died", "%(num)s jobs died", died)
         detail = text("within the last {span}").format(span=language.about(max(known_ms, 1000)))
+        groups, _ = site.look(lambda engine: engine.views.groups(SetName.DEAD, 1))
+        if groups and groups[0].errtype:
+            most = text("most often {error} in {job}").format(error=groups[0].errtype, job=groups[0].jobtype[:60])
+            detail = f"{detail} · {most}"
         found.append(
             Notice("dead", told.replace("%(num)s", language.number(died)), detail, href(prefix, "morgue"), bad=True)
         )

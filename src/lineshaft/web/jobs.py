@@ -61,23 +61,23 @@ async def by_key(request: Request, site: Site, name: SetName) -> Response:
         view = site.look(lambda engine: engine.views.find_at(name, *parts))
     if parts is not None and view is None:
         # It has moved on: wherever it is now.
-        return _page(request, site, parts[1], site.look(lambda engine: engine.views.find(parts[1])))
-    return _page(request, site, view.jid if view else request.path_params["key"], [view] if view else [])
+        return await _page(request, site, parts[1], site.look(lambda engine: engine.views.find(parts[1])))
+    return await _page(request, site, view.jid if view else request.path_params["key"], [view] if view else [])
 
 
 async def by_jid(request: Request, site: Site) -> Response:
     """GET /jobs/JID"""
     jid = request.path_params["jid"]
-    return _page(request, site, jid, site.look(lambda engine: engine.views.find(jid)))
+    return await _page(request, site, jid, site.look(lambda engine: engine.views.find(jid)))
 
 
-def _page(request: Request, site: Site, jid: str, views: list[JobView]) -> Response:
+async def _page(request: Request, site: Site, jid: str, views: list[JobView]) -> Response:
     language = language_of(request)
     finished = site.look(lambda engine: engine.views.finished(jid))[:20]
     track = site.look(lambda engine: engine.views.track(jid))
     is_known = track.get("updated_at")
     jobtype = views[0].job.jobtype if views else finished[0]["jobtype"] if finished and "jobtype" in finished[0] else ""
-    return site.page(
+    return await site.page(
         request,
         "job.html",
         views[0].place.value if views else "",
@@ -113,6 +113,7 @@ def _shown(view: JobView, track: dict[str, Any], language: Language) -> dict[str
         "due": view.due,
         "due_local": format_instant(view.due)[:19] if view.due else "",
         "progress": progress if progress["percent"] is not None or progress["desc"] else None,
+        "bid": view.extras.bid,
         "facts": _facts(view, language),
         "failure": job.failure,
         "tries": job.failure.retry_count + 1 if job.failure else 0,
@@ -171,7 +172,7 @@ async def push_form(request: Request, site: Site, *, text: str | None = None, er
     if text is None:
         views = site.look(lambda engine: engine.views.find(like)) if like else []
         text = pretty(as_pushed(views[0].job)) if views else _EXAMPLE
-    return site.page(
+    return await site.page(
         request,
         "push.html",
         "queues",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -26,6 +27,9 @@ _HOUR: Final = 3_600_000
 _DAY: Final = 24 * _HOUR
 _AGES: Final = {"1h": _HOUR, "1d": _DAY, "7d": 7 * _DAY, "30d": 30 * _DAY}
 
+#: Ways to fail that are shown above a list; the most frequent are what somebody wants to know.
+MOST_GROUPS: Final = 8
+
 #: Names of queues to choose from; a server with more is searched by typing.
 MOST_NAMES: Final = 200
 
@@ -35,7 +39,7 @@ async def queues(request: Request, site: Site) -> Response:
     after = request.query_params.get("after", "")
     found, more = site.look(lambda engine: engine.views.queues(after=after, limit=PAGE))
     language = language_of(request)
-    return site.page(
+    return await site.page(
         request,
         "queues.html",
         "queues",
@@ -54,7 +58,7 @@ async def queue(request: Request, site: Site) -> Response:
     if view is None:
         title = language.gettext("There is no such queue")
         detail = language.gettext("It was removed, or nobody has pushed a job to it.")
-        return site.message(request, 404, title, detail, href(prefix, "queues"))
+        return await site.message(request, 404, title, detail, href(prefix, "queues"))
     wanted, cursor = filter_of(request.query_params), request.query_params.get("cursor", "")
     found = await search(
         lambda at, rows: site.look(lambda engine: engine.views.enqueued(name, cursor=at, limit=rows, filter=wanted)),
@@ -63,7 +67,7 @@ async def queue(request: Request, site: Site) -> Response:
     )
     query = query_of(wanted)
     row = queue_rows(site, language, [view])[0]
-    return site.page(
+    return await site.page(
         request,
         "queue.html",
         "queues",
@@ -108,6 +112,7 @@ def query_of(wanted: Filter) -> dict[str, object]:
         "errtype": wanted.errtype,
         "since": wanted.since,
         "until": wanted.until,
+        "group": wanted.group,
     }
 
 
@@ -131,14 +136,7 @@ def _of_age(wanted: Filter, age: str, name: SetName, now: int) -> Filter:
         return wanted
     edge = now - span if name is SetName.DEAD else now + span
     after = (name is SetName.DEAD) is not age.startswith("-")
-    return Filter(
-        jobtype=wanted.jobtype,
-        queue=wanted.queue,
-        errtype=wanted.errtype,
-        text=wanted.text,
-        since=edge if after else 0,
-        until=0 if after else edge,
-    )
+    return structs.replace(wanted, since=edge if after else 0, until=0 if after else edge)
 
 
 async def timed(request: Request, site: Site, name: SetName) -> Response:
@@ -161,9 +159,9 @@ async def timed(request: Request, site: Site, name: SetName) -> Response:
     asked = {**query_of(filter_of(query)), "age": age, "order": query.get("order", "")}
     size = getattr(overview, name.value)
     exact = query_of(wanted)
-    return site.page(
+    return await site.page(
         request,
-        "dead.html" if name is SetName.DEAD else "set.html",
+        "set.html",
         name.value,
         _title(language, name),
         told=_told(site, language, name, size),
@@ -186,7 +184,24 @@ async def timed(request: Request, site: Site, name: SetName) -> Response:
         due_text=text("Died") if name is SetName.DEAD else text("Due"),
         empty=_empty(language, name),
         chores=site.look(lambda engine: engine.views.chores()),
+        **_groups(site, prefix, path, name, show=wanted == EVERYTHING and not cursor),
     )
+
+
+def _groups(site: Site, prefix: str, path: str, name: SetName, *, show: bool) -> dict[str, Any]:
+    """What went wrong with the jobs of a set, above its first page."""
+    if not show:
+        return {"groups": [], "kinds": 0}
+    found, kinds = site.look(lambda engine: engine.views.groups(name, MOST_GROUPS))
+    groups = [
+        {
+            "view": group,
+            "href": href(prefix, path, group=group.group) if group.group else "",
+            "again": href(prefix, path, group=group.group, confirm="retry") if group.group else "",
+        }
+        for group in found
+    ]
+    return {"groups": groups, "kinds": kinds}
 
 
 def _title(language: Language, name: SetName) -> str:
@@ -238,7 +253,7 @@ async def busy(request: Request, site: Site) -> Response:
     workers = site.look(lambda engine: engine.views.workers(limit=500))
     held, more = site.look(lambda engine: engine.views.held(after=position, limit=PAGE, holder=wid))
     now = site.look(lambda engine: engine.views.overview()).now
-    return site.page(
+    return await site.page(
         request,
         "busy.html",
         "busy",
@@ -270,7 +285,7 @@ async def finished(request: Request, site: Site) -> Response:
     language, prefix, cursor = language_of(request), prefix_of(request), request.query_params.get("cursor", "")
     rows, following = site.look(lambda engine: engine.views.history(cursor=cursor, limit=PAGE))
     kept_ms = site.backend.settings().history_ms
-    return site.page(
+    return await site.page(
         request,
         "finished.html",
         "finished",
@@ -325,7 +340,7 @@ async def server(request: Request, site: Site) -> Response:
         (text("Failed"), language.number(overview.failed)),
         (text("Expired"), language.number(overview.expired)),
     ]
-    return site.page(
+    return await site.page(
         request,
         "server.html",
         "server",

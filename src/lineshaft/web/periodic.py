@@ -21,7 +21,7 @@ async def periodic(request: Request, site: Site) -> Response:
     asked = request.query_params.get("after", "")
     first = int(asked) if asked.isdecimal() and len(asked) < 7 else 0
     found, size = site.look(lambda engine: engine.views.periodic(first=first, limit=PAGE))
-    return site.page(
+    return await site.page(
         request,
         "periodic.html",
         "periodic",

@@ -4,10 +4,12 @@ Everything that comes from clients goes through Jinja's escaping; no template ma
 compiled when the server starts, since compiling one takes longer than a page may hold the loop.
 """
 
+import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -22,6 +24,9 @@ from lineshaft.web.language import Language, choose
 from lineshaft.web.security import visitor_of
 
 __all__ = ["STATIC", "Renderer", "href", "language_of", "prefix_of"]
+
+#: After so long others have their turn.
+STRETCH_SECONDS: Final = 0.001
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 STATIC: Final = Path(__file__).parent / "static"
@@ -72,10 +77,20 @@ class Renderer:
             self._env.get_template(name)
         self._digests = {path.name: _digest(path) for path in STATIC.iterdir()}
 
-    def page(self, request: Request, template: str, now: int, context: Mapping[str, Any]) -> str:
-        """A page for this request."""
+    async def page(self, request: Request, template: str, now: int, context: Mapping[str, Any]) -> bytes:
+        """A page for this request, written a millisecond at a time: a long one must not hold the loop."""
+        written: list[str] = []
+        began = perf_counter()
+        for piece in self._pieces(request, template, now, context):
+            written.append(piece)
+            if perf_counter() - began > STRETCH_SECONDS:
+                await asyncio.sleep(0)
+                began = perf_counter()
+        return "".join(written).encode("utf-8", "replace")
+
+    def _pieces(self, request: Request, template: str, now: int, context: Mapping[str, Any]) -> Iterator[str]:
         language, prefix, visitor = language_of(request), prefix_of(request), visitor_of(request)
-        return self._env.get_template(template).render(
+        return self._env.get_template(template).generate(
             lang=language,
             number=language.number,
             span=language.span,

@@ -108,6 +108,7 @@ def filter_of(asked: Mapping[str, str]) -> Filter:
         text=asked.get("text", "").strip()[:MOST_TEXT],
         since=_number(asked.get("since", "")),
         until=_number(asked.get("until", "")),
+        group=asked.get("group", "").strip()[:16],
     )
 
 

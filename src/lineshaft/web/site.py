@@ -71,7 +71,7 @@ class Site:
             return None
         return HTMLResponse(found[1])
 
-    def page(
+    async def page(
         self, request: Request, template: str, page: str, heading: str, *, status: int = 200, **context: Any
     ) -> Response:
         """Answer with a page; `page` is its name in the menu."""
@@ -84,17 +84,17 @@ class Site:
             "menu": self._menu(request, counts),
             "counts": counts,
             "host": self.host,
-            "uptime_ms": self.backend.info()["server"]["uptime"] * 1000,
+            "uptime_ms": self.backend.uptime_seconds() * 1000,
             **context,
         }
-        body = self.renderer.page(request, template, counts.now, shown).encode("utf-8", "replace")
+        body = await self.renderer.page(request, template, counts.now, shown)
         if request.headers.get("x-live") is not None:
             self._shared[_identity(request)] = (time.monotonic(), body)
             while len(self._shared) > MOST_SHARED:
                 self._shared.popitem(last=False)
         return HTMLResponse(body, status)
 
-    def message(self, request: Request, status: int, title: str, text: str, back: str = "") -> Response:
+    async def message(self, request: Request, status: int, title: str, text: str, back: str = "") -> Response:
         """Answer with a page that only says something; it needs nothing of the engine."""
         shown: Mapping[str, Any] = {
             "page": "",
@@ -107,7 +107,7 @@ class Site:
             "text": text,
             "back": back,
         }
-        return HTMLResponse(self.renderer.page(request, "message.html", 0, shown), status)
+        return HTMLResponse(await self.renderer.page(request, "message.html", 0, shown), status)
 
     def back_to(self, request: Request, *parts: str, **query: object) -> Response:
         """Send the browser to a page after an action."""
@@ -135,6 +135,7 @@ class Site:
         item("dead", text("Dead"), ("morgue",), dead, bad=bool(dead))
         item("batches", text("Batches"), ("batches",))
         item("periodic", text("Periodic"), ("periodic",), None if counts is None else counts.periodic)
+        item("limits", text("Limits"), ("limits",), None if counts is None else counts.throttles)
         if counts is not None and (counts.finished or self.backend.settings().history_ms):
             item("finished", text("Finished"), ("finished",), counts.finished)
         item("server", text("Server"), ("server",))
