@@ -211,8 +211,8 @@ class LoopStream(asyncio.Protocol):
         return not poll.poll(0)
 
     def close(self, farewell: bytes = b"") -> None:
-        """Close; the farewell goes out first."""
-        if farewell:
+        """Close; the farewell goes out first, but not over TLS: the loop may end before that has said its own."""
+        if farewell and self._transport.get_extra_info("sslcontext") is None:
             self._transport.write(farewell)
             self._transport.close()
         else:
