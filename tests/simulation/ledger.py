@@ -220,6 +220,8 @@ class Ledger:
             for other in self.jobs.values()
             if other.queue == entry.queue and other.hold and not other.hold.released
             if other.custom.get(limits.lanes.by) == lane and not other.by_itself
+            # A queue that was removed begins anew: what was held before does not count in its lanes.
+            if not other.endings & {"remove", "flush"}
             if other.sent == 1 and not other.hold.large and self.is_surely_held(other, other.hold)
         ]  # fmt: skip
         self.count("laned")
