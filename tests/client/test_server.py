@@ -199,7 +199,8 @@ def test_a_fork_has_connections_of_its_own(url: str) -> None:
 
 
 def test_a_server_that_restarts_is_no_error(kind: Any, tmp_path: Path) -> None:
-    with ServerProcess(tmp_path) as server, kind(f"tcp://127.0.0.1:{server.port}") as client:
+    # As long as a start may take on a busy machine.
+    with ServerProcess(tmp_path) as server, kind(f"tcp://127.0.0.1:{server.port}", timeout_seconds=60) as client:
         client.push(job_of("T"))
         server.stop()
         starting = threading.Timer(0.3, server.start)
@@ -217,7 +218,8 @@ def test_a_server_that_is_not_there(kind: Any) -> None:
 
 
 def test_a_command_that_does_no_harm_is_sent_again(kind: Any, tmp_path: Path) -> None:
-    with ServerProcess(tmp_path) as server, kind(f"tcp://127.0.0.1:{server.port}") as client:
+    # As long as a start may take on a busy machine.
+    with ServerProcess(tmp_path) as server, kind(f"tcp://127.0.0.1:{server.port}", timeout_seconds=60) as client:
         killing = threading.Timer(0.2, server.kill)
         starting = threading.Timer(0.6, server.start)
         killing.start()
