@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from acceptance.test_kill import PRODUCERS, Ledger, produce, quietly, work
+from faults.load import Ledger, Load
 from invariants import check_store, leases_in, rows_of
 from lineshaft.cli.main import run_command
 from lineshaft.engine.records import split_value
@@ -66,27 +66,26 @@ def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_backup_under_load(tmp_path: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ledger, stop, waits = Ledger(), threading.Event(), []
+    ledger, stop = Ledger(), threading.Event()
+    waits: list[float] = []
     copies = []
     with ServerProcess(tmp_path / "server") as server:
-        # More producers than workers, so that jobs wait, are held, and are done while the copies are made.
-        loads = [(produce, f"p{number}") for number in range(PRODUCERS)] + [(work, "w0")]
-        threads = [threading.Thread(target=quietly, args=(run, server.port, name, ledger, stop)) for run, name in loads]
-        threads.append(threading.Thread(target=quietly, args=(watch, server.port, stop, waits)))
-        for thread in threads:
-            thread.start()
+        load = Load(server.port, 0, ledger)
+        load.start()
+        watcher = threading.Thread(target=watch, args=(server.port, stop, waits))
+        watcher.start()
         for number in range(3):
             time.sleep(0.5)
             pushed, fetched, acked = set(ledger.pushed), set(ledger.fetched), set(ledger.acked)
             path = elsewhere / f"copy-{number}"
             back_up(server, path)
-            ended = set(ledger.ack_sent)
+            ended = set(ledger.let_go)
             copies.append((path, pushed - ended, acked, fetched - ended))
         stop.set()
-        for thread in threads:
-            thread.join(20)
-            assert not thread.is_alive()
-    assert len(ledger.pushed) > 300, "the load hardly ran"
+        load.join()
+        watcher.join(20)
+        assert not watcher.is_alive()
+    assert len(ledger.pushed) > 50, "the load hardly ran"
     assert max(waits) < HELD_UP_SECONDS
     for number, (path, there, gone, leased) in enumerate(copies):
         target = tmp_path / f"restored-{number}"

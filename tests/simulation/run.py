@@ -14,7 +14,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from random import Random
 
 from msgspec import structs
@@ -256,40 +256,58 @@ def shrink(seed: str, failure: Failure) -> tuple[int, list[str], Failure]:
     return steps, without, found
 
 
+class Tour:
+    """Many seeds, one after the other, and what happened in them."""
+
+    def __init__(self, steps: int, without: list[str], *, shrinks: bool) -> None:
+        self.steps, self.without, self.shrinks = steps, without, shrinks
+        self.began = time.monotonic()
+        self.played = self.bad = 0
+        self.seen: dict[str, int] = {}
+
+    def play(self, seed: str) -> None:
+        """One more. Raises what went wrong, once it is shrunk, if that is wanted."""
+        self.played += 1
+        try:
+            simulation = play(seed, self.steps, self.without)
+        except Failure as failure:
+            self.bad += 1
+            print(f"seed {seed} fails at {failure}", flush=True)
+            if self.shrinks:
+                steps, without, failure = shrink(seed, failure)
+                command = f'make simulate SEED={seed} STEPS={steps} WITHOUT="{",".join(without)}"'
+                print(f"shrunk: {command}\n  {failure}")
+                raise failure.error from None
+            return
+        world = simulation.world
+        for what, times in {**simulation.ledger.seen, "crashes": world.crashes, "reopened": world.reopens}.items():
+            self.seen[what] = self.seen.get(what, 0) + times
+
+    def told(self) -> str:
+        """What happened, in a line."""
+        shown = ", ".join(f"{times} {what}" for what, times in sorted(self.seen.items()))
+        return f"{self.played} seeds, {self.bad} bad, {time.monotonic() - self.began:.0f} s: {shown}"
+
+
 def main() -> int:
     """The command line behind `make simulate`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", default="1-100", help="a seed, or FIRST-LAST")
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--without", default="")
-    parser.add_argument("--no-shrink", action="store_true")
+    parser.add_argument("--without", default="", help="actors, faults and kinds of jobs, separated by commas")
+    parser.add_argument("--no-shrink", action="store_true", help="tell of every seed that fails, and go on")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so long")
     given = parser.parse_args()
     first, _, last = given.seed.partition("-")
     without = [name for name in given.without.split(",") if name]
-    began, totals, count, bad = time.monotonic(), dict[str, int](), 0, 0
-    for number in range(int(first), int(last or first) + 1):
-        if time.monotonic() - began > given.seconds:
-            break
-        seed = str(number)
-        count += 1
-        try:
-            simulation = play(seed, given.steps, without)
-        except Failure as failure:
-            bad += 1
-            print(f"seed {seed} fails at {failure}", flush=True)
-            if given.no_shrink:
-                continue
-            steps, less, failure = shrink(seed, failure)
-            print(f'shrunk: make simulate SEED={seed} STEPS={steps} WITHOUT="{",".join(less)}"\n  {failure}')
-            raise failure.error from None
-        for what, times in simulation.ledger.seen.items():
-            totals[what] = totals.get(what, 0) + times
-        for what, times in (("crashes", simulation.world.crashes), ("reopened", simulation.world.reopens)):
-            totals[what] = totals.get(what, 0) + times
-    shown = ", ".join(f"{times} {what}" for what, times in sorted(totals.items()))
-    print(f"{count} seeds, {bad} bad, {time.monotonic() - began:.0f} s: {shown}")
-    return 1 if bad else 0
+    tour = Tour(given.steps, without, shrinks=not given.no_shrink)
+    with suppress(KeyboardInterrupt):
+        for number in range(int(first), int(last or first) + 1):
+            if time.monotonic() - tour.began > given.seconds:
+                break
+            tour.play(str(number))
+    print(tour.told())
+    return 1 if tour.bad else 0
 
 
 if __name__ == "__main__":
