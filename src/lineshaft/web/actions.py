@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from lineshaft.clock import parse_instant
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.filter import EVERYTHING, Filter
-from lineshaft.engine.mutate import MOST_JIDS
+from lineshaft.engine.mutate import MOST_JIDS, SLICE
 from lineshaft.engine.timed import SetName
 from lineshaft.engine.views import JobView
 from lineshaft.errors import LineshaftError, Refusal
@@ -226,10 +226,9 @@ async def _on_all(request: Request, site: Site, name: SetName, command: str, wan
     """Everything that matches, in slices in the background where it is much."""
     role = Role.ADMIN if command == "discard" else Role.OPERATOR
     told = f"{name.value}, all" if wanted == EVERYTHING else f"{name.value}, {_described(wanted)}"
-    size = getattr(site.look(lambda engine: engine.views.overview()), name.value)
-    moved = await act(request, site, role, command, told, on_set(name, command, chosen=wanted))
-    goes_on = any(chore.what == f"{command} {name.value}" for chore in site.look(lambda engine: engine.views.chores()))
-    if goes_on and moved < size:
+    chores: list[int] = []
+    moved = await act(request, site, role, command, told, on_set(name, command, chosen=wanted, chores=chores))
+    if chores:
         return site.back_to(request, PATHS[name], did="begun")
     return site.back_to(request, PATHS[name], did=_DID[command], n=moved)
 
@@ -241,13 +240,21 @@ def _described(wanted: Filter) -> str:
 
 
 def on_set(
-    name: SetName, command: str, *, jids: list[str] | None = None, chosen: Filter | None = None
+    name: SetName,
+    command: str,
+    *,
+    jids: list[str] | None = None,
+    chosen: Filter | None = None,
+    chores: list[int] | None = None,
 ) -> Callable[[Engine], int]:
-    """A MUTATE on a timed set; how many jobs it concerned at once."""
+    """A MUTATE on a timed set; how many jobs it concerned at once. One that goes on puts its number into `chores`."""
 
     def verb(engine: Engine) -> int:
         before = getattr(engine.views.overview(), name.value)
-        engine.mutate(command, name.value, jids=jids, chosen=None if chosen == EVERYTHING else chosen)
+        number = engine.mutate(command, name.value, jids=jids, chosen=None if chosen == EVERYTHING else chosen)
+        # One that has looked at all of a short set only has to find that there is no more.
+        if number is not None and chores is not None and before > SLICE:
+            chores.append(number)
         moved: int = before - getattr(engine.views.overview(), name.value)
         return moved
 

@@ -170,7 +170,8 @@ def _bulk(name: SetName) -> Handler:
         if (wanted.jids is None) == (wanted.filter is None):
             raise Refusal("jids or filter must be given, and not both")
         chosen = None if wanted.filter is None else wanted.filter.filter()
-        verb = on_set(name, wanted.action, jids=wanted.jids, chosen=chosen)
+        chores: list[int] = []
+        verb = on_set(name, wanted.action, jids=wanted.jids, chosen=chosen, chores=chores)
         told = (
             name.value
             if chosen is None
@@ -179,8 +180,7 @@ def _bulk(name: SetName) -> Handler:
             else f"{name.value}, filtered"
         )
         moved = await call.act(wanted.action, told, verb)
-        chores = call.look(lambda engine: engine.views.chores())
-        return types.BulkOut(moved, any(chore.what == f"{wanted.action} {name.value}" for chore in chores))
+        return types.BulkOut(moved, bool(chores))
 
     return handler
 
