@@ -54,17 +54,24 @@ def _asking(name: str, plain: Load, body: str) -> Load:
     return Load(name, plain.mode, plain.connections, jobs, 0.5, plain.in_flight, plain.bulk, body, plain)
 
 
+CYCLE = Load("cycle, 50 connections", "cycle", 50, {"never": 100_000, "always": 60_000}, 0.85)
 PLAIN = Load("cycle, 10 x 16 in flight", "cycle", 10, {"never": 300_000, "always": 200_000}, 0.7, in_flight=16)
 
 LOADS = (
     Load("cycle, 10 connections", "cycle", 10, {"never": 80_000, "always": 30_000}, 0.85),
-    Load("cycle, 50 connections", "cycle", 50, {"never": 100_000, "always": 60_000}, 0.85),
+    CYCLE,
     PLAIN,
     Load("PUSHB of 100", "push", 10, {"never": 800_000, "always": 500_000}, 0.6, bulk=100),
     # A feature is a job body here; a new row needs no more.
-    _asking("unique, 10 x 16 in flight", PLAIN, '"jobtype":"SomeJob","args":["%J"],"custom":{"unique_for":600}'),
-    _asking("tracked, 10 x 16 in flight", PLAIN, '"jobtype":"SomeJob","args":[1,"string",3],"custom":{"track":1}'),
-    _asking("batched, 10 x 16 in flight", PLAIN, '"jobtype":"SomeJob","args":[1,"string",3],"custom":{"bid":"%B"}'),
+    *(
+        _asking(f"{name}, {plain.name.removeprefix('cycle, ')}", plain, body)
+        for plain in (CYCLE, PLAIN)
+        for name, body in {
+            "unique": '"jobtype":"SomeJob","args":["%J"],"custom":{"unique_for":600}',
+            "tracked": '"jobtype":"SomeJob","args":[1,"string",3],"custom":{"track":1}',
+            "batched": '"jobtype":"SomeJob","args":[1,"string",3],"custom":{"bid":"%B"}',
+        }.items()
+    ),
 )
 
 
