@@ -9,7 +9,7 @@ from servers import Lineshaft, Server, ServerFailed, ask
 
 pytestmark = pytest.mark.usefixtures("compiler")
 
-(BATCHED,) = (load for load in LOADS if load.has_batch)
+BATCHED = next(load for load in LOADS if load.has_batch)
 
 
 def test_the_jobs_of_a_run_belong_to_one_batch(tmp_path: Path) -> None:
