@@ -19,7 +19,7 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test simulate fuzz nightly check lint format types layers bench bench-quick bench-backlog golden \
+.PHONY: help run test simulate fuzz nightly check lint format types layers bench bench-quick bench-backlog bench-dashboard golden \
 	binary demo screenshots texts lock clean
 
 help: ## list the targets
@@ -70,7 +70,7 @@ format: $(DEV) ## let ruff fix and format the sources
 
 types: $(DEV) ## mypy --strict
 	$(BIN)/mypy
-	MYPYPATH=bench $(BIN)/mypy bench/run.py bench/backlog.py
+	MYPYPATH=bench $(BIN)/mypy bench/run.py bench/backlog.py bench/dashboard.py
 
 layers: $(DEV) ## import-linter: imports go downward only
 	$(BIN)/lint-imports
@@ -83,6 +83,9 @@ bench-quick: $(DEV) ## the same, short
 
 bench-backlog: $(DEV) ## memory and start with a million enqueued jobs
 	$(BIN)/python bench/backlog.py $(ARGS)
+
+bench-dashboard: $(DEV) ## the dashboard over a million jobs of each kind, ten times open
+	$(BIN)/python bench/dashboard.py $(ARGS)
 
 golden: $(DEV) ## write the golden data of a format that is not released yet anew
 	$(BIN)/python tests/golden/make.py

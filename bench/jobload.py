@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LOADS", "Load", "LoadFailed", "Measure", "build_jobload", "run_jobload"]
+__all__ = ["LOADS", "PLAIN", "Load", "LoadFailed", "Measure", "build_jobload", "run_jobload"]
 
 SOURCE = Path(__file__).resolve().parent / "jobload.c"
 PROGRAM = SOURCE.with_suffix("")
@@ -115,15 +115,22 @@ def build_jobload() -> Path:
     return PROGRAM
 
 
-def run_jobload(load: Load, *, jobs: int, port: int, pid: int, bid: str = "") -> Measure:
-    """Load the server on `port` with `jobs` jobs, of the batch `bid` if the load has one.
+def run_jobload(
+    load: Load, *, jobs: int, port: int, pid: int, bid: str = "", rate: float = 0, seconds: float = RUN_LIMIT_SECONDS
+) -> Measure:
+    """Load the server on `port` with `jobs` jobs, of the batch `bid` if the load has one, for so long at most.
+
+    With a rate so many jobs begin per second, whether earlier ones are through or not (an open loop), and PUSH is timed
+    from the instant at which it was due.
 
     Raises LoadFailed when a reply is an error or missing.
     """
     arguments = {"-m": load.mode, "-c": load.connections, "-k": load.in_flight, "-b": load.bulk, "-n": jobs}
-    command = [str(PROGRAM), "-p", "faktory", "-j", "-P", str(port), "-d", str(RUN_LIMIT_SECONDS)]
+    command = [str(PROGRAM), "-p", "faktory", "-j", "-P", str(port), "-d", str(seconds)]
     for flag, value in arguments.items():
         command += [flag, str(value)]
+    if rate:
+        command += ["--open", str(rate)]
     if load.body is not None:
         command += ["--body", load.body.replace("%B", bid)]
     try:

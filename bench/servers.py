@@ -27,6 +27,7 @@ __all__ = [
     "ServerFailed",
     "ask",
     "ask_info",
+    "free_port",
     "memory_mb",
     "stop_on_signals",
 ]
@@ -139,7 +140,7 @@ class Server:
     def start(self) -> float:
         """Start it; return the seconds until it answered HELLO. Raises ServerFailed with the log's tail."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.port = _free_port()
+        self.port = free_port()
         command = self.contestant.command(self.port, self.directory, self.sync)
         began = time.perf_counter()
         try:
@@ -299,7 +300,8 @@ def _greet(stream: Any) -> None:
         raise ConnectionError(f"HELLO answered with {answer!r}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
