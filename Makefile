@@ -28,8 +28,9 @@ help: ## list the targets
 run: $(SERVER) ## start the server with its data under ./data
 	$(BIN)/lineshaft serve -d ./data $(ARGS)
 
+# Two processes: most tests wait for a child or a socket, and a file's tests stay together (tests/conftest.py).
 test: $(DEV) ## the everyday suite
-	$(BIN)/pytest -m "not slow" $(ARGS)
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadgroup $(ARGS)
 
 # SEED is one seed or a range; the first one that fails is played again with fewer steps and actors, and the smallest run
 # that still fails is printed as a command. WITHOUT names actors, faults and kinds of jobs to leave out.
