@@ -19,7 +19,7 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test simulate fuzz nightly check lint format types layers bench bench-quick bench-backlog golden \
+.PHONY: help run test simulate fuzz nightly check lint format types layers bench bench-quick bench-guard bench-backlog golden \
 	binary demo screenshots texts lock clean
 
 help: ## list the targets
@@ -71,7 +71,7 @@ format: $(DEV) ## let ruff fix and format the sources
 
 types: $(DEV) ## mypy --strict
 	$(BIN)/mypy
-	MYPYPATH=bench $(BIN)/mypy bench/run.py bench/backlog.py
+	MYPYPATH=bench $(BIN)/mypy bench/run.py bench/backlog.py bench/guard.py
 
 layers: $(DEV) ## import-linter: imports go downward only
 	$(BIN)/lint-imports
@@ -81,6 +81,9 @@ bench: $(DEV) ## the server beside the speed reference (ARGS=--check fails on a 
 
 bench-quick: $(DEV) ## the same, short
 	$(BIN)/python bench/run.py --quick $(ARGS)
+
+bench-guard: $(DEV) ## instructions per command against what was recorded (needs valgrind; ARGS=--record)
+	$(BIN)/python bench/guard.py $(ARGS)
 
 bench-backlog: $(DEV) ## memory and start with a million enqueued jobs
 	$(BIN)/python bench/backlog.py $(ARGS)

@@ -9,7 +9,7 @@ import time
 from importlib import metadata
 from pathlib import Path
 
-__all__ = ["describe_machine"]
+__all__ = ["describe_machine", "versions"]
 
 LIBRARIES = ("lineshaft", "msgspec", "rocksdict", "uvloop")
 
@@ -21,11 +21,16 @@ def describe_machine(scratch: Path) -> dict[str, str]:
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "kernel": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "libraries": ", ".join(f"{name} {_version(name)}" for name in LIBRARIES),
+        "libraries": ", ".join(f"{name} {version}" for name, version in versions(*LIBRARIES).items()),
         "sources": _commit(),
         "disk": f"{_filesystem(scratch)}, fsync of 4 KiB takes {_fsync_ms(scratch):.2f} ms (median)",
         "load": f"{one:.2f} (1 min), {five:.2f} (5 min) before the start",
     }
+
+
+def versions(*libraries: str) -> dict[str, str]:
+    """The installed version of each."""
+    return {name: _version(name) for name in libraries}
 
 
 def _processor() -> str:
