@@ -16,8 +16,9 @@ from lineshaft.engine import keys
 from lineshaft.engine.filter import EVERYTHING, MOST_TEXT, Filter
 from lineshaft.engine.views import JobView, Slice
 from lineshaft.job import DEFAULT_QUEUE, Job
+from lineshaft.web.language import Language
 
-__all__ = ["PAGE", "Found", "Row", "filter_of", "row_of", "search", "timed_key_of"]
+__all__ = ["PAGE", "Found", "Row", "filter_of", "looked", "query_of", "row_of", "search", "timed_key_of"]
 
 #: Jobs on a page.
 PAGE: Final = 50
@@ -135,3 +136,23 @@ async def search(
         if not cursor or len(jobs) == limit or time.monotonic() > end:
             return Found(jobs, cursor, looked_at)
         await asyncio.sleep(0)
+
+
+def query_of(wanted: Filter) -> dict[str, object]:
+    """The filter as the query of a link."""
+    return {
+        "text": wanted.text,
+        "jobtype": wanted.jobtype,
+        "queue": wanted.queue,
+        "errtype": wanted.errtype,
+        "since": wanted.since,
+        "until": wanted.until,
+        "group": wanted.group,
+    }
+
+
+def looked(language: Language, wanted: Filter, found: Found) -> str:
+    """How far a search came that goes on; empty for none."""
+    if wanted == EVERYTHING or not found.cursor:
+        return ""
+    return language.gettext("Looked at {count} jobs so far").format(count=language.number(found.looked_at))
