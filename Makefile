@@ -76,10 +76,10 @@ types: $(DEV) ## mypy --strict
 layers: $(DEV) ## import-linter: imports go downward only
 	$(BIN)/lint-imports
 
-bench: $(DEV) ## the server beside the speed reference (ARGS=--check fails on a missed target)
+bench: $(DEV) ## the server beside the speed reference and beanstalkd (ARGS=--check fails on a missed target)
 	$(BIN)/python bench/run.py $(ARGS)
 
-bench-quick: $(DEV) ## the same, short
+bench-quick: $(DEV) ## the same, short, beside the reference alone
 	$(BIN)/python bench/run.py --quick $(ARGS)
 
 bench-guard: $(DEV) ## instructions per command against what was recorded (needs valgrind; ARGS=--record)
