@@ -183,8 +183,8 @@ def _check_whole(config: Config) -> None:
     if config.environment != "development" and _is_open(config) and not config.password_skipped:
         pages = "the pages are open to all: " if config.auth.users else ""
         raise ConfigError(
-            f"{pages}a password is required in {config.environment}: set FAKTORY_PASSWORD to it, or to the path of a file"
-            f' that holds it, or write password = "..." under [faktory] in {config.config_dir / "conf.d"}/*.toml'
+            f"{pages}a password is required in {config.environment}: set FAKTORY_PASSWORD to it, or to the path of a"
+            f' file that holds it, or write password = "..." under [faktory] in {config.config_dir / "conf.d"}/*.toml'
             " (FAKTORY_SKIP_PASSWORD=1 starts without one)"
         )
     if config.server.refuse_duplicate_jids and not config.storage.jid_index:
