@@ -19,8 +19,8 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test simulate fuzz nightly check lint format types layers bench bench-quick bench-guard bench-backlog golden \
-	binary demo screenshots texts lock clean
+.PHONY: help run test simulate fuzz nightly check lint format types layers audit bench bench-quick bench-guard \
+	bench-backlog golden binary demo screenshots texts lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -76,6 +76,14 @@ types: $(DEV) ## mypy --strict
 layers: $(DEV) ## import-linter: imports go downward only
 	$(BIN)/lint-imports
 
+# Not a part of `check`, since it asks a service about every dependency.
+audit: $(DEV) $(VENV)/.audit-installed ## pip-audit: whether a locked dependency has a known vulnerability
+	$(BIN)/python packaging/audit.py $(ARGS)
+
+$(VENV)/.audit-installed: requirements/audit.txt
+	$(PIP) install --quiet --require-hashes -r requirements/audit.txt
+	@touch $@
+
 bench: $(DEV) ## the server beside the speed reference and beanstalkd (ARGS=--check fails on a missed target)
 	$(BIN)/python bench/run.py $(ARGS)
 
@@ -109,6 +117,7 @@ lock: ## write requirements/*.txt anew (ARGS=--upgrade raises the versions)
 	test -x build/lock/bin/uv || { $(PYTHON) -m venv build/lock && build/lock/bin/pip install uv==$(UV_VERSION); }
 	$(LOCK) --extra dev pyproject.toml requirements/build.in -o requirements/dev.txt
 	$(LOCK) --extra fuzz --no-deps -c requirements/dev.txt pyproject.toml -o requirements/fuzz.txt
+	$(LOCK) --extra audit -c requirements/dev.txt pyproject.toml -o requirements/audit.txt
 	$(LOCK) --extra server -c requirements/dev.txt pyproject.toml requirements/build.in -o requirements/server.txt
 
 clean: ## remove caches and built files (neither .venv nor ./data)
