@@ -113,10 +113,11 @@ def split_value(value: bytes) -> tuple[Extras, bytes]:
 
 
 class Head(Struct, gc=False):
-    """The few fields of a stored job that a FETCH needs."""
+    """The few fields of a stored job that a FETCH needs, or its lease."""
 
     jid: str
     reserve_for: int | None = None
+    jobtype: str = ""
 
 
 decode_head: Final = json.Decoder(Head).decode
@@ -135,6 +136,7 @@ class Lease(Struct, array_like=True, gc=False):
     queue: str
     group: int  #: the record that it stands in
     uses: str = ""  #: the features that the job uses, and a letter when it was cancelled (see `cancel`)
+    jobtype: str = ""  #: its beginning, to count by when the lease ends
 
 
 class Rate(Struct, frozen=True, array_like=True):
