@@ -16,10 +16,11 @@ from lineshaft.engine import views_jobs, views_workers
 from lineshaft.engine.batching import batch_status, batches_page
 from lineshaft.engine.control import queue_latency
 from lineshaft.engine.filter import EVERYTHING, Filter
-from lineshaft.engine.groups import OTHERS
+from lineshaft.engine.groups import OTHERS, hours_until
 from lineshaft.engine.history import find_finished, page
 from lineshaft.engine.mutate import describe
 from lineshaft.engine.ready import Queue
+from lineshaft.engine.records import NoteRecord
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import SetName
 from lineshaft.engine.tracks import track_get
@@ -91,6 +92,7 @@ class GroupView(Struct, frozen=True):
     count: int
     first_at: int
     last_at: int
+    hours: list[int]  #: how many came in each hour of the last day, this one the last
 
 
 class ChoreView(Struct, frozen=True):
@@ -139,6 +141,10 @@ class Views:
     def days(self, limit: int) -> list[tuple[str, int, int]]:
         """The last days, the newest first: day, processed, failed. Raises StoreError."""
         return self._state.days(limit)
+
+    def notes(self, since: int) -> list[tuple[int, NoteRecord]]:
+        """The figures of once a minute from an instant on, the oldest first (see `notes`). Raises StoreError."""
+        return self._state.notes.since(since, self._state.now)
 
     # Queues
 
@@ -219,7 +225,14 @@ class Views:
         record = self._state.groups.by_key[key]
         digest = "" if key[2:] == OTHERS else key[2:].hex()
         return GroupView(
-            digest, record.errtype, record.jobtype, record.shape, record.count, record.first_at, record.last_at
+            digest,
+            record.errtype,
+            record.jobtype,
+            record.shape,
+            record.count,
+            record.first_at,
+            record.last_at,
+            hours_until(record, self._state.now),
         )
 
     # Workers
