@@ -5,7 +5,7 @@ is true of every call: it reads at most `limit` rows and a few megabytes, wherev
 that cannot be read is left out, and who works with it next sets it aside.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import nlargest, nsmallest
 from itertools import islice
 from typing import Any, Final
@@ -234,6 +234,17 @@ class Views:
             record.last_at,
             hours_until(record, self._state.now),
         )
+
+    def outcomes(self, names: Iterable[str], limit: int) -> list[tuple[str, str, str, int]]:
+        """Queue, job type, outcome and count of what became of jobs in these queues since the start; some of it."""
+        by_name = self._state.queues.by_name
+        found = (
+            (name, *counted)
+            for name in names
+            if (queue := by_name.get(name)) is not None
+            for counted in queue.outcomes.all()
+        )
+        return list(islice(found, limit))
 
     # Workers
 
