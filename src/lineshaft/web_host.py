@@ -6,6 +6,7 @@ Pages know the engine's facade and nothing else; what they look at and what they
 
 import asyncio
 import os
+import shutil
 import socket
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -102,6 +103,21 @@ class ServerBackend:
     def durations(self) -> Mapping[str, Durations]:
         """How long commits and syncs took, since the store was opened."""
         return self.server.store.durations()
+
+    def verbs(self) -> Mapping[str, tuple[int, Durations]]:
+        """How often each verb of the protocol was said, and how long some of them took."""
+        meter = self.server.meter
+        return {verb.decode(): (count, meter.durations[verb]) for verb, count in list(meter.counts.items())}
+
+    def space(self) -> tuple[int, int] | None:
+        """The bytes that are free where the data lies, and below how many pushes are refused."""
+        config = self.config()
+        if config.ephemeral:
+            return None
+        try:
+            return shutil.disk_usage(config.data_dir).free, config.storage.min_free_bytes
+        except OSError:
+            return None
 
     def configuration(self) -> list[Setting]:
         """Every key that is in effect, secrets masked."""

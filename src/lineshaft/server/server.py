@@ -29,6 +29,7 @@ from lineshaft.server.backup import Backup
 from lineshaft.server.commands import COMMANDS, HANDSHAKE, Verb
 from lineshaft.server.commit import Chunk, GroupCommit
 from lineshaft.server.errands import Errand
+from lineshaft.server.meter import Meter
 from lineshaft.server.rescue import fetched_jid, store_failed
 from lineshaft.server.rights import Users
 from lineshaft.server.session import Session, Transport
@@ -104,6 +105,7 @@ class Server:
         #: Names the connections without a wid; goes on rising over restarts, since their leases outlive them.
         self.accepted = clock() << 20
         self.commands = 0
+        self.meter = Meter()
         # This turn.
         self.talking: list[Session] = []
         #: Bytes held in lines that have no end yet.
