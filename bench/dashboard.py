@@ -28,9 +28,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jobload import PLAIN, LoadFailed, Measure, build_jobload, run_jobload
+from contestants import Lineshaft
+from jobload import Load, LoadFailed, Measure, build_jobload, run_jobload
 from machine import describe_machine
-from servers import Lineshaft, Server, ServerFailed, ask_info, free_port, stop_on_signals
+from servers import Server, free_port, stop_on_signals
+from talk import ServerFailed, ask_info
 
 __all__ = ["main"]
 
@@ -40,6 +42,8 @@ QUEUES = 200
 AT_ONCE = 1000
 DASHBOARDS = 10
 EVERY_SECONDS = 2.0
+
+CYCLE = Load("cycle, 10 x 16 in flight", "cycle", 10, {}, in_flight=16)
 
 PAGE_LIMIT_MS = 100.0
 GROWTH_LIMIT = 1.2
@@ -156,7 +160,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def measure(server: Server, options: argparse.Namespace) -> bool:
     """Run everything, print it; whether the promises were kept."""
-    fastest = run_jobload(PLAIN, jobs=200_000, port=server.port, pid=server.pid, seconds=options.seconds / 2)
+    fastest = run_jobload(CYCLE, jobs=10**8, port=server.port, pid=server.pid, limit_seconds=options.seconds / 2)
     rate = fastest.jobs_per_second / 2
     print(f"  maximum {fastest.jobs_per_second:,.0f} jobs/s; open loop at {rate:,.0f} jobs/s")
     alone: list[Measure] = []
@@ -172,9 +176,7 @@ def measure(server: Server, options: argparse.Namespace) -> bool:
 
 
 def _half(server: Server, rate: float, seconds: float) -> Measure:
-    return run_jobload(
-        PLAIN, jobs=int(rate * seconds), port=server.port, pid=server.pid, rate=rate, seconds=seconds + 5
-    )
+    return run_jobload(CYCLE, jobs=10**8, port=server.port, pid=server.pid, per_second=rate, limit_seconds=seconds)
 
 
 def _report_load(alone: list[Measure], watched: list[Measure]) -> float:

@@ -6,6 +6,7 @@ Pages know the engine's facade and nothing else; what they look at and what they
 
 import asyncio
 import os
+import shutil
 import socket
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -103,6 +104,21 @@ class ServerBackend:
         """How long commits and syncs took, since the store was opened."""
         return self.server.store.durations()
 
+    def verbs(self) -> Mapping[str, tuple[int, Durations]]:
+        """How often each verb of the protocol was said, and how long some of them took."""
+        meter = self.server.meter
+        return {verb.decode(): (count, meter.durations[verb]) for verb, count in list(meter.counts.items())}
+
+    def space(self) -> tuple[int, int] | None:
+        """The bytes that are free where the data lies, and below how many pushes are refused."""
+        config = self.config()
+        if config.ephemeral:
+            return None
+        try:
+            return shutil.disk_usage(config.data_dir).free, config.storage.min_free_bytes
+        except OSError:
+            return None
+
     def configuration(self) -> list[Setting]:
         """Every key that is in effect, secrets masked."""
         config = self.config()
@@ -117,6 +133,11 @@ class ServerBackend:
             if table == "queues":
                 for name, queue in values.named.items():
                     found += _settings(f"queues.{name}", type(queue), queue)
+            if table == "auth":
+                found += [
+                    Setting("auth.users", name, f"{', '.join(user.may)} on {', '.join(user.queues)}", False)
+                    for name, user in values.users.items()
+                ]
             if table == "web":
                 found += [Setting("web.users", name, user.role, False) for name, user in values.users.items()]
             if table == "api":

@@ -28,6 +28,7 @@ from lineshaft.engine.hooks import Hooks, fetch_hooked, push_bulk_hooked, push_h
 from lineshaft.engine.lanes import RELANE
 from lineshaft.engine.leases import NEVER
 from lineshaft.engine.mutate import MUTATE, begin_mutate, mutate_found, mutate_slice, sought_by
+from lineshaft.engine.notes import take_note
 from lineshaft.engine.periodic import SkippedRun
 from lineshaft.engine.push import accept, push, push_bulk
 from lineshaft.engine.records import ChoreRecord
@@ -399,6 +400,10 @@ class Engine:
             or state.chores.is_due
             or state.dead.size > state.settings.dead_max
         )
+
+    def take_note(self) -> bool:
+        """Note the figures of the whole server, once a minute; False when this minute has its note."""
+        return take_note(self.state)
 
     def take_set_aside(self) -> list[bytes]:
         """The keys of the damaged rows that were set aside since the last call."""

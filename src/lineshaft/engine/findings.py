@@ -60,6 +60,7 @@ class Law(StrEnum):
     CHORE = "unknown chore"
     BATCH = "batch counted wrongly"
     GROUP = "failures counted wrongly"
+    NOTE = "impossible note"
     NOT_INDEXED = "job not in the index"
     ASTRAY = "index entry of another job"
     STALE = "index entry of no job"
@@ -163,6 +164,7 @@ _SHOWN: Final[dict[bytes, Callable[[bytes], str]]] = {
     b"K": _shown_text("worker"),
     b"L": _shown_number("leases of turn"),
     b"M": _shown_text("throttle of the queue"),
+    b"Z": lambda key: f"note of {instant_shown(keys.note_at(key))}",
     b"N": _shown_text("sequence"),
     b"O": _shown_about_lanes,
     b"Q": _shown_text("queue"),

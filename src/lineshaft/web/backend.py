@@ -88,6 +88,14 @@ class Backend(Protocol):
         """How long commits and syncs took."""
         ...
 
+    def verbs(self) -> Mapping[str, tuple[int, Durations]]:
+        """How often each verb of the protocol was said, and how long some of them took."""
+        ...
+
+    def space(self) -> tuple[int, int] | None:
+        """The bytes that are free where the data lies, and below how many pushes are refused; None when unknown."""
+        ...
+
     def configuration(self) -> list[Setting]:
         """Every key that is in effect, secrets masked."""
         ...

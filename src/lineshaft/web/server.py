@@ -21,7 +21,7 @@ async def server(request: Request, site: Site) -> Response:
     info = site.backend.info()["server"]
     overview = site.look(lambda engine: engine.views.overview())
     storage = site.backend.storage()
-    late = [note.loop_ms for note in site.pulse.notes["5m"]]
+    late = [note.loop_ms for note in site.pulse.past.notes["5m"]]
     tiles = [
         Tile(text("Connections"), language.number(info["connections"])),
         Tile(text("Commands"), language.short(info["command_count"])),
