@@ -12,12 +12,12 @@ What is true after every call: the log has each identity once (as long as it rem
 at the end that its request expected, and what was answered is what happened.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lineshaft.cluster.port import Bounds, Failure, Heard, Outcome
 
-__all__ = ["MemoryLink", "MemoryLog", "Request"]
+__all__ = ["MemoryBoard", "MemoryBoardLink", "MemoryLink", "MemoryLog", "Request"]
 
 
 class MemoryLog:
@@ -123,13 +123,23 @@ class Reader:
         return told
 
 
-class MemoryLink:
+class Link:
+    """One node's way to something: the requests that it has out there."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+
+    def _ask(self, perform: Callable[[], Any], done: Callable[[Any], None], unknown: Any) -> None:
+        self.requests.append(Request(perform, done, unknown))
+
+
+class MemoryLink(Link):
     """One node's way to the log: a `Log` whose requests the test carries."""
 
     def __init__(self, log: MemoryLog, limit_bytes: int = 1 << 20) -> None:
+        super().__init__()
         self.log = log
         self.limit_bytes = limit_bytes
-        self.requests: list[Request] = []
         self.readers: list[Reader] = []
 
     def append(self, data: bytes, *, expected: int, identity: str, done: Callable[[Outcome], None]) -> None:
@@ -165,5 +175,30 @@ class MemoryLink:
             elif not any(reader.deliver() for reader in self.readers):
                 return
 
-    def _ask(self, perform: Callable[[], Any], done: Callable[[Any], None], unknown: Any) -> None:
-        self.requests.append(Request(perform, done, unknown))
+
+class MemoryBoard:
+    """The board itself: name to notice."""
+
+    def __init__(self) -> None:
+        self.notices: dict[str, bytes] = {}
+
+    def post(self, name: str, notice: bytes) -> bool:
+        """Put a notice up."""
+        self.notices[name] = notice
+        return True
+
+
+class MemoryBoardLink(Link):
+    """One node's way to the board."""
+
+    def __init__(self, board: MemoryBoard) -> None:
+        super().__init__()
+        self.board = board
+
+    def post(self, name: str, notice: bytes, done: Callable[[bool | None], None]) -> None:
+        """As `Board.post`."""
+        self._ask(lambda: self.board.post(name, notice), done, None)
+
+    def read(self, done: Callable[[Mapping[str, bytes] | None], None]) -> None:
+        """As `Board.read`."""
+        self._ask(lambda: dict(self.board.notices), done, None)

@@ -58,6 +58,7 @@ from lineshaft.engine.records import (
     decode_leases,
     decode_lock,
     decode_periodic,
+    decode_position,
     decode_queue,
     decode_set,
     decode_totals,
@@ -175,6 +176,7 @@ class _Walk:
             b"W": self._entry,
             b"X": self._set_aside,
             b"Y": self._failures,
+            b"Z": self._single(keys.POSITION_KEY, decode_position),
         }
 
     def findings(self) -> Iterator[Finding]:

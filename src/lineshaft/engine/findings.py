@@ -155,4 +155,5 @@ _SHOWN: Final[dict[bytes, Callable[[bytes], str]]] = {
     b"T": _shown_timed,
     b"V": _shown_ready,
     b"W": _shown_entry,
+    b"Z": _shown_text("position in the log"),
 }

@@ -31,6 +31,7 @@ H t <finished> <seq>                     HistoryRecord: a job that is over
 G                                        TotalsRecord: what removed queues had counted
 J <name>                                 PeriodicRecord: up to where the runs of a periodic job have been dealt with
 Y <set> <digest>                         GroupRecord: jobs of a set that failed in the same way
+Z                                        PositionRecord: up to where a node of a cluster has applied its log
 ```
 
 Integers are big-endian, 8 bytes (a generation and an order too), so that byte order is time or sequence
@@ -56,6 +57,7 @@ __all__ = [
     "HISTORY_SIZE_KEY",
     "INDEX_KEY",
     "JOB_RANGES",
+    "POSITION_KEY",
     "SEQUENCE_KEY",
     "TOTALS_KEY",
     "WHERE",
@@ -115,6 +117,8 @@ SEQUENCE_KEY: Final = b"N"
 TOTALS_KEY: Final = b"G"
 INDEX_KEY: Final = b"I"
 HISTORY_SIZE_KEY: Final = b"Hn"
+#: The cluster's, not the engine's: FLUSH leaves it, and a single server does not look at it.
+POSITION_KEY: Final = b"Z"
 
 #: How the keys of groups begin.
 GROUPS: Final = b"Y"
