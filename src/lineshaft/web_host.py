@@ -91,7 +91,7 @@ class ServerBackend:
         """Why jobs can be neither pushed nor fetched at the moment; None when they can."""
         if self.server.stopping:
             return "shutdown in progress"
-        return None if self.server.failed is None else f"storage failed: {self.server.failed}"
+        return None if self.server.failed is None else self.server.absence()
 
     def storage(self) -> dict[str, int]:
         """The store's own figures."""
