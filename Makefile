@@ -20,7 +20,7 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 
 .DEFAULT_GOAL := help
 .PHONY: help run test simulate fuzz nightly check lint format types layers audit bench bench-quick bench-guard \
-	bench-backlog golden binary demo screenshots texts lock clean
+	bench-backlog bench-dashboard golden binary demo screenshots texts lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -71,7 +71,7 @@ format: $(DEV) ## let ruff fix and format the sources
 
 types: $(DEV) ## mypy --strict
 	$(BIN)/mypy
-	MYPYPATH=bench $(BIN)/mypy bench/run.py bench/backlog.py bench/guard.py
+	MYPYPATH=bench $(BIN)/mypy bench/run.py bench/backlog.py bench/dashboard.py bench/guard.py
 
 layers: $(DEV) ## import-linter: imports go downward only
 	$(BIN)/lint-imports
@@ -95,6 +95,9 @@ bench-guard: $(DEV) ## instructions per command against what was recorded (needs
 
 bench-backlog: $(DEV) ## memory and start with a million enqueued jobs
 	$(BIN)/python bench/backlog.py $(ARGS)
+
+bench-dashboard: $(DEV) ## the dashboard over a million jobs of each kind, ten times open
+	$(BIN)/python bench/dashboard.py $(ARGS)
 
 golden: $(DEV) ## write the golden data of a format that is not released yet anew
 	$(BIN)/python tests/golden/make.py
