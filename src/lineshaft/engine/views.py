@@ -21,6 +21,7 @@ from lineshaft.engine.history import find_finished, page
 from lineshaft.engine.mutate import describe
 from lineshaft.engine.ready import Queue
 from lineshaft.engine.records import NoteRecord
+from lineshaft.engine.scan import Sought
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import SetName
 from lineshaft.engine.tracks import track_get
@@ -193,6 +194,18 @@ class Views:
     ) -> Slice:
         """Jobs of a timed set, the earliest first, or the latest. Raises Refusal for a bad cursor, StoreError."""
         return views_jobs.timed(self._state, name, cursor, limit, filter, newest=newest)
+
+    def sought_in_queue(self, name: str, *, cursor: str, limit: int, filter: Filter) -> Sought:
+        """What a process apart is to look for, to go on where `enqueued` stopped. Raises Refusal for a bad cursor."""
+        return views_jobs.sought_in_queue(self._state, name, cursor, limit, filter)
+
+    def sought_in_set(self, name: SetName, *, cursor: str, limit: int, filter: Filter, newest: bool) -> Sought:
+        """What a process apart is to look for, to go on where `timed` stopped. Raises Refusal for a bad cursor."""
+        return views_jobs.sought_in_set(self._state, name, cursor, limit, filter, newest=newest)
+
+    def confirm(self, found: list[bytes], filter: Filter) -> list[JobView]:
+        """Those of the jobs that it found that are still there, and match. Raises StoreError."""
+        return views_jobs.confirm(self._state, found, filter)
 
     def find(self, jid: str) -> list[JobView]:
         """The live jobs with a jid, wherever they are, the oldest first. Raises StoreError."""

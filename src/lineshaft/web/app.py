@@ -12,6 +12,7 @@
     GET  /finished              the history of finished jobs
     GET  /server, /debug        the server itself
     GET  /live                  server-sent events: a message a second
+    GET  .../?stream=1          a list's search, as server-sent events (`streams`)
     /api/v1/...                 the HTTP API (`api`)
     GET  /metrics               for Prometheus
     GET  /stats                 JSON: what INFO gives
@@ -44,6 +45,7 @@ from lineshaft.web import (
     server,
     set_actions,
     sets,
+    streams,
     workers,
 )
 from lineshaft.web.api.openapi import openapi
@@ -122,6 +124,8 @@ def build_app(backend: Backend) -> tuple[Starlette, Site]:
 def _timed_routes(name: SetName, path: str, page: Callable[..., Any], both: Callable[..., Any]) -> list[BaseRoute]:
     async def look(request: Request, site: Site) -> Response:
         verb = request.query_params.get("confirm")
+        if "stream" in request.query_params:
+            return await (streams.count_set if verb else streams.find_in_set)(request, site, name)
         if verb in ("retry", "kill", "delete"):
             return await set_actions.confirm_timed(request, site, name, verb)
         return await sets.timed(request, site, name)
@@ -137,6 +141,8 @@ def _timed_routes(name: SetName, path: str, page: Callable[..., Any], both: Call
 
 async def _queue(request: Request, site: Site) -> Response:
     verb = request.query_params.get("confirm")
+    if "stream" in request.query_params:
+        return await streams.find_in_queue(request, site)
     if verb in ("clear", "delete"):
         return await queues.confirm_queue(request, site, verb)
     return await queues.queue(request, site)

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 from msgspec import Struct
 
 from lineshaft.engine.engine import Engine
+from lineshaft.engine.scan import Seen, Sought
 from lineshaft.store.timing import Durations
 from lineshaft.web.accounts import Account, Token
 
@@ -53,6 +54,13 @@ class Backend(Protocol):
         """Do what `verb` does with the engine; returns when that is on disk, as far as the configuration promises it.
 
         Raises Refusal, Unavailable when nothing was done, StoreError when the outcome is unknown.
+        """
+        ...
+
+    async def seek(self, sought: Sought, *, fresh: bool) -> Seen | None:
+        """One look of the search process; None where there is none: the jobs are in memory.
+
+        A fresh one sees all that is committed by now; what any other sees is a second old at most. Raises Unavailable.
         """
         ...
 

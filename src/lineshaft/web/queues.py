@@ -1,6 +1,6 @@
 """Queues: their list, the page of one with the jobs that wait in it, and what can be done with them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -8,16 +8,18 @@ from starlette.responses import Response
 
 from lineshaft.engine.filter import EVERYTHING
 from lineshaft.engine.mutate import MOST_JIDS
+from lineshaft.engine.views import JobView
 from lineshaft.web.accounts import Role
 from lineshaft.web.forms import act, field_of, read_form, refused
 from lineshaft.web.home import Tile, queue_rows
 from lineshaft.web.language import Language
 from lineshaft.web.render import href, language_of, prefix_of
-from lineshaft.web.rows import PAGE, filter_of, looked, query_of, row_of, search
+from lineshaft.web.rows import PAGE, Row, filter_of, number_of, query_of, row_of
+from lineshaft.web.search import Found, Place, looked, search
 from lineshaft.web.site import Site
 from lineshaft.web.verbs import COMMANDS, DID, on_queue_jobs
 
-__all__ = ["confirm_queue", "on_queue", "queue", "queues"]
+__all__ = ["confirm_queue", "on_queue", "queue", "queue_jobs", "queues"]
 
 
 async def queues(request: Request, site: Site) -> Response:
@@ -46,12 +48,13 @@ async def queue(request: Request, site: Site) -> Response:
         detail = language.gettext("It was removed, or nobody has pushed a job to it.")
         return await site.message(request, 404, title, detail, href(prefix, "queues"))
     wanted, cursor = filter_of(request.query_params), request.query_params.get("cursor", "")
-    found = await search(
-        lambda at, rows: site.look(lambda engine: engine.views.enqueued(name, cursor=at, limit=rows, filter=wanted)),
-        cursor,
-        wanted,
-    )
+    filtered = wanted != EVERYTHING
+    place = Place(wanted, queue=name)
+    # What was found stays as it is; a live page only asks for what stands around it.
+    found = Found([], "", 0) if site.is_live(request) and filtered else await search(site, place, cursor)
     query = query_of(wanted)
+    looked_at = number_of(request.query_params.get("seen", "")) + found.looked_at
+    on = {"cursor": found.cursor, "seen": looked_at if filtered else 0}
     row = queue_rows(site, language, [view])[0]
     return await site.page(
         request,
@@ -60,14 +63,22 @@ async def queue(request: Request, site: Site) -> Response:
         name,
         queue=row,
         tiles=_queue_tiles(language, row, view.pushed, view.max_jobs),
-        jobs=[row_of(job, lambda job: href(prefix, "jobs", job.jid)) for job in found.jobs],
+        jobs=queue_jobs(found.jobs, prefix),
         here=href(prefix, "queues", name),
         wanted=wanted,
-        filtered=wanted != EVERYTHING,
-        looked=looked(language, wanted, found),
+        filtered=filtered,
+        looked=looked(language, looked_at, view.size) if filtered else "",
+        stream=href(prefix, "queues", name, stream=1, have=len(found.jobs), **on, **query)
+        if filtered and found.cursor and len(found.jobs) < PAGE
+        else "",
         first=href(prefix, "queues", name, **query) if cursor else "",
-        next=href(prefix, "queues", name, cursor=found.cursor, **query) if found.cursor else "",
+        next=href(prefix, "queues", name, **on, **query) if found.cursor else "",
     )
+
+
+def queue_jobs(jobs: Iterable[JobView], prefix: str) -> list[Row]:
+    """Jobs as the page of a queue lists them."""
+    return [row_of(job, lambda job: href(prefix, "jobs", job.jid)) for job in jobs]
 
 
 def _queue_tiles(language: Language, row: Mapping[str, Any], pushed: int, most: int | None) -> list[Tile]:
@@ -142,4 +153,7 @@ async def confirm_queue(request: Request, site: Site, verb: str) -> Response:
         danger=True,
         back=href(prefix, "queues", name),
         samples=[],
+        stream="",
+        go_on="",
+        looked="",
     )

@@ -1,7 +1,6 @@
 """What can be done with the jobs of a timed set: with some of them, or with all that match, which is asked first."""
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,18 +13,16 @@ from lineshaft.web.forms import act, field_of, read_form, refused
 from lineshaft.web.jobs import key_parts
 from lineshaft.web.language import Language
 from lineshaft.web.render import href, language_of, prefix_of
-from lineshaft.web.rows import filter_of, query_of, row_of, search
+from lineshaft.web.rows import filter_of, number_of, query_of, row_of
+from lineshaft.web.search import Count, Place, count_on, looked, search
 from lineshaft.web.sets import PATHS
 from lineshaft.web.site import Site
 from lineshaft.web.verbs import COMMANDS, DID, on_set
 
-__all__ = ["BACK", "MOST_COUNTED", "SAMPLES", "confirm_timed", "on_timed"]
+__all__ = ["BACK", "SAMPLES", "confirm_timed", "counted_so_far", "on_timed"]
 
 #: Jobs shown before a bulk action.
 SAMPLES: Final = 5
-
-#: A preview counts no further.
-MOST_COUNTED: Final = 1_000_000
 
 #: What of a page's query is kept over an action on it.
 BACK: Final = ("text", "jobtype", "queue", "errtype", "group", "age", "order")
@@ -79,27 +76,23 @@ async def confirm_timed(request: Request, site: Site, name: SetName, verb: str) 
     """GET /retries?confirm=retry|kill|delete and a filter: how many that is, and some of them."""
     language, prefix, text = language_of(request), prefix_of(request), language_of(request).gettext
     site.need(request, Role.ADMIN if verb == "delete" else Role.OPERATOR)
-    wanted = filter_of(request.query_params)
-    take = _taker(site, name, wanted)
-    found = await search(take, "", wanted, limit=SAMPLES)
+    query = request.query_params
+    wanted = filter_of(query)
+    place = Place(wanted, name)
+    size: int = getattr(site.look(lambda engine: engine.views.overview()), name.value)
+    found = await search(site, place, "", limit=SAMPLES)
     if wanted == EVERYTHING:
-        size = getattr(site.look(lambda engine: engine.views.overview()), name.value)
-        many = language.number(size)
+        counted = Count(size, "", size)
     else:
-        # Matches are counted as far as a tenth of a second reaches; the action itself goes through all.
-        counted = await search(take, "", wanted, limit=MOST_COUNTED)
-        size = len(counted.jobs)
-        many = (
-            language.number(size)
-            if not counted.cursor
-            else text("at least {count}").format(count=language.number(size))
-        )
+        # Counted as far as a moment reaches; a link, or a stream, goes on. The action itself goes through all.
+        before = Count(number_of(query.get("n", "")), query.get("cursor", ""), number_of(query.get("seen", "")))
+        counted = await count_on(site, place, before)
+    on = {"n": counted.count, "seen": counted.looked_at, "cursor": counted.cursor, "confirm": verb}
     questions = {
         "retry": text("Put these jobs back into their queues?"),
         "kill": text("Move these jobs to the dead ones?"),
         "delete": text("Delete these jobs? They cannot be brought back."),
     }
-    jobs = language.ngettext("{count} job matches", "{count} jobs match", size).format(count=many)
     return await site.page(
         request,
         "confirm.html",
@@ -107,7 +100,10 @@ async def confirm_timed(request: Request, site: Site, name: SetName, verb: str) 
         text("Are you sure?"),
         live=False,
         question=questions[verb],
-        detail=jobs,
+        detail=counted_so_far(language, counted),
+        stream=href(prefix, PATHS[name], stream=1, **on, **query_of(wanted)) if counted.cursor else "",
+        go_on=href(prefix, PATHS[name], **on, **query_of(wanted)) if counted.cursor else "",
+        looked=looked(language, counted.looked_at, size) if counted.cursor else "",
         action=href(prefix, PATHS[name]),
         fields=[("all", "1"), *((key, str(value)) for key, value in query_of(wanted).items() if value)],
         verb=verb,
@@ -118,8 +114,12 @@ async def confirm_timed(request: Request, site: Site, name: SetName, verb: str) 
     )
 
 
-def _taker(site: Site, name: SetName, wanted: Filter) -> Callable[[str, int], Any]:
-    return lambda at, rows: site.look(lambda engine: engine.views.timed(name, cursor=at, limit=rows, filter=wanted))
+def counted_so_far(language: Language, counted: Count) -> str:
+    """How many jobs match, as far as was counted."""
+    many = language.number(counted.count)
+    if counted.cursor:
+        many = language.gettext("at least {count}").format(count=many)
+    return language.ngettext("{count} job matches", "{count} jobs match", counted.count).format(count=many)
 
 
 def _yes(language: Language, verb: str) -> str:

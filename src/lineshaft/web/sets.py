@@ -1,6 +1,6 @@
 """The timed sets: retries, scheduled and dead jobs. They are looked at here; `set_actions` changes them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from msgspec import structs
@@ -9,12 +9,14 @@ from starlette.responses import Response
 
 from lineshaft.engine.filter import EVERYTHING, Filter
 from lineshaft.engine.timed import SetName
+from lineshaft.engine.views import JobView
 from lineshaft.web.language import Language
 from lineshaft.web.render import href, language_of, prefix_of
-from lineshaft.web.rows import filter_of, looked, query_of, row_of, search, timed_key_of
+from lineshaft.web.rows import PAGE, Row, filter_of, number_of, query_of, row_of, timed_key_of
+from lineshaft.web.search import Found, Place, looked, search
 from lineshaft.web.site import Site
 
-__all__ = ["MOST_GROUPS", "MOST_NAMES", "PATHS", "timed"]
+__all__ = ["MOST_GROUPS", "MOST_NAMES", "PATHS", "asked_of", "place_of", "set_rows", "timed"]
 
 #: The path of each timed set.
 PATHS: Final = {SetName.RETRIES: "retries", SetName.SCHEDULED: "scheduled", SetName.DEAD: "morgue"}
@@ -38,35 +40,32 @@ async def timed(request: Request, site: Site, name: SetName) -> Response:
     query, text = request.query_params, language.gettext
     overview = site.look(lambda engine: engine.views.overview())
     age, cursor = query.get("age", ""), query.get("cursor", "")
-    wanted = _of_age(filter_of(query), age, name, overview.now)
-    newest = query.get("order", "newest" if name is SetName.DEAD else "oldest") == "newest"
-    order = "newest" if newest else "oldest"
-    found = await search(
-        lambda at, rows: site.look(
-            lambda engine: engine.views.timed(name, cursor=at, limit=rows, filter=wanted, newest=newest)
-        ),
-        cursor,
-        wanted,
-        newest=newest,
-    )
-    asked = {**query_of(filter_of(query)), "age": age, "order": query.get("order", "")}
+    place = place_of(request, name, overview.now)
+    wanted, order = place.filter, "newest" if place.newest else "oldest"
+    # What was found stays as it is; a live page only asks for what stands around it.
+    found = Found([], "", 0) if site.is_live(request) and wanted != EVERYTHING else await search(site, place, cursor)
+    asked, exact = asked_of(request), query_of(wanted)
     size = getattr(overview, name.value)
-    exact = query_of(wanted)
+    looked_at = number_of(query.get("seen", "")) + found.looked_at
+    on = {"cursor": found.cursor, "seen": looked_at if wanted != EVERYTHING else 0}
     return await site.page(
         request,
         "set.html",
         name.value,
         _title(language, name),
         told=_told(site, language, name, size),
-        jobs=[row_of(job, lambda job: href(prefix, path, timed_key_of(job))) for job in found.jobs],
+        jobs=set_rows(found.jobs, prefix, name),
         size=size,
         here=href(prefix, path),
         action=href(prefix, path, **asked),
         wanted=wanted,
         filtered=wanted != EVERYTHING,
-        looked=looked(language, wanted, found),
+        looked=looked(language, looked_at, size) if wanted != EVERYTHING else "",
+        stream=href(prefix, path, stream=1, have=len(found.jobs), **on, **asked)
+        if wanted != EVERYTHING and found.cursor and len(found.jobs) < PAGE
+        else "",
         first=href(prefix, path, **asked) if cursor else "",
-        next=href(prefix, path, cursor=found.cursor, **asked) if found.cursor else "",
+        next=href(prefix, path, **on, **asked) if found.cursor else "",
         all={verb: href(prefix, path, confirm=verb, **exact) for verb in ("retry", "kill", "delete")},
         age=age,
         ages=_ages(language, name),
@@ -79,6 +78,24 @@ async def timed(request: Request, site: Site, name: SetName) -> Response:
         chores=site.look(lambda engine: engine.views.chores()),
         **_groups(site, prefix, path, name, show=wanted == EVERYTHING and not cursor),
     )
+
+
+def place_of(request: Request, name: SetName, now: int) -> Place:
+    """Where a page of a set looks, and for what."""
+    query = request.query_params
+    newest = query.get("order", "newest" if name is SetName.DEAD else "oldest") == "newest"
+    return Place(_of_age(filter_of(query), query.get("age", ""), name, now), name, newest=newest)
+
+
+def asked_of(request: Request) -> dict[str, object]:
+    """What of the query is kept in the links of a set's page."""
+    query = request.query_params
+    return {**query_of(filter_of(query)), "age": query.get("age", ""), "order": query.get("order", "")}
+
+
+def set_rows(jobs: Iterable[JobView], prefix: str, name: SetName) -> list[Row]:
+    """Jobs as the page of a set lists them."""
+    return [row_of(job, lambda job: href(prefix, PATHS[name], timed_key_of(job))) for job in jobs]
 
 
 def _ages(language: Language, name: SetName) -> list[dict[str, str]]:

@@ -7,8 +7,10 @@ from lineshaft.engine.engine import Engine
 from lineshaft.errors import Refusal
 from lineshaft.web.api import records as types
 from lineshaft.web.api.operation import MOST_ROWS, Call, Handler
-from lineshaft.web.api.shown import job_out, overview_out, queue_out
-from lineshaft.web.rows import PAGE, filter_of, search
+from lineshaft.web.api.sets import jobs_out
+from lineshaft.web.api.shown import overview_out, queue_out
+from lineshaft.web.rows import PAGE, filter_of
+from lineshaft.web.search import Place
 from lineshaft.web.verbs import on_queue_jobs
 
 __all__ = ["enqueued", "on_queue", "overview", "queue", "queues"]
@@ -46,11 +48,5 @@ def on_queue(what: str) -> Handler:
 
 
 async def enqueued(call: Call) -> types.JobsOut:
-    name, wanted = call.path("name"), filter_of(call.request.query_params)
-    limit = max(call.number("limit", PAGE, MOST_ROWS), 1)
-
-    def take(at: str, rows: int) -> Any:
-        return call.look(lambda engine: engine.views.enqueued(name, cursor=at, limit=rows, filter=wanted))
-
-    found = await search(take, call.query("cursor"), wanted, limit=limit)
-    return types.JobsOut([job_out(job) for job in found.jobs], found.cursor, found.looked_at)
+    place = Place(filter_of(call.request.query_params), queue=call.path("name"))
+    return await jobs_out(call, place)

@@ -134,6 +134,7 @@ class JobsOut(Struct):
     jobs: list[JobOut]
     next: Annotated[str, Meta(description="pass it as `cursor`; empty at the end")]
     looked_at: Annotated[int, Meta(description="how many were looked at to find these")]
+    total: Annotated[int, Meta(description="how many jobs there are in that place, whether they match or not")]
 
 
 class Made(Struct):

@@ -1,7 +1,5 @@
 """The API's timed sets."""
 
-from typing import Any
-
 import msgspec
 
 from lineshaft.engine.filter import EVERYTHING
@@ -10,26 +8,27 @@ from lineshaft.errors import Refusal
 from lineshaft.web.api import records as types
 from lineshaft.web.api.operation import MOST_ROWS, Call, Handler
 from lineshaft.web.api.shown import job_out
-from lineshaft.web.rows import PAGE, filter_of, search
+from lineshaft.web.rows import PAGE, filter_of
+from lineshaft.web.search import Place, search
 from lineshaft.web.verbs import on_set
 
-__all__ = ["bulk", "timed"]
+__all__ = ["bulk", "jobs_out", "timed"]
 
 
 def timed(name: SetName) -> Handler:
     async def handler(call: Call) -> types.JobsOut:
-        wanted, newest = filter_of(call.request.query_params), call.query("order") == "newest"
-        limit = max(call.number("limit", PAGE, MOST_ROWS), 1)
-
-        def take(at: str, rows: int) -> Any:
-            return call.look(
-                lambda engine: engine.views.timed(name, cursor=at, limit=rows, filter=wanted, newest=newest)
-            )
-
-        found = await search(take, call.query("cursor"), wanted, limit=limit, newest=newest)
-        return types.JobsOut([job_out(job) for job in found.jobs], found.cursor, found.looked_at)
+        wanted = filter_of(call.request.query_params)
+        return await jobs_out(call, Place(wanted, name, newest=call.query("order") == "newest"))
 
     return handler
+
+
+async def jobs_out(call: Call, place: Place) -> types.JobsOut:
+    """A page of jobs: what a search finds in a moment, and where the next one goes on."""
+    limit = max(call.number("limit", PAGE, MOST_ROWS), 1)
+    found = await search(call.site, place, call.query("cursor"), limit=limit)
+    total = call.look(place.size)
+    return types.JobsOut([job_out(job) for job in found.jobs], found.cursor, found.looked_at, total)
 
 
 def bulk(name: SetName) -> Handler:
