@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from playwright.sync_api import sync_playwright
 
 from browser.conftest import ARGUMENTS, PICTURES
-from browser.scene import CRON, THROTTLES, heard, past, played
+from browser.scene import CRON, QUEUES, THROTTLES, heard, past, played
 from browser.stage import Stage, staged
 from lineshaft.config.model import History
 
@@ -20,6 +20,7 @@ def paths(stage: Stage) -> dict[str, str]:
         "home": "/",
         "queues": "/queues",
         "queue": "/queues/reports",
+        "lanes": "/queues/invoices",
         "retries": "/retries",
         "scheduled": "/scheduled",
         "dead": "/morgue",
@@ -40,7 +41,11 @@ def main(only: list[str]) -> None:
     PICTURES.mkdir(exist_ok=True)
     with (
         staged(
-            Path("/etc/lineshaft"), history=History(completed_ms=86_400_000), cron=CRON, throttles=THROTTLES
+            Path("/etc/lineshaft"),
+            history=History(completed_ms=86_400_000),
+            cron=CRON,
+            throttles=THROTTLES,
+            queues=QUEUES,
         ) as stage,
         played(stage),
         sync_playwright() as playwright,
