@@ -41,7 +41,7 @@ from lineshaft.search.process import SearchProcess
 from lineshaft.server.feeding import Feeder
 from lineshaft.server.listener import AsyncShell, listen, raise_file_limit
 from lineshaft.server.server import Server
-from lineshaft.server.settings import BackupRule, ServerSettings, SyncMode
+from lineshaft.server.settings import BackupRule, Permission, ServerSettings, SyncMode, User
 from lineshaft.store.memory import MemoryStore
 from lineshaft.store.port import Store
 from lineshaft.store.rocks import RocksStore
@@ -166,8 +166,7 @@ class Daemon:
             return
         self.config = config
         server = self.server
-        settings = server_settings(config)
-        server.settings = settings
+        server.apply(server_settings(config))
         server.begin_turn()
         server.engine.apply(rules)
         server.need_turn()
@@ -318,6 +317,10 @@ def server_settings(config: Config) -> ServerSettings:
         sync=SyncMode(config.storage.sync),
         sync_interval_ms=config.storage.interval_ms,
         password=config.password,
+        users={
+            name: User(name, user.password, frozenset(map(Permission, user.may)), user.queues)
+            for name, user in config.auth.users.items()
+        },
         max_connections=config.server.connections,
         line_limit_bytes=config.server.line_limit_bytes,
         description=config.server.description,
@@ -330,7 +333,8 @@ def backup_rule(config: Config) -> BackupRule:
     root, data = config.storage.backups, str(config.data_dir)
     if root is not None:
         return BackupRule(root, data=data)
-    return BackupRule(anywhere=config.password is not None or config.faktory.binding.is_local, data=data)
+    is_guarded = config.password is not None or bool(config.auth.users)
+    return BackupRule(anywhere=is_guarded or config.faktory.binding.is_local, data=data)
 
 
 def tls_context(config: Config) -> ssl.SSLContext | None:

@@ -135,6 +135,11 @@ class ServerBackend:
             if table == "queues":
                 for name, queue in values.named.items():
                     found += _settings(f"queues.{name}", type(queue), queue)
+            if table == "auth":
+                found += [
+                    Setting("auth.users", name, f"{', '.join(user.may)} on {', '.join(user.queues)}", False)
+                    for name, user in values.users.items()
+                ]
             if table == "web":
                 found += [Setting("web.users", name, user.role, False) for name, user in values.users.items()]
             if table == "api":

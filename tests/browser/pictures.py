@@ -1,6 +1,7 @@
 """Takes the pictures of every page for the documentation, in light and dark: `make screenshots`."""
 
 import sys
+import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -11,6 +12,7 @@ from browser.conftest import ARGUMENTS, PICTURES
 from browser.scene import CRON, QUEUES, THROTTLES, heard, past, played
 from browser.stage import Stage, staged
 from lineshaft.config.model import History
+from lineshaft.store.rocks import RocksStore
 
 
 def paths(stage: Stage) -> dict[str, str]:
@@ -40,8 +42,10 @@ def main(only: list[str]) -> None:
     """Take them all, or those that are named."""
     PICTURES.mkdir(exist_ok=True)
     with (
+        tempfile.TemporaryDirectory() as data,
         staged(
             Path("/etc/lineshaft"),
+            open_store=lambda: RocksStore(Path(data)),
             history=History(completed_ms=86_400_000),
             cron=CRON,
             throttles=THROTTLES,

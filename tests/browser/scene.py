@@ -230,6 +230,10 @@ def past(stage: Stage) -> None:
             failed -= round((17 + chance.random() * 8 + burst) * grain.every_ms / 1000)
         pulse.past.notes[grain.name].clear()
         pulse.past.notes[grain.name].extend(reversed(notes))
+    for _ in range(9000):
+        pulse.loop.add(chance.lognormvariate(-8, 1.1))
+        for name, taken in stage.server.store.durations().items():
+            taken.add(chance.lognormvariate(-8.4 if name == "commit" else -6.6, 0.7))
     for name, (size, done) in stage.server.engine.views.counts(50).items():
         trend = pulse.queues.setdefault(name, Trend())
         trend.notes.clear()

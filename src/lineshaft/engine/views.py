@@ -170,7 +170,7 @@ class Views:
         return [self._queue(queue) for queue in queues]
 
     def lanes(self, name: str, *, after: str = "", limit: int = 50) -> LanesView | None:
-        """Some lanes of a queue, in the order of their names; None for a queue without. Raises StoreError."""
+        """Some lanes of a queue, shorter names first; None for a queue without. Raises StoreError."""
         return views_lanes.lanes(self._state, name, after, limit)
 
     def queue_names(self, limit: int) -> list[str]:

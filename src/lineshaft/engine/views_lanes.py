@@ -34,7 +34,7 @@ class LaneView(Struct, frozen=True):
 
 
 class LanesView(Struct, frozen=True):
-    """Some lanes of a queue, in the order of their names."""
+    """Some lanes of a queue, shorter names first."""
 
     by: str  #: the key of `custom` by which they are told apart
     count: int  #: of all of them
@@ -46,7 +46,7 @@ class LanesView(Struct, frozen=True):
 
 
 def lanes(state: State, name: str, after: str, limit: int) -> LanesView | None:
-    """Some lanes of a queue, from behind a name on; None for a queue without. Raises StoreError."""
+    """Some lanes of a queue, as their keys are, from behind a name on; None without lanes. Raises StoreError."""
     queue = state.queues.by_name.get(name)
     if queue is None or queue.lanes is None:
         return None

@@ -24,6 +24,7 @@ from lineshaft.protocol.resp import error
 from lineshaft.server.meter import MASK
 
 if TYPE_CHECKING:
+    from lineshaft.server.rights import Rights
     from lineshaft.server.server import Server
 
 __all__ = ["TURN_BYTES", "Session", "Transport"]
@@ -99,6 +100,7 @@ class Session:
         "parked_until",
         "place",
         "reading",
+        "rights",
         "salt",
         "server",
         "transport",
@@ -120,6 +122,8 @@ class Session:
         self.holder = f"\0{number}"
         self.worker: Worker | None = None
         self.salt: str | None = None
+        #: What it may do; None is everything.
+        self.rights: Rights | None = None
         #: It said in its HELLO that it understands which jobs it is to stop.
         self.learns_cancels = False
         # What has come in.

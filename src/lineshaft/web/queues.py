@@ -101,9 +101,9 @@ def _queue_tiles(language: Language, row: Mapping[str, Any], pushed: int, most: 
         Tile(text("Jobs"), language.number(row["size"]), limit),
         Tile(text("Latency"), language.span(row["latency_ms"])),
         Tile(text("Rate"), f"{row['rate']} / s"),
-        Tile(text("Pushed"), language.number(pushed)),
-        Tile(text("Processed"), language.number(row["processed"])),
-        Tile(text("Failed"), language.number(row["failed"])),
+        Tile(text("Pushed"), language.short(pushed)),
+        Tile(text("Processed"), language.short(row["processed"])),
+        Tile(text("Failed"), language.short(row["failed"])),
     ]
 
 

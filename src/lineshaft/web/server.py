@@ -11,12 +11,24 @@ from lineshaft.web import chart
 from lineshaft.web.home import Tile
 from lineshaft.web.language import Language
 from lineshaft.web.render import language_of
-from lineshaft.web.site import Site
+from lineshaft.web.site import N_, Site
 
 __all__ = ["server"]
 
 #: The bounds that are written under a histogram: 0.1 ms, 1 ms, 10 ms, 100 ms, 1 s.
 MARKED: Final = (0, 3, 6, 9, 12)
+
+#: What the stores call their figures.
+FIGURES: Final = {
+    "disk_bytes": N_("On disk"),
+    "memtable_bytes": N_("Not in tables yet"),
+    "table_reader_bytes": N_("Indexes of tables"),
+    "block_cache_bytes": N_("Cache"),
+    "running_compactions": N_("Running compactions"),
+    "pending_compaction_bytes": N_("Waits for compaction"),
+    "sst_files": N_("Tables"),
+    "rows": N_("Rows"),
+}
 
 #: There are about twenty; a table of all is no overview.
 MOST_VERBS: Final = 12
@@ -67,7 +79,7 @@ async def server(request: Request, site: Site) -> Response:
 
 def _storage(language: Language, storage: Mapping[str, int]) -> list[tuple[str, str]]:
     return [
-        (name.removesuffix("_bytes").replace("_", " "), _figure(language, name, value))
+        (language.gettext(FIGURES.get(name, name.replace("_", " "))), _figure(language, name, value))
         for name, value in storage.items()
     ]
 

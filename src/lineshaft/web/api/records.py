@@ -102,7 +102,7 @@ class LaneOut(Struct):
 
 
 class LanesOut(Struct):
-    """Some lanes of a queue, in the order of their names."""
+    """Some lanes of a queue, shorter names first; a name is the JSON of the value."""
 
     by: Annotated[str, Meta(description="the key of `custom` by which lanes are told apart")]
     count: int
