@@ -19,8 +19,8 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test simulate fuzz nightly check lint format types layers audit bench bench-quick bench-guard \
-	bench-backlog bench-dashboard golden binary demo screenshots texts lock clean
+.PHONY: help run test simulate fuzz nightly check lint format types layers audit bench bench-quick \
+	bench-guard bench-backlog bench-dashboard golden binary docs docs-serve demo screenshots texts lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -104,6 +104,12 @@ golden: $(DEV) ## write the golden data of a format that is not released yet ane
 
 binary: $(DEV) ## dist/lineshaft, one file that needs no Python
 	$(BIN)/python packaging/binary/build.py $(ARGS)
+
+docs: $(DEV) ## the documentation's site, in build/site/site
+	$(BIN)/python packaging/site/build.py $(ARGS)
+
+docs-serve: $(DEV) ## the same on 127.0.0.1:8000, built again when a page changes
+	$(BIN)/python packaging/site/build.py --serve $(ARGS)
 
 demo: $(DEV) ## real work by workers in two languages
 	$(BIN)/python demo/run.py $(ARGS)
