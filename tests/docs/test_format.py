@@ -37,6 +37,7 @@ KINDS = [
     records.DayRecord,
     records.PeriodicRecord,
     records.GroupRecord,
+    records.NoteRecord,
 ]
 
 

@@ -31,6 +31,7 @@ H t <finished> <seq>                     HistoryRecord: a job that is over
 G                                        TotalsRecord: what removed queues had counted
 J <name>                                 PeriodicRecord: up to where the runs of a periodic job have been dealt with
 Y <set> <digest>                         GroupRecord: jobs of a set that failed in the same way
+Z <at>                                   NoteRecord: the figures of the whole server at a minute
 ```
 
 Integers are big-endian, 8 bytes (a generation and an order too), so that byte order is time or sequence
@@ -56,6 +57,7 @@ __all__ = [
     "HISTORY_SIZE_KEY",
     "INDEX_KEY",
     "JOB_RANGES",
+    "NOTES",
     "SEQUENCE_KEY",
     "TOTALS_KEY",
     "WHERE",
@@ -86,6 +88,8 @@ __all__ = [
     "lock_key",
     "member_key",
     "member_prefix",
+    "note_at",
+    "note_key",
     "periodic_key",
     "prefix_range",
     "queue_key",
@@ -119,12 +123,15 @@ HISTORY_SIZE_KEY: Final = b"Hn"
 #: How the keys of groups begin.
 GROUPS: Final = b"Y"
 
+#: How the keys of notes begin.
+NOTES: Final = b"Z"
+
 #: How the keys of finished jobs begin.
 HISTORY: Final = b"Ht"
 
 #: All that FLUSH removes: everything but the format, the sequence (it must go on rising), the known workers, and how
 #: far the periodic jobs have come (else a run could come twice).
-JOB_RANGES: Final = ((b"B", b"F"), (b"G", b"I"), (b"L", b"N"), (b"O", b"Z"))
+JOB_RANGES: Final = ((b"B", b"F"), (b"G", b"I"), (b"L", b"N"), (b"O", b"["))
 
 #: How the keys of ready jobs begin.
 _READY: Final = frozenset((b"R", b"V"))
@@ -285,6 +292,16 @@ def where_seq(key: bytes) -> int:
 def group_key(code: bytes, digest: bytes) -> bytes:
     """Y <set> <digest>; the digest has 8 bytes."""
     return GROUPS + code + digest
+
+
+def note_key(at: int) -> bytes:
+    """Z <at>"""
+    return NOTES + max(at, 0).to_bytes(8)
+
+
+def note_at(key: bytes) -> int:
+    """The instant in the key of a note."""
+    return int.from_bytes(key[1:9])
 
 
 def worker_key(wid: str) -> bytes:

@@ -14,7 +14,6 @@ import msgspec
 from lineshaft.engine.records import decode_head
 from lineshaft.errors import Refusal, StoreError
 from lineshaft.protocol.resp import error
-from lineshaft.server.commands import COMMANDS
 from lineshaft.server.commit import Holder
 from lineshaft.server.errands import Errand
 from lineshaft.server.session import Session
@@ -36,7 +35,7 @@ def store_failed(server: "Server", failure: StoreError) -> None:
         return
     log.critical("storage failed: %s", failure)
     server.failed = failure
-    server.set_verbs({})
+    server.refuse_all(True)
     if server.stalled:
         # The turn that waited is lost with all the others.
         server.stalled = server.turn_scheduled = False
@@ -62,7 +61,7 @@ def reopen(server: "Server") -> None:
         return
     log.warning("storage is open again")
     server.failed = None
-    server.set_verbs({} if server.stopping else COMMANDS)
+    server.refuse_all(server.stopping)
     for name in server.waiters.names():
         server.engine.want(name, wanted=True)
     # A MUTATE whose beginning was lost ends here, and not well.
