@@ -19,8 +19,8 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test simulate fuzz soak nightly check lint format types layers audit bench bench-quick bench-guard \
-	bench-backlog golden binary demo screenshots texts lock clean
+.PHONY: help run test simulate fuzz soak connections pauses nightly check lint format types layers audit bench bench-quick \
+	bench-guard bench-backlog golden binary demo screenshots texts lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,12 @@ SOAK ?= 3600
 soak: $(DEV) ## a mixed load with every feature: are memory, files and latencies flat? make soak SOAK=600
 	@mkdir -p build
 	PYTHONPATH=tests $(BIN)/python -m load.soak --seconds $(SOAK) --json build/soak.json --svg build/soak.svg $(ARGS)
+
+connections: $(DEV) ## ten thousand connections, storms, clients that never read: what they cost, whom they hold up
+	PYTHONPATH=tests $(BIN)/python -m load.connections $(ARGS)
+
+pauses: $(DEV) ## a million jobs due, cleared, removed, ... at once: how long others wait meanwhile
+	PYTHONPATH=tests $(BIN)/python -m load.pauses $(ARGS)
 
 # How long the nightly loops are; the figures of the last run stand in docs/reliability.md.
 nightly: export LINESHAFT_KILLS ?= 1000

@@ -20,7 +20,7 @@ from typing import Any
 from load.wire import Wire
 from wire_client import WireError
 
-__all__ = ["CONFIG", "Ledger", "Stage", "admin", "browser", "crowd", "get_page", "producer", "worker"]
+__all__ = ["CONFIG", "Ledger", "Stage", "admin", "browser", "crowd", "get_page", "instant", "producer", "worker"]
 
 #: What is kept after its end is kept for a short time, so that a run comes to its full size early. Tracks, which have
 #: no such setting, stay for half an hour.
@@ -123,7 +123,8 @@ class Stage:
                 await self.pause(0.5)
 
 
-def _instant(seconds: float) -> str:
+def instant(seconds: float) -> str:
+    """So many seconds from now, as the protocol writes it."""
     at = time.time() + seconds
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at * 1000) % 1000:03d}Z"
 
@@ -183,7 +184,7 @@ def _job(stage: Stage, jid: str, count: int, bid: str) -> tuple[dict[str, Any], 
         job["args"] = [count % 60]
         done["unique"] += 1
     if count % 11 == 0:
-        job["at"] = _instant(stage.chance.uniform(0.2, 4))
+        job["at"] = instant(stage.chance.uniform(0.2, 4))
         done["scheduled"] += 1
     if count % 13 == 0:
         custom["expires_in"], is_kept = stage.chance.uniform(0.05, 3), False
@@ -227,7 +228,7 @@ async def _push_many(stage: Stage, wire: Wire, name: str) -> None:
 
 
 async def _push_and_cancel(stage: Stage, wire: Wire, jid: str) -> None:
-    job = {"jid": jid, "jobtype": "Soak", "args": [], "at": _instant(600), "custom": {"track": 1}}
+    job = {"jid": jid, "jobtype": "Soak", "args": [], "at": instant(600), "custom": {"track": 1}}
     await wire.ask(b"PUSH " + json.dumps(job).encode())
     await wire.ask(b"CANCEL " + json.dumps({"jid": jid}).encode())
     assert (await wire.ask_json(b"TRACK GET " + jid.encode()))["cancelled"] is True
@@ -377,7 +378,7 @@ async def browser(stage: Stage, _: str) -> None:
     live = asyncio.create_task(_listen(stage))
     try:
         for page in PAGES:
-            head, body = await get_page(stage, page)
+            head, body = await get_page(stage.web_port, page)
             assert head.startswith(b"HTTP/1.1 200"), (page, head[:100])
             assert body, page
             stage.ledger.done["browser_page"] += 1
@@ -398,8 +399,8 @@ async def _listen(stage: Stage) -> None:
         writer.close()
 
 
-async def get_page(stage: Stage, path: str) -> tuple[bytes, bytes]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", stage.web_port)
+async def get_page(port: int, path: str) -> tuple[bytes, bytes]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")

@@ -7,6 +7,7 @@ all commands of that second.
 
 import asyncio
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 from load.wire import Wire
@@ -30,23 +31,21 @@ class Probe:
 
     async def run(self) -> None:
         """Send on and on."""
-        loop = asyncio.get_running_loop()
-        due = loop.time()
+        # uvloop's own time has a grain of a millisecond, and stands still during a turn.
+        due = perf_counter()
         while True:
-            await asyncio.sleep(max(due - loop.time(), 0))
-            self.late.append((loop.time() - due) * 1000)
+            await asyncio.sleep(max(due - perf_counter(), 0))
+            self.late.append((perf_counter() - due) * 1000)
             self.sent += 1
             self.wire.send(self.line(self.sent)).add_done_callback(self._answered(due))
             due += self.step
 
     def _answered(self, due: float) -> "Callable[[asyncio.Future[Any]], None]":
-        loop = asyncio.get_running_loop()
-
         def answered(future: "asyncio.Future[Any]") -> None:
             if (error := future.exception()) is not None:
                 self.failed.append(error)
             else:
-                self.taken.append((loop.time() - due) * 1000)
+                self.taken.append((perf_counter() - due) * 1000)
 
         return answered
 

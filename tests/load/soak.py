@@ -102,7 +102,7 @@ class Watch:
 
     async def _sample(self) -> Sample:
         backlog = (await self.wire.ask_json(b"INFO"))["faktory"]["total_enqueued"]
-        _, told = await get_page(self.stage, "/metrics")
+        _, told = await get_page(self.stage.web_port, "/metrics")
         held = re.search(rb"^lineshaft_loop_delay_highest_seconds (.*)$", told, re.MULTILINE)
         assert held is not None
         now, usage, own = time.monotonic(), usage_of(self.pid), usage_of(os.getpid())
