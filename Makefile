@@ -20,8 +20,8 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 
 .DEFAULT_GOAL := help
 .PHONY: help run test simulate fuzz soak connections pauses nightly check lint format types layers audit \
-	bench bench-quick bench-guard bench-backlog bench-dashboard golden binary docs docs-serve demo screenshots \
-	texts lock clean
+	bench bench-quick bench-guard bench-libraries bench-page bench-backlog bench-dashboard golden binary docs \
+	docs-serve demo screenshots texts lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -85,7 +85,7 @@ format: $(DEV) ## let ruff fix and format the sources
 
 types: $(DEV) ## mypy --strict
 	$(BIN)/mypy
-	MYPYPATH=bench $(BIN)/mypy bench/run.py bench/backlog.py bench/dashboard.py bench/guard.py
+	MYPYPATH=bench $(BIN)/mypy bench/run.py bench/page.py bench/backlog.py bench/dashboard.py bench/guard.py
 
 layers: $(DEV) ## import-linter: imports go downward only
 	$(BIN)/lint-imports
@@ -98,7 +98,8 @@ $(VENV)/.audit-installed: requirements/audit.txt
 	$(PIP) install --quiet --require-hashes -r requirements/audit.txt
 	@touch $@
 
-bench: $(DEV) ## the server beside the speed reference and beanstalkd (ARGS=--check fails on a missed target)
+# What is compared with is installed by these: apt install beanstalkd redis-server nodejs npm libssl-dev; make bench-libraries
+bench: $(DEV) ## the server beside the speed reference, beanstalkd and job libraries (ARGS=--check: fail on a missed target)
 	$(BIN)/python bench/run.py $(ARGS)
 
 bench-quick: $(DEV) ## the same, short, beside the reference alone
@@ -106,6 +107,14 @@ bench-quick: $(DEV) ## the same, short, beside the reference alone
 
 bench-guard: $(DEV) ## instructions per command against what was recorded (needs valgrind; ARGS=--record)
 	$(BIN)/python bench/guard.py $(ARGS)
+
+bench-libraries: ## install the job libraries for Python and Node that `make bench` compares with
+	$(PYTHON) -m venv build/libraries
+	build/libraries/bin/pip --disable-pip-version-check install --quiet -r bench/libraries/requirements.txt
+	cd bench/libraries && npm ci --ignore-scripts --no-fund --no-audit
+
+bench-page: $(DEV) ## write docs/performance.md anew, from the last results of `make bench`
+	$(BIN)/python bench/page.py $(ARGS)
 
 bench-backlog: $(DEV) ## memory and start with a million enqueued jobs
 	$(BIN)/python bench/backlog.py $(ARGS)
