@@ -160,7 +160,7 @@ class Node:
             self._post(now)
         if now >= self._look_at:
             self._look_at = now + LOOK_MS
-            self._ask("board", lambda: self.board.read(self._board_read))
+            self._ask("board", lambda: self.board.notices(self._board_read))
             if self.role is not Role.LEADER:
                 self._ask("bounds", lambda: self.log.bounds(self._bounds))
         if self.role is Role.LEADER:

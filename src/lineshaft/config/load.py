@@ -34,6 +34,7 @@ class Flags(Struct, frozen=True, kw_only=True):
     log_level: str | None = None
     log_format: str | None = None
     ephemeral: bool = False
+    cluster: bool = False
 
 
 def load_config(flags: Flags, variables: Mapping[str, str], *, root: Path = Path("/")) -> Config:
@@ -66,6 +67,7 @@ def load_config(flags: Flags, variables: Mapping[str, str], *, root: Path = Path
     )
     config = _with_passwords(_with_bindings(config, flags), variables, document)
     _check_whole(config)
+    _check_cluster(config, flags)
     return config
 
 
@@ -146,6 +148,20 @@ def _is_skipped(variables: Mapping[str, str]) -> bool:
 def _is_same(one: Binding, other: Binding) -> bool:
     """Whether only one of them can be had; every interface is each of them. A free port (0) is always another one."""
     return one.port == other.port != 0 and (one.host == other.host or not one.host or not other.host)
+
+
+def _check_cluster(config: Config, flags: Flags) -> None:
+    """A node needs all of its names, and a disk."""
+    cluster = config.cluster
+    given = {"name": cluster.name, "node": cluster.node, "servers": cluster.servers}
+    missing = [key for key, value in given.items() if value is None]
+    if (flags.cluster or len(missing) < len(given)) and missing:
+        where = config.config_dir / "conf.d"
+        raise ConfigError(f"a node of a cluster needs {', '.join(missing)} under [cluster] in {where}/*.toml")
+    if cluster.name is not None and config.ephemeral:
+        raise ConfigError("--ephemeral and [cluster] cannot be together: a node keeps its copy of the jobs on disk")
+    if (cluster.tls_cert is None) is not (cluster.tls_key is None):
+        raise ConfigError("cluster.tls_cert and cluster.tls_key go together: give both or neither")
 
 
 def _check_whole(config: Config) -> None:

@@ -26,6 +26,7 @@ from lineshaft.lifecycle import WorkerState
 from lineshaft.protocol.handshake import greeting
 from lineshaft.protocol.resp import NULL, OK, bulk, error
 from lineshaft.server.backup import Backup
+from lineshaft.server.cluster import ClusterView
 from lineshaft.server.commands import COMMANDS, HANDSHAKE, Verb
 from lineshaft.server.commit import Chunk, GroupCommit
 from lineshaft.server.errands import Errand
@@ -128,6 +129,8 @@ class Server:
         #: What a session may say once its handshake is through; empty while every command is refused.
         self.verbs = COMMANDS
         self.stopping = False
+        #: The cluster that this server is a node of.
+        self.cluster: ClusterView | None = None
 
     # Connections
 

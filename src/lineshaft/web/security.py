@@ -33,7 +33,7 @@ from lineshaft.web.backend import Backend
 __all__ = ["POLICY", "Guard", "is_cross_site", "visitor_of"]
 
 #: Wants no password, so that a load balancer need not know it.
-OPEN_PATHS: Final = frozenset({"/health", "/health/live", "/health/ready"})
+OPEN_PATHS: Final = frozenset({"/health", "/health/live", "/health/ready", "/health/leader"})
 
 POLICY: Final = "; ".join(
     (
