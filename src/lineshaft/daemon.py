@@ -110,9 +110,8 @@ class Daemon:
         config, loop = self.config, asyncio.get_running_loop()
         raise_file_limit(config.server.connections)
         shell = AsyncShell(loop, lambda: open_store(config))
-        store = open_store(config)
         try:
-            self.server = shell.server = self._build(store, shell)
+            self.server = shell.server = self._build(shell)
             self._watch_space(loop)
             shell.after_sync = self._check_space
             # Before any address is bound: whoever sees one open may send a signal at once.
@@ -140,21 +139,27 @@ class Daemon:
         finally:
             self.readers.shutdown(wait=False)
             shell.close()
-            (self.server.store if hasattr(self, "server") else store).close()
+            if hasattr(self, "server"):
+                self.server.store.close()
             if self.cluster is not None:
                 self.cluster.local.close()
             shell.wait_apart()
         return self.exit_code
 
-    def _build(self, store: Store, shell: AsyncShell) -> Server:
-        """The server on this store; on a node of a cluster it has the store only while it leads."""
+    def _build(self, shell: AsyncShell) -> Server:
+        """The server on its store; on a node of a cluster it has one only while it leads. Raises StoreError."""
         config = self.config
         rules, settings = engine_settings(config), server_settings(config)
         if config.cluster.name is None:
-            refuse_a_replica(store)
-            engine = Engine(store, rules, random.random, system_clock(), self.hooks)
+            store = open_store(config)
+            try:
+                refuse_a_replica(store)
+                engine = Engine(store, rules, random.random, system_clock(), self.hooks)
+            except BaseException:
+                store.close()
+                raise
             return Server(store, engine, settings, system_clock, shell)
-        self.cluster = cluster = cluster_host(config, store, self._give_up)
+        self.cluster = cluster = cluster_host(config, self._give_up)
         shell.open_store = cluster.reopen
         empty = MemoryStore()
         engine = Engine(empty, rules, random.random, system_clock(), self.hooks)
@@ -288,8 +293,8 @@ def refuse_a_replica(store: Store) -> None:
         )
 
 
-def cluster_host(config: Config, store: Store, failed: Callable[[StoreError], None]) -> "ClusterHost":
-    """The node that the configuration asks for. Raises UsageError when nats-py is missing, ConfigError."""
+def cluster_host(config: Config, failed: Callable[[StoreError], None]) -> "ClusterHost":
+    """The node that the configuration asks for. Raises UsageError when nats-py is missing, ConfigError, StoreError."""
     try:
         from lineshaft.cluster.host import ClusterHost  # noqa: PLC0415 - an optional dependency
     except ModuleNotFoundError as missing:
@@ -298,7 +303,7 @@ def cluster_host(config: Config, store: Store, failed: Callable[[StoreError], No
         raise UsageError(
             f"a cluster needs {missing.name}, which is not installed: pip install 'lineshaft[cluster]'"
         ) from None
-    return ClusterHost(config.cluster, store, failed)
+    return ClusterHost(config.cluster, config.data_dir, lambda: open_store(config), failed)
 
 
 def engine_settings(config: Config) -> Settings:

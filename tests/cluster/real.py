@@ -167,7 +167,7 @@ class RealCluster:
         for process in (*self.nats, *self.nodes.values()):
             process.start()
         self.leader()
-        wait_for(lambda: all(node.is_ready() for node in self.nodes.values()), "all nodes are ready")
+        wait_for(self.is_whole, "all nodes are there")
 
     def leader(self, within: float = START_SECONDS) -> NodeProcess:
         """Who leads, once somebody does."""
@@ -178,6 +178,16 @@ class RealCluster:
                     return node
             time.sleep(0.02)
         raise AssertionError("nobody leads:\n" + self.logs())
+
+    def is_whole(self) -> bool:
+        """Whether one node leads, and all others follow it, as it sees them and as they do."""
+        try:
+            seen = self.leader().status()["nodes"]
+        except (OSError, EOFError, WireError):
+            return False
+        roles = [one["role"] for one in seen if one["node"] in self.nodes]
+        is_seen = sorted(roles) == ["leader"] + ["standby"] * (len(self.nodes) - 1)
+        return is_seen and all(node.is_ready() for node in self.nodes.values())
 
     def standbys(self) -> list[NodeProcess]:
         return [node for node in self.nodes.values() if node.is_running and not node.leads()]

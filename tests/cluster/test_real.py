@@ -49,7 +49,7 @@ def test_leadership_is_handed_over_within_a_moment(cluster: RealCluster) -> None
     assert heir.fetch("transfer") == "handed-over"
     with pytest.raises(WireError, match="no standby called 'nobody'"):
         heir.say('CLUSTER TRANSFER {"node":"nobody"}')
-    wait_for(lambda: all(node.is_ready() for node in cluster.nodes.values()), "all nodes are ready")
+    wait_for(cluster.is_whole, "all nodes are there")
 
 
 def kill_leader(cluster: RealCluster) -> None:
@@ -114,7 +114,7 @@ def test_rounds_of_faults_under_load(cluster: RealCluster) -> None:
             fault(cluster)
             if fault is kill_leader:
                 takeovers.append(time.monotonic() - began)
-            wait_for(lambda: all(node.is_ready() for node in cluster.nodes.values()), f"ready after {fault.__name__}")
+            wait_for(cluster.is_whole, f"whole after {fault.__name__}", within=60)
     finally:
         load.finish()
     print(

@@ -18,6 +18,7 @@ import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, Self
 
 from nats.errors import Error as NatsError
@@ -28,9 +29,10 @@ from lineshaft.cluster.jetstream import Access, JetStream, connect
 from lineshaft.cluster.node import Identity, Node
 from lineshaft.cluster.presence import Presence, Role
 from lineshaft.cluster.replicated import ReplicatedStore
+from lineshaft.cluster.snapshots import install_snapshot, load_snapshot, take_snapshot
 from lineshaft.cluster.status import status_of
 from lineshaft.config import Binding, Cluster, Config
-from lineshaft.errors import ConfigError, NotLeading, Refusal, StoreError
+from lineshaft.errors import ConfigError, NotLeading, Refusal, StoreError, UsageError
 from lineshaft.server import rescue
 from lineshaft.server.listener import listen
 from lineshaft.server.server import Server
@@ -47,6 +49,8 @@ TICK_SECONDS: Final = 0.1
 RETRY_SECONDS: Final = 0.5
 #: How long a goodbye may take.
 GOODBYE_SECONDS: Final = 2.0
+#: After a snapshot that could not be taken.
+SNAPSHOT_REST_SECONDS: Final = 60.0
 
 NOT_YET: Final = "this node has not reached the cluster's log yet"
 
@@ -54,7 +58,9 @@ NOT_YET: Final = "this node has not reached the cluster's log yet"
 class ClusterHost:
     """One node's process."""
 
-    def __init__(self, config: Cluster, store: Store, failed: Callable[[StoreError], None]) -> None:
+    def __init__(
+        self, config: Cluster, data: Path, open_store: Callable[[], Store], failed: Callable[[StoreError], None]
+    ) -> None:
         """`failed` is told when the node cannot go on; the process should end then. Raises ConfigError."""
         assert config.name is not None
         assert config.node is not None
@@ -62,7 +68,12 @@ class ClusterHost:
         tls = nats_context(config)
         self.access = Access(config.name, config.servers, config.replicas, tls, config.credentials)
         self.name = config.node
-        self.local = store
+        self.data = data
+        self._open_store = open_store
+        install_snapshot(data)
+        self.local = open_store()
+        self._snapshot_after = config.snapshot_after_bytes
+        self._snapshotting = False
         self.node: Node | None = None
         self.forwarder = Forwarder()
         self.group = LogGroup(lambda: self.node.store if self.node is not None else None)
@@ -122,6 +133,7 @@ class ClusterHost:
         while True:
             stream.sweep()
             self.node.tick()
+            self._maybe_take_snapshot()
             await asyncio.sleep(TICK_SECONDS)
 
     async def stop(self) -> None:
@@ -171,7 +183,41 @@ class ClusterHost:
 
     def need_snapshot(self) -> None:
         """As `NodeShell.need_snapshot`."""
-        self.fail(StoreError("the log does not go back to where this node stopped, and there is no snapshot"))
+        if not self._snapshotting:
+            self._run(self._load_snapshot())
+
+    async def _load_snapshot(self) -> None:
+        """Fetch the newest snapshot, make it this node's store, and have the node begin from there."""
+        assert self.node is not None
+        self._snapshotting = True
+        try:
+            log.warning("the log does not go back to where this node stopped: loading a snapshot")
+            sequence = await asyncio.to_thread(load_snapshot, self.access, self.data)
+            self.local.close()
+            install_snapshot(self.data)
+            self.local = self._open_store()
+            self.node.restart(self.local)
+            log.warning("the snapshot at entry %d is loaded", sequence)
+        except StoreError as error:
+            self.fail(error)
+        finally:
+            self._snapshotting = False
+
+    def _maybe_take_snapshot(self) -> None:
+        assert self.node is not None
+        if not self._snapshotting and self.node.wants_snapshot(self._snapshot_after):
+            self._run(self._take_snapshot())
+
+    async def _take_snapshot(self) -> None:
+        self._snapshotting = True
+        try:
+            sequence = await asyncio.to_thread(take_snapshot, self.access, self.local, self.data)
+            log.info("a snapshot at entry %d is stored", sequence)
+        except (StoreError, UsageError, OSError) as error:
+            log.error("no snapshot could be taken: %s", error)
+            await asyncio.sleep(SNAPSHOT_REST_SECONDS)
+        finally:
+            self._snapshotting = False
 
     def fail(self, error: StoreError) -> None:
         """As `NodeShell.fail`."""

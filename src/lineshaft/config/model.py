@@ -302,6 +302,10 @@ class Cluster(Struct, frozen=True):
     job_address: Annotated[Binding | None, address(), AT_START] = field(default=None, name="address")
     web_address: Annotated[Binding | None, address(), AT_START] = None  #: the same of its HTTP port
     credentials: Annotated[str | None, text(), AT_START] = None  #: a file for NATS, as `nsc` makes them
+    #: How large the log grows before a copy of the jobs is stored beside it.
+    snapshot_after_bytes: Annotated[int, size("1MB", "1TB"), AT_START] = field(
+        default=256_000_000, name="snapshot_after"
+    )
     tls_ca: Annotated[str | None, text(), AT_START] = None  #: PEM file: who signs the certificates of NATS
     tls_cert: Annotated[str | None, text(), AT_START] = None  #: PEM file: what this node shows to NATS
     tls_key: Annotated[str | None, text(), AT_START] = None  #: PEM file: its private key
