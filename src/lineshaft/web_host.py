@@ -93,7 +93,18 @@ class ServerBackend:
         """Why jobs can be neither pushed nor fetched at the moment; None when they can."""
         if self.server.stopping:
             return "shutdown in progress"
+        if self.server.cluster is not None:
+            # A standby that carries its clients to the leader is as good as that.
+            return None if self.server.cluster.has_leader() else "nobody leads the cluster at the moment"
         return None if self.server.failed is None else self.server.absence()
+
+    def is_leading(self) -> bool:
+        """Whether jobs are served here, and not by another node of the cluster."""
+        return self.is_healthy() and (self.server.cluster is None or self.server.cluster.is_leading())
+
+    def cluster(self) -> dict[str, Any] | None:
+        """The cluster that the server is a node of, as CLUSTER STATUS gives it."""
+        return None if self.server.cluster is None else self.server.cluster.status()
 
     def storage(self) -> dict[str, int]:
         """The store's own figures."""
