@@ -56,6 +56,8 @@ class ServerBackend:
             slow_after_ms=config.web.slow_after_ms,
             history_ms=config.history.completed_ms,
             dead_ms=config.retention.dead_ms,
+            hosts=frozenset(name.lower() for name in config.web.hosts),
+            hsts=config.web.hsts and config.tls is not None,
         )
 
     def look(self, view: Callable[[Engine], T]) -> T:
@@ -91,7 +93,18 @@ class ServerBackend:
         """Why jobs can be neither pushed nor fetched at the moment; None when they can."""
         if self.server.stopping:
             return "shutdown in progress"
-        return None if self.server.failed is None else f"storage failed: {self.server.failed}"
+        if self.server.cluster is not None:
+            # A standby that carries its clients to the leader is as good as that.
+            return None if self.server.cluster.has_leader() else "nobody leads the cluster at the moment"
+        return None if self.server.failed is None else self.server.absence()
+
+    def is_leading(self) -> bool:
+        """Whether jobs are served here, and not by another node of the cluster."""
+        return self.is_healthy() and (self.server.cluster is None or self.server.cluster.is_leading())
+
+    def cluster(self) -> dict[str, Any] | None:
+        """The cluster that the server is a node of, as CLUSTER STATUS gives it."""
+        return None if self.server.cluster is None else self.server.cluster.status()
 
     def storage(self) -> dict[str, int]:
         """The store's own figures."""
