@@ -7,7 +7,8 @@ at that half, grows by less than a fifth.
     fill       a million enqueued over 200 queues, scheduled, retries, dead (kept with --data, since it takes minutes)
     maximum    closed loop: push, fetch, ack as fast as it goes
     half       open loop at half of it, nobody watching and ten watching in turn; the ratio of their p99s is judged
-    pages      one browser more asks for one page after the other meanwhile
+    search     the same load while one browser searches everything for what is nowhere: told, not judged
+    pages      the same load and the ten, and one browser more asks for one page after the other
 
 A dashboard is what a browser does: it holds the stream of `/live` and asks for its page again every two seconds.
 """
@@ -70,6 +71,7 @@ PAGES = {
     "count before a bulk action": "/retries?confirm=retry&text=customer-99",
     "api, retries": "/api/v1/retries?text=customer-999983",
 }
+SEARCHED = ("/scheduled", "/retries", "/morgue")
 #: What the ten look at.
 WATCHED = (
     "/",
@@ -165,12 +167,17 @@ def measure(server: Server, options: argparse.Namespace) -> bool:
     print(f"  maximum {fastest.jobs_per_second:,.0f} jobs/s; open loop at {rate:,.0f} jobs/s")
     alone: list[Measure] = []
     watched: list[Measure] = []
-    asked = Asked()
     for _ in range(options.rounds):
         alone.append(_half(server, rate, options.seconds))
-        with dashboards(Watched.web_port, options.dashboards), asking(Watched.web_port, asked):
+        with dashboards(Watched.web_port, options.dashboards):
             watched.append(_half(server, rate, options.seconds))
     ratio = _report_load(alone, watched)
+    with searching(Watched.web_port) as searched:
+        told(f"one searches ({len(SEARCHED)} sets)", [_half(server, rate, options.seconds)])
+    print(f"  searches that went through a set meanwhile: {searched.through}, {searched.rows:,} jobs looked at")
+    asked = Asked()
+    with dashboards(Watched.web_port, options.dashboards), asking(Watched.web_port, asked):
+        told("they watch, one clicks", [_half(server, rate, 2 * options.seconds)])
     report_pages(asked)
     return ratio < GROWTH_LIMIT and asked.is_met
 
@@ -180,16 +187,21 @@ def _half(server: Server, rate: float, seconds: float) -> Measure:
 
 
 def _report_load(alone: list[Measure], watched: list[Measure]) -> float:
-    for name, runs in (("nobody watches", alone), ("they watch", watched)):
-        p50 = statistics.median(run.latency_us["PUSH"][0] for run in runs) / 1000
-        p99s = [run.latency_us["PUSH"][1] / 1000 for run in runs]
-        told = ", ".join(f"{p99:.2f}" for p99 in p99s)
-        print(f"  PUSH, {name:<16} p50 {p50:7.2f} ms   p99 {statistics.median(p99s):7.2f} ms ({told})")
+    told("nobody watches", alone)
+    told("they watch", watched)
     ratio = statistics.median(run.latency_us["PUSH"][1] for run in watched) / statistics.median(
         run.latency_us["PUSH"][1] for run in alone
     )
     print(f"  growth of the p99: {ratio:.2f}, limit {GROWTH_LIMIT}   {'ok' if ratio < GROWTH_LIMIT else 'MISSED'}")
     return ratio
+
+
+def told(name: str, runs: list[Measure]) -> None:
+    """A line of what PUSHes took in some runs."""
+    p50 = statistics.median(run.latency_us["PUSH"][0] for run in runs) / 1000
+    p99s = [run.latency_us["PUSH"][1] / 1000 for run in runs]
+    each = ", ".join(f"{p99:.2f}" for p99 in p99s)
+    print(f"  PUSH, {name:<24} p50 {p50:7.2f} ms   p99 {statistics.median(p99s):7.2f} ms ({each})")
 
 
 def report_pages(asked: Asked) -> None:
@@ -245,6 +257,47 @@ def _look_again(port: int, path: str, closing: threading.Event, phase: float) ->
     while not closing.is_set():
         get(connection, path, **{"X-Live": "1"})
         closing.wait(EVERY_SECONDS)
+    connection.close()
+
+
+@dataclass
+class Searched:
+    """What a browser that searches has seen."""
+
+    through: int = 0
+    rows: int = 0
+
+
+@contextmanager
+def searching(port: int) -> Iterator[Searched]:
+    """A browser searches one set after the other for what is nowhere, from end to end, until the block ends."""
+    closing = threading.Event()
+    searched = Searched()
+
+    def search_all() -> None:
+        while not closing.is_set():
+            for path in SEARCHED:
+                _follow(port, path, searched, closing)
+
+    thread = threading.Thread(target=search_all, daemon=True)
+    thread.start()
+    try:
+        yield searched
+    finally:
+        closing.set()
+        thread.join()
+
+
+def _follow(port: int, path: str, searched: Searched, closing: threading.Event) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", f"{path}?stream=1&text=nowhere-to-be-found")
+    stream = connection.getresponse()
+    before = 0
+    while (line := stream.readline()) and not closing.is_set():
+        if line.startswith(b"data: "):
+            looked_at = int("".join(filter(str.isdecimal, json.loads(line[6:])["told"].partition(" of ")[0])))
+            searched.rows, before = searched.rows + looked_at - before, looked_at
+        searched.through += line.startswith(b"event: end")
     connection.close()
 
 
