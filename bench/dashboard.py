@@ -5,6 +5,7 @@ watch and the server works at half of what it can. And the work hardly notices: 
 at that half, grows by less than a fifth.
 
     fill       a million enqueued over 200 queues, scheduled, retries, dead (kept with --data, since it takes minutes)
+    cost       what each page, the ten and a search take of the loop's time, whatever else the machine does
     maximum    closed loop: push, fetch, ack as fast as it goes
     half       open loop at half of it, nobody watching and ten watching in turn; the ratio of their p99s is judged
     search     the same load while one browser searches everything for what is nowhere: told, not judged
@@ -43,6 +44,9 @@ QUEUES = 200
 AT_ONCE = 1000
 DASHBOARDS = 10
 EVERY_SECONDS = 2.0
+DAY = 86_400.0
+#: So often a page is asked for to see what it costs.
+COSTED = 5
 
 CYCLE = Load("cycle, 10 x 16 in flight", "cycle", 10, {}, in_flight=16)
 
@@ -131,7 +135,8 @@ def main(arguments: list[str] | None = None) -> int:
             fill(server.port, options.jobs)
             if options.fill_only:
                 return 0
-            kept = measure(server, options)
+            cost(server, options)
+            kept = options.cost_only or measure(server, options)
         machine = describe_machine(scratch)
     except (LoadFailed, ServerFailed) as error:
         print(f"bench: {error}", file=sys.stderr)
@@ -155,9 +160,44 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sync", default="always", choices=("always", "never"), help="as [storage] sync (always)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="fill this once, and use it again")
     parser.add_argument("--fill-only", action="store_true", help="only make what --data names")
+    parser.add_argument("--cost-only", action="store_true", help="only what does not need a quiet machine")
     parser.add_argument("--check", action="store_true", help="exit 1 when a promise is broken")
     parser.add_argument("--results", type=Path, metavar="DIR", default=RESULTS, help="for the data meanwhile")
     return parser
+
+
+def cost(server: Server, options: argparse.Namespace) -> None:
+    """What pages, dashboards and a search cost the thread that serves everyone, whatever else the machine does."""
+    port = Watched.web_port
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    for name, path in PAGES.items():
+        get(connection, path)
+        before = loop_seconds(server.pid)
+        for _ in range(COSTED):
+            get(connection, path)
+        print(f"  {name:<28} {(loop_seconds(server.pid) - before) / COSTED * 1000:6.1f} ms of the loop")
+    connection.close()
+    with dashboards(port, options.dashboards):
+        time.sleep(EVERY_SECONDS)
+        share = _share(server.pid, options.seconds)
+    print(f"  {options.dashboards} dashboards take {share:.1%} of the loop")
+    with searching(port) as searched:
+        share = _share(server.pid, options.seconds)
+    print(
+        f"  a search takes {share:.1%} of the loop ({searched.rows / options.seconds:,.0f} jobs looked at per second)"
+    )
+
+
+def _share(pid: int, seconds: float) -> float:
+    """How much of the time the loop's thread runs."""
+    before, began = loop_seconds(pid), time.perf_counter()
+    time.sleep(seconds)
+    return (loop_seconds(pid) - before) / (time.perf_counter() - began)
+
+
+def loop_seconds(pid: int) -> float:
+    """How long a process's first thread, which is that of its loop, has run on a processor."""
+    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def measure(server: Server, options: argparse.Namespace) -> bool:
@@ -388,11 +428,11 @@ def _arrival(place: str, number: int) -> dict[str, Any]:
         "queue": f"queue-{number % QUEUES:03}",
         "args": [number, {"customer": f"customer-{number}", "locale": "es", "full": number % 2 == 0}],
     }
-    minute, second = number // 60 % 60, number % 60
     arrival: dict[str, Any] = {"job": job, "place": place}
     if place != "ready":
-        year = 2026 if place == "dead" else 2031
-        arrival["at"] = f"{year}-01-{1 + number % 20:02}T{number // 3600 % 24:02}:{minute:02}:{second:02}Z"
+        # Not so long ago that they would be swept out, and not so soon that they would begin to run.
+        instant = time.time() - DAY + number / 20 if place == "dead" else time.time() + DAY + number
+        arrival["at"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(instant))
     if place in ("retries", "dead"):
         job["failure"] = {
             "retry_count": number % 25,
