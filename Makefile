@@ -19,8 +19,8 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test simulate fuzz nightly check lint format types layers bench bench-quick bench-backlog golden \
-	binary docs docs-serve demo screenshots texts lock clean
+.PHONY: help run test simulate fuzz nightly check lint format types layers audit bench bench-quick bench-guard \
+	bench-backlog bench-dashboard golden binary docs docs-serve demo screenshots texts lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -28,8 +28,9 @@ help: ## list the targets
 run: $(SERVER) ## start the server with its data under ./data
 	$(BIN)/lineshaft serve -d ./data $(ARGS)
 
+# Two processes: most tests wait for a child or a socket, and a file's tests stay together (tests/conftest.py).
 test: $(DEV) ## the everyday suite
-	$(BIN)/pytest -m "not slow" $(ARGS)
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadgroup $(ARGS)
 
 # SEED is one seed or a range; the first one that fails is played again with fewer steps and actors, and the smallest run
 # that still fails is printed as a command. WITHOUT names actors, faults and kinds of jobs to leave out.
@@ -70,19 +71,33 @@ format: $(DEV) ## let ruff fix and format the sources
 
 types: $(DEV) ## mypy --strict
 	$(BIN)/mypy
-	MYPYPATH=bench $(BIN)/mypy bench/run.py bench/backlog.py
+	MYPYPATH=bench $(BIN)/mypy bench/run.py bench/backlog.py bench/dashboard.py bench/guard.py
 
 layers: $(DEV) ## import-linter: imports go downward only
 	$(BIN)/lint-imports
 
-bench: $(DEV) ## the server beside the speed reference (ARGS=--check fails on a missed target)
+# Not a part of `check`, since it asks a service about every dependency.
+audit: $(DEV) $(VENV)/.audit-installed ## pip-audit: whether a locked dependency has a known vulnerability
+	$(BIN)/python packaging/audit.py $(ARGS)
+
+$(VENV)/.audit-installed: requirements/audit.txt
+	$(PIP) install --quiet --require-hashes -r requirements/audit.txt
+	@touch $@
+
+bench: $(DEV) ## the server beside the speed reference and beanstalkd (ARGS=--check fails on a missed target)
 	$(BIN)/python bench/run.py $(ARGS)
 
-bench-quick: $(DEV) ## the same, short
+bench-quick: $(DEV) ## the same, short, beside the reference alone
 	$(BIN)/python bench/run.py --quick $(ARGS)
+
+bench-guard: $(DEV) ## instructions per command against what was recorded (needs valgrind; ARGS=--record)
+	$(BIN)/python bench/guard.py $(ARGS)
 
 bench-backlog: $(DEV) ## memory and start with a million enqueued jobs
 	$(BIN)/python bench/backlog.py $(ARGS)
+
+bench-dashboard: $(DEV) ## the dashboard over a million jobs of each kind, ten times open
+	$(BIN)/python bench/dashboard.py $(ARGS)
 
 golden: $(DEV) ## write the golden data of a format that is not released yet anew
 	$(BIN)/python tests/golden/make.py
@@ -111,6 +126,7 @@ lock: ## write requirements/*.txt anew (ARGS=--upgrade raises the versions)
 	test -x build/lock/bin/uv || { $(PYTHON) -m venv build/lock && build/lock/bin/pip install uv==$(UV_VERSION); }
 	$(LOCK) --extra dev pyproject.toml requirements/build.in -o requirements/dev.txt
 	$(LOCK) --extra fuzz --no-deps -c requirements/dev.txt pyproject.toml -o requirements/fuzz.txt
+	$(LOCK) --extra audit -c requirements/dev.txt pyproject.toml -o requirements/audit.txt
 	$(LOCK) --extra server -c requirements/dev.txt pyproject.toml requirements/build.in -o requirements/server.txt
 
 clean: ## remove caches and built files (neither .venv nor ./data)

@@ -10,7 +10,8 @@ from browser.stage import Stage
 from lineshaft.clock import format_instant
 from lineshaft.config import Cron, CronJob
 from lineshaft.config.model import Throttle, Throttles
-from lineshaft.web.pulse import GRAINS, Note, Trend
+from lineshaft.web.past import GRAINS, Note
+from lineshaft.web.pulse import Trend
 
 TRACE = [
     "app/jobs/report_job.rb:41:in `render'",
@@ -191,7 +192,7 @@ def past(stage: Stage) -> None:
         queue.processed += 30_400_000
         queue.failed += 310_000
     pulse.take(stage.server.engine.views.overview())
-    last = pulse.notes["5m"][-1]
+    last = pulse.past.notes["5m"][-1]
     for grain in GRAINS:
         notes, processed, failed = [], last.processed, last.failed
         for step in range(grain.length):
@@ -206,8 +207,8 @@ def past(stage: Stage) -> None:
             )
             processed -= round(max(wave, 0) * grain.every_ms / 1000)
             failed -= round((17 + chance.random() * 8 + burst) * grain.every_ms / 1000)
-        pulse.notes[grain.name].clear()
-        pulse.notes[grain.name].extend(reversed(notes))
+        pulse.past.notes[grain.name].clear()
+        pulse.past.notes[grain.name].extend(reversed(notes))
     for name, (size, done) in stage.server.engine.views.counts(50).items():
         trend = pulse.queues.setdefault(name, Trend())
         trend.notes.clear()

@@ -231,8 +231,8 @@ CASES = [
     ),
     (
         "sync = 'always'",
-        "there is no table [sync]; the tables are [faktory], [web], [api], [storage], [server],"
-        " [log], [workers], [retention], [history], [plugins], [queues], [throttles], [[cron]]",
+        "there is no table [sync]; the tables are [faktory], [auth], [web], [api], [storage],"
+        " [server], [log], [workers], [retention], [history], [plugins], [queues], [throttles], [[cron]]",
     ),
     ("storage = 1", "storage must be a table, written [storage]"),
     ("[[storage]]", "storage must be a table, written [storage]"),

@@ -29,6 +29,7 @@ from lineshaft.config.kinds import (
     json_array,
     json_object,
     names,
+    patterns,
     queue_name,
     rate,
     schedule,
@@ -50,6 +51,8 @@ __all__ = [
     "TABLES",
     "Api",
     "ApiToken",
+    "Auth",
+    "AuthUser",
     "CatchUp",
     "Config",
     "Cron",
@@ -106,6 +109,20 @@ class Faktory(Struct, frozen=True):
 
     binding: Annotated[Binding, address(), AT_START] = Binding("127.0.0.1", 7419)
     password: Annotated[Secret | None, secret()] = None  #: what clients must know; None asks for none
+
+
+class AuthUser(Struct, frozen=True):
+    """`[auth.users.NAME]`: a program that may come to the port of producers and workers."""
+
+    password: Annotated[Secret, secret()]  #: itself, not a hash: the handshake needs it
+    may: Annotated[tuple[str, ...], words("push", "work", "admin")]
+    queues: Annotated[tuple[str, ...], patterns()] = ("*",)
+
+
+class Auth(Struct, frozen=True):
+    """`[auth]`: who may do what on the port of producers and workers."""
+
+    users: dict[str, AuthUser] = {}  #: no key of its own: `tables` collects the `[auth.users.NAME]` here
 
 
 class WebUser(Struct, frozen=True):
@@ -290,6 +307,7 @@ class Cron(Struct, frozen=True):
 
 TABLES: Final[dict[str, type[Struct]]] = {
     "faktory": Faktory,
+    "auth": Auth,
     "web": Web,
     "api": Api,
     "storage": Storage,
@@ -317,6 +335,7 @@ class Config(Struct, frozen=True, kw_only=True):
     tls: tuple[Path, Path] | None = None  #: certificate chain and private key, PEM
     # The tables.
     faktory: Faktory = Faktory()
+    auth: Auth = Auth()
     web: Web = Web()
     api: Api = Api()
     storage: Storage = Storage()

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 from msgspec import Struct
 
 from lineshaft.engine.engine import Engine
+from lineshaft.engine.scan import Seen, Sought
 from lineshaft.store.timing import Durations
 from lineshaft.web.accounts import Account, Token
 
@@ -56,6 +57,13 @@ class Backend(Protocol):
         """
         ...
 
+    async def seek(self, sought: Sought, *, fresh: bool) -> Seen | None:
+        """One look of the search process; None where there is none: the jobs are in memory.
+
+        A fresh one sees all that is committed by now; what any other sees is a second old at most. Raises Unavailable.
+        """
+        ...
+
     def info(self) -> dict[str, Any]:
         """What INFO gives."""
         ...
@@ -78,6 +86,14 @@ class Backend(Protocol):
 
     def durations(self) -> Mapping[str, Durations]:
         """How long commits and syncs took."""
+        ...
+
+    def verbs(self) -> Mapping[str, tuple[int, Durations]]:
+        """How often each verb of the protocol was said, and how long some of them took."""
+        ...
+
+    def space(self) -> tuple[int, int] | None:
+        """The bytes that are free where the data lies, and below how many pushes are refused; None when unknown."""
         ...
 
     def configuration(self) -> list[Setting]:

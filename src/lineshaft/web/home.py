@@ -13,7 +13,7 @@ from lineshaft.engine.views import Overview, QueueView, WorkerView
 from lineshaft.lifecycle import WorkerState
 from lineshaft.web import chart
 from lineshaft.web.language import Language
-from lineshaft.web.pulse import GRAINS
+from lineshaft.web.past import GRAINS
 from lineshaft.web.render import href, language_of, prefix_of
 from lineshaft.web.site import Site
 
@@ -28,7 +28,7 @@ SILENT_MS: Final = 35_000
 HOUR_MS: Final = 3_600_000
 MOST_NOTICES: Final = 12
 
-_DAYS: Final = {"1w": 7, "6mo": 180}
+_DAYS: Final = {"6mo": 180}
 
 
 class Tile(Struct, frozen=True):
@@ -89,9 +89,9 @@ def _ranges(language: Language) -> list[dict[str, str]]:
 
 def _tiles(request: Request, site: Site, now: Overview) -> list[Tile]:
     language, prefix = language_of(request), prefix_of(request)
-    text, notes = language.gettext, list(site.pulse.notes["5m"])
-    done, failed = site.pulse.rates("5m")
-    died, known_ms = site.pulse.change("dead", HOUR_MS)
+    text, notes = language.gettext, list(site.pulse.past.notes["5m"])
+    done, failed = site.pulse.past.rates("5m")
+    died, known_ms = site.pulse.past.change("dead", HOUR_MS)
     workers = language.ngettext("%(num)s worker", "%(num)s workers", now.workers)
     share = 100 * sum(failed) / sum(done) if sum(done) else 0.0
 
@@ -161,12 +161,12 @@ def _mean(rates: list[float]) -> float:
 
 def _curve(site: Site, language: Language, name: str) -> dict[str, Any]:
     grain = next(grain for grain in GRAINS if grain.name == name)
-    done, failed = site.pulse.rates(name)
+    done, failed = site.pulse.past.rates(name)
     steps = grain.length - 1
     axis = chart.axis(max(done, default=0))
     minutes = grain.every_ms * steps // 60_000
-    parts = 5 if name == "5m" else 6
-    times = [_before(language, minutes * part // parts) for part in range(parts, 0, -1)]
+    parts = {"5m": 5, "1w": 7}.get(name, 6)
+    times = [_before(minutes * part // parts) for part in range(parts, 0, -1)]
     shown = _mean(done), _mean(failed)
     told = language.gettext("Jobs per second: {done} processed, {failed} failed now; {most} at most")
     return {
@@ -185,8 +185,10 @@ def _curve(site: Site, language: Language, name: str) -> dict[str, Any]:
     }
 
 
-def _before(language: Language, minutes: int) -> str:
-    return f"−{minutes} min" if minutes < 120 else f"−{language.number(minutes // 60)} h"
+def _before(minutes: int) -> str:
+    if minutes < 120:
+        return f"−{minutes} min"
+    return f"−{minutes // 60} h" if minutes <= 1440 else f"−{minutes // 1440} d"
 
 
 def _days(site: Site, language: Language, name: str) -> dict[str, Any]:
@@ -240,7 +242,7 @@ def _notices(
     found = []
     if now.push_refusal:
         found.append(Notice("space", text("Pushes are refused"), now.push_refusal, href(prefix, "server"), bad=True))
-    died, known_ms = site.pulse.change("dead", HOUR_MS)
+    died, known_ms = site.pulse.past.change("dead", HOUR_MS)
     if died > 0:
         told = language.ngettext("%(num)s job died", "%(num)s jobs died", died)
         detail = text("within the last {span}").format(span=language.about(max(known_ms, 1000)))
