@@ -56,6 +56,8 @@ class ServerBackend:
             slow_after_ms=config.web.slow_after_ms,
             history_ms=config.history.completed_ms,
             dead_ms=config.retention.dead_ms,
+            hosts=frozenset(name.lower() for name in config.web.hosts),
+            hsts=config.web.hsts and config.tls is not None,
         )
 
     def look(self, view: Callable[[Engine], T]) -> T:

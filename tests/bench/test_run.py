@@ -62,4 +62,4 @@ def test_an_unknown_load_names_the_known_ones(tmp_path: Path) -> None:
     process = start(tmp_path, "--only", "nothing")
     _, err = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert "there are: cycle, 1 connections; " in err
+    assert "there are: cycle, 1 connection; " in err

@@ -140,6 +140,10 @@ class Web(Struct, frozen=True):
     password: Annotated[Secret | None, secret()] = None  #: None takes the one of `[faktory]`
     #: A queue whose oldest job waits longer is shown as one that needs attention.
     slow_after_ms: Annotated[int, duration("1s", "365d")] = field(default=60_000, name="slow_after")
+    #: Under which names the pages may be asked for where there is no password; beside addresses and the machine's own.
+    hosts: Annotated[tuple[str, ...], names()] = ()
+    #: Have browsers ask for this name over TLS only, whatever the port.
+    hsts: Annotated[bool, switch()] = False
     users: dict[str, WebUser] = {}  #: no key of its own: `tables` collects the `[web.users.NAME]` here
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from lineshaft.engine import views_jobs, views_workers
+from lineshaft.engine import views_jobs, views_lanes, views_workers
 from lineshaft.engine.batching import batch_status, batches_page
 from lineshaft.engine.control import queue_latency
 from lineshaft.engine.filter import EVERYTHING, Filter
@@ -26,6 +26,7 @@ from lineshaft.engine.state import State
 from lineshaft.engine.timed import SetName
 from lineshaft.engine.tracks import track_get
 from lineshaft.engine.views_jobs import JobView, Slice
+from lineshaft.engine.views_lanes import LanesView, LaneView
 from lineshaft.engine.views_periodic import cron_page
 from lineshaft.engine.views_workers import HeldView, WorkerView
 
@@ -34,6 +35,8 @@ __all__ = [
     "GroupView",
     "HeldView",
     "JobView",
+    "LaneView",
+    "LanesView",
     "Overview",
     "QueueView",
     "Slice",
@@ -165,6 +168,10 @@ class Views:
         """The queues that say most about the server: those that are paused, then the longest. Raises StoreError."""
         queues = nlargest(limit, self._state.queues, key=lambda queue: (queue.paused, queue.size))
         return [self._queue(queue) for queue in queues]
+
+    def lanes(self, name: str, *, after: str = "", limit: int = 50) -> LanesView | None:
+        """Some lanes of a queue, shorter names first; None for a queue without. Raises StoreError."""
+        return views_lanes.lanes(self._state, name, after, limit)
 
     def queue_names(self, limit: int) -> list[str]:
         """Some names of queues, in order, for a list to choose from."""

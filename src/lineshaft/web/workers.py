@@ -8,8 +8,8 @@ from starlette.responses import Response
 from lineshaft.engine.engine import Engine
 from lineshaft.lifecycle import WorkerState
 from lineshaft.web.accounts import Role
+from lineshaft.web.attention import SILENT_MS
 from lineshaft.web.forms import act, field_of, read_form, refused
-from lineshaft.web.home import SILENT_MS
 from lineshaft.web.render import language_of
 from lineshaft.web.rows import PAGE, preview
 from lineshaft.web.site import Site
