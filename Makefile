@@ -20,7 +20,7 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 
 .DEFAULT_GOAL := help
 .PHONY: help run test simulate fuzz nightly check lint format types layers bench bench-quick bench-backlog golden \
-	binary demo screenshots texts lock clean
+	binary demo demo-cluster screenshots texts lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,7 @@ nightly: export LINESHAFT_EXAMPLES ?= 5000
 nightly: export LINESHAFT_SEEDS ?= 10000
 nightly: export LINESHAFT_POWER_CUTS ?= 300
 nightly: export LINESHAFT_FUZZ ?= 20000
+nightly: export LINESHAFT_CLUSTER_ROUNDS ?= 200
 nightly: $(DEV) ## the suite with its loops grown long: kills, power cuts, seeds of model and simulation, fuzzed inputs
 	$(BIN)/pytest --timeout 14400 $(ARGS)
 
@@ -92,6 +93,9 @@ binary: $(DEV) ## dist/lineshaft, one file that needs no Python
 
 demo: $(DEV) ## real work by workers in two languages
 	$(BIN)/python demo/run.py $(ARGS)
+
+demo-cluster: $(DEV) ## three nodes on three servers of NATS, the leader killed again and again (needs nats-server)
+	PYTHONPATH=tests $(BIN)/python demo/cluster.py $(ARGS)
 
 screenshots: $(DEV) ## take the pictures of every page (needs Chromium)
 	PYTHONPATH=tests $(BIN)/python tests/browser/pictures.py $(ARGS)

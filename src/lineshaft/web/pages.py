@@ -328,7 +328,7 @@ async def server(request: Request, site: Site) -> Response:
         Tile(text("Watching"), language.number(site.pulse.watchers), text("browsers")),
     ]
     times = [
-        (text("Commit") if name == "commit" else text("Sync"), _taken(language, taken))
+        ({"commit": text("Commit"), "sync": text("Sync"), "append": text("Append")}[name], _taken(language, taken))
         for name, taken in site.backend.durations().items()
     ]
     facts = [
@@ -348,6 +348,7 @@ async def server(request: Request, site: Site) -> Response:
         tiles=tiles,
         facts=facts,
         storage=[*times, *_storage(language, storage)],
+        cluster=site.backend.cluster(),
         chores=site.look(lambda engine: engine.views.chores()),
         deeds=list(site.audit.deeds)[:30],
         settings=site.backend.configuration(),
