@@ -869,6 +869,7 @@ HARMLESS = {
     miscounted_failures,
     failures_of_nobody,
     set_aside_earlier,
+    stray_turn,
     unknown_kind,
     ended_group,
     lost_old_entry,
