@@ -14,7 +14,7 @@ from cluster.real import RealCluster, WireError, nats_program, wait_for
 
 pytestmark = [
     pytest.mark.skipif(nats_program() is None and not os.environ.get("CI"), reason="nats-server is not installed"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(300 + 30 * int(os.environ.get("LINESHAFT_CLUSTER_ROUNDS", "10"))),
 ]
 
 #: How many times something is killed or paused; `make nightly` sets more.

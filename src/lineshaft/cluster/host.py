@@ -234,6 +234,11 @@ class ClusterHost:
         """As `ClusterView.has_leader`."""
         return self.is_leading() or (self.node is not None and self.node.leader is not None)
 
+    def leader_web(self) -> str | None:
+        """As `ClusterView.leader_web`."""
+        leader = self.node.leader if self.node is not None else None
+        return leader.web or None if leader is not None else None
+
     def is_leading(self) -> bool:
         """As `ClusterView.is_leading`."""
         return self.node is not None and self.node.role is Role.LEADER

@@ -26,6 +26,10 @@ class ClusterView(Protocol):
         """Whether clients of this node reach a leader, here or elsewhere."""
         ...
 
+    def leader_web(self) -> str | None:
+        """Where the leader answers HTTP, when that is another node and is known."""
+        ...
+
     def is_leading(self) -> bool:
         """Whether it is this node that leads."""
         ...

@@ -69,6 +69,12 @@ def _written(families: list[Metric]) -> bytes:
 
 def _families(site: Site) -> Iterator[Metric]:
     backend = site.backend
+    cluster = backend.cluster()
+    if cluster is not None:
+        yield from _of_cluster(cluster)
+    if cluster is not None and not backend.is_leading():
+        # A standby has no jobs of its own: the leader tells of them.
+        return
     yield _gauge("up", "Whether the server can take a job", int(backend.is_healthy()))
     yield _labelled(GaugeMetricFamily("lineshaft_build_info", "The version", labels=["version"]), {__version__: 1})
     info = backend.info()["server"]
@@ -91,8 +97,34 @@ def _families(site: Site) -> Iterator[Metric]:
     yield _gauge("web_watchers", "Browsers that keep a page live", site.pulse.watchers)
 
 
+def _of_cluster(cluster: dict[str, Any]) -> Iterator[Metric]:
+    """What this node sees of the cluster; how long appends take stands with the store's times."""
+    yield _gauge("cluster_leader", "Whether this node leads", int(cluster["role"] == "leader"))
+    yield _gauge("cluster_has_leader", "Whether this node knows of a leader", int(cluster["leader"] is not None))
+    if "end" not in cluster:
+        return
+    yield _gauge("cluster_epoch", "The newest epoch that this node knows", cluster["epoch"])
+    yield _gauge("cluster_log_end", "The last entry of the log", cluster["end"])
+    yield _gauge("cluster_forwarded", "Connections that this node carries to the leader", cluster["forwarded"])
+    yield _counter("cluster_takeovers", "How often this node came to lead", cluster["takeovers"])
+    yield _gauge(
+        "cluster_takeover_seconds", "From the silence to the service, the last time", cluster["takeover_ms"] / 1000
+    )
+    for name, key, told in (
+        ("behind", "behind", "Entries of the log that the node has not applied"),
+        ("silent_seconds", "seen_ms", "How long ago it last said something"),
+    ):
+        scale = 1000 if key == "seen_ms" else 1
+        values = {node["node"]: node[key] / scale for node in cluster["nodes"]}
+        yield _labelled(GaugeMetricFamily(f"lineshaft_cluster_node_{name}", told, labels=["node"]), values)
+
+
 def _gauge(name: str, told: str, value: float) -> Metric:
     return GaugeMetricFamily(f"lineshaft_{name}", told, value=value)
+
+
+def _counter(name: str, told: str, value: float) -> Metric:
+    return CounterMetricFamily(f"lineshaft_{name}", told, value=value)
 
 
 def _labelled(family: Any, values: Mapping[str, float]) -> Metric:
