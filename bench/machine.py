@@ -9,7 +9,7 @@ import time
 from importlib import metadata
 from pathlib import Path
 
-__all__ = ["describe_machine"]
+__all__ = ["commit", "describe_machine", "versions"]
 
 LIBRARIES = ("lineshaft", "msgspec", "rocksdict", "uvloop")
 
@@ -21,11 +21,17 @@ def describe_machine(scratch: Path) -> dict[str, str]:
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "kernel": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "libraries": ", ".join(f"{name} {_version(name)}" for name in LIBRARIES),
-        "sources": _commit(),
+        "libraries": ", ".join(f"{name} {version}" for name, version in versions(*LIBRARIES).items()),
+        "sources": commit(),
+        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
         "disk": f"{_filesystem(scratch)}, fsync of 4 KiB takes {_fsync_ms(scratch):.2f} ms (median)",
         "load": f"{one:.2f} (1 min), {five:.2f} (5 min) before the start",
     }
+
+
+def versions(*libraries: str) -> dict[str, str]:
+    """The installed version of each."""
+    return {name: _version(name) for name in libraries}
 
 
 def _processor() -> str:
@@ -43,7 +49,8 @@ def _version(name: str) -> str:
         return "(not installed)"
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The commit of the sources, `-dirty` when they have changed since."""
     git = shutil.which("git")
     if git is None:
         return "unknown"

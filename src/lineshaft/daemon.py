@@ -39,9 +39,11 @@ from lineshaft.engine.settings import Periodic, QueueLimits, Settings, Throttle
 from lineshaft.errors import ConfigError, Refusal, StoreError, UsageError
 from lineshaft.plugin_host import PluginHost, load_plugins
 from lineshaft.schedule import Schedule
+from lineshaft.search.process import SearchProcess
+from lineshaft.server.feeding import Feeder
 from lineshaft.server.listener import AsyncShell, listen, raise_file_limit
 from lineshaft.server.server import Server
-from lineshaft.server.settings import BackupRule, ServerSettings, SyncMode
+from lineshaft.server.settings import BackupRule, Permission, ServerSettings, SyncMode, User
 from lineshaft.store.memory import MemoryStore
 from lineshaft.store.port import Store
 from lineshaft.store.rocks import RocksStore
@@ -59,7 +61,7 @@ log = logging.getLogger(__name__)
 STOP_SECONDS = 10.0
 
 #: How often the free space is looked at: at a gigabyte a second this is well before `min_free` is used up.
-SPACE_SECONDS = 1.0
+WATCH_SECONDS = 1.0
 
 
 def run(config: Config, *, reload: Callable[[], Config], on_started: Callable[[list[str]], None]) -> int:
@@ -102,6 +104,9 @@ class Daemon:
         self.exit_code = 0
         self.cluster: ClusterHost | None = None
         self.supervisor = Supervisor(os.environ)
+        #: What looks through the jobs outside of the loop; none where they are in memory.
+        self.search: SearchProcess | None = None
+        self.feeder: Feeder | None = None
         #: One thread, so that of two reloads the later one is taken over last.
         self.readers = ThreadPoolExecutor(max_workers=1)
 
@@ -112,7 +117,10 @@ class Daemon:
         shell = AsyncShell(loop, lambda: open_store(config))
         try:
             self.server = shell.server = self._build(shell)
-            self._watch_space(loop)
+            if not config.ephemeral:
+                self.search = SearchProcess(config.data_dir)
+                self.feeder = Feeder(self.server, self.search.look)
+            self._watch(loop)
             shell.after_sync = self._check_space
             # Before any address is bound: whoever sees one open may send a signal at once.
             self._hear_signals(loop)
@@ -136,6 +144,9 @@ class Daemon:
                 await self.cluster.stop()
             if web is not None:
                 await web.stop()
+            if self.feeder is not None and self.search is not None:
+                await self.feeder.stop()
+                await self.search.stop()
         finally:
             self.readers.shutdown(wait=False)
             shell.close()
@@ -204,8 +215,7 @@ class Daemon:
             return
         self.config = config
         server = self.server
-        settings = server_settings(config)
-        server.settings = settings
+        server.apply(server_settings(config))
         server.begin_turn()
         server.engine.apply(rules)
         server.need_turn()
@@ -213,10 +223,12 @@ class Daemon:
         if waiting:
             log.warning("changed, but only a restart takes it into effect: %s", ", ".join(waiting))
 
-    def _watch_space(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Look how full the disk is, now and every second."""
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Look how full the disk is, and whether a MUTATE can be fed, now and every second."""
         self._check_space()
-        loop.call_later(SPACE_SECONDS, self._watch_space, loop)
+        if self.feeder is not None:
+            self.feeder.rouse()
+        loop.call_later(WATCH_SECONDS, self._watch, loop)
 
     def _check_space(self) -> None:
         """Refuse pushes while the disk has less than `min_free` left; FETCH and ACK go on and make room."""
@@ -232,7 +244,7 @@ class Daemon:
         if binding is None or not self.config.web.enabled:
             return None
         # Bound here: uvicorn ends the process when it cannot have an address.
-        return await serve_http(self.server, lambda: self.config, bind(binding, "-w"))
+        return await serve_http(self.server, lambda: self.config, bind(binding, "-w"), self.feeder)
 
     async def _finish(self) -> None:
         """Answer what is in flight, sync, and close every connection."""
@@ -377,6 +389,10 @@ def server_settings(config: Config) -> ServerSettings:
         sync=SyncMode.ALWAYS if config.cluster.name is not None else SyncMode(config.storage.sync),
         sync_interval_ms=config.storage.interval_ms,
         password=config.password,
+        users={
+            name: User(name, user.password, frozenset(map(Permission, user.may)), user.queues)
+            for name, user in config.auth.users.items()
+        },
         max_connections=config.server.connections,
         line_limit_bytes=config.server.line_limit_bytes,
         description=config.server.description,
@@ -389,7 +405,8 @@ def backup_rule(config: Config) -> BackupRule:
     root, data = config.storage.backups, str(config.data_dir)
     if root is not None:
         return BackupRule(root, data=data)
-    return BackupRule(anywhere=config.password is not None or config.faktory.binding.is_local, data=data)
+    is_guarded = config.password is not None or bool(config.auth.users)
+    return BackupRule(anywhere=is_guarded or config.faktory.binding.is_local, data=data)
 
 
 def tls_context(config: Config) -> ssl.SSLContext | None:

@@ -17,8 +17,8 @@ from lineshaft.errors import StoreBusy, StoreError
 from lineshaft.store.memory import MemoryStore
 from lineshaft.store.port import Changes, KeyRange
 
-KEYS = [bytes([kind, row]) for kind in b"AB" for row in b"012"]
-RANGES = [(b"A", b"B"), (b"B", b"C")]
+KEYS = [bytes([kind, row]) for kind in b"BC" for row in b"012"]
+RANGES = [(b"B", b"C"), (b"C", b"D")]
 
 transactions = st.tuples(
     st.dictionaries(st.sampled_from(KEYS), st.none() | st.sampled_from([b"x", b"y"]), max_size=4),
@@ -60,7 +60,7 @@ def test_it_reads_as_a_store_that_has_applied_everything(play: list[tuple[str, o
                 request.answer()
         for key in KEYS:
             assert store.get(key) == model.get(key)
-        for start, end in [*RANGES, (b"A0", b"A2"), (b"B1", b"B2")]:
+        for start, end in [*RANGES, (b"B0", b"B2"), (b"C1", b"C2")]:
             for reverse in (False, True):
                 for limit in (1, 9):
                     found = store.scan(start, end, limit=limit, reverse=reverse)
@@ -87,8 +87,8 @@ def test_several_transactions_in_one_have_the_same_effect(several: list[tuple[Ch
 def test_a_reader_of_the_log_has_the_same_rows() -> None:
     log = MemoryLog()
     store, link, local = made(log)
-    store.commit({b"A0": b"x", b"A1": b"y"})
-    store.commit({b"A0": None, b"B0": b"z"}, [(b"A", b"B")])
+    store.commit({b"B0": b"x", b"B1": b"y"})
+    store.commit({b"B0": None, b"C0": b"z"}, [(b"B", b"C")])
     link.settle()
     other = MemoryStore()
     replica = Replica(other, log.log_id)
@@ -113,20 +113,20 @@ def test_a_local_store_that_asks_for_a_pause_holds_nobody_up() -> None:
     store, link, _ = made(log)
     local = store.replica.store = Busy()
     local.is_busy = True
-    store.commit({b"A0": b"x"})
+    store.commit({b"B0": b"x"})
     link.settle()
     assert (store.standing, store.unapplied) == (1, 1)
-    assert store.get(b"A0") == b"x"
+    assert store.get(b"B0") == b"x"
     local.is_busy = False
     store.apply_rest()
     assert store.unapplied == 0
-    assert local.get(b"A0") == b"x"
+    assert local.get(b"B0") == b"x"
 
 
 def test_an_entry_is_given_again_after_a_pause() -> None:
     log = MemoryLog()
     store, link, _ = made(log)
-    store.commit({b"A0": b"x"})
+    store.commit({b"B0": b"x"})
     link.settle()
     local = Busy()
     replica = Replica(local, log.log_id)
@@ -137,27 +137,27 @@ def test_an_entry_is_given_again_after_a_pause() -> None:
     local.is_busy = False
     replica.take(2, log.entries[1])
     replica.take(2, log.entries[1])
-    assert (local.get(b"A0"), replica.applied) == (b"x", 2)
+    assert (local.get(b"B0"), replica.applied) == (b"x", 2)
 
 
 def test_a_store_that_does_not_lead_any_more_refuses() -> None:
     store, _, _ = made(MemoryLog())
-    store.commit({b"A0": b"x"})
+    store.commit({b"B0": b"x"})
     store.close()
     with pytest.raises(StoreError, match="lead"):
-        store.commit({b"A0": b"y"})
+        store.commit({b"B0": b"y"})
 
 
 def test_a_store_that_is_paused_asks_to_wait() -> None:
     store, _, _ = made(MemoryLog())
     store.pause()
     with pytest.raises(StoreBusy):
-        store.commit({b"A0": b"x"})
+        store.commit({b"B0": b"x"})
 
 
 def test_a_copy_of_a_leader_that_was_deposed_is_refused(tmp_path: Path) -> None:
     store, _, _ = made(MemoryLog())
-    store.commit({b"A0": b"x"})
+    store.commit({b"B0": b"x"})
     store.close()
     with pytest.raises(StoreError, match="before the copy"):
         store.checkpoint(tmp_path / "copy")

@@ -244,7 +244,7 @@ CASES = [
     ),
     (
         "sync = 'always'",
-        "there is no table [sync]; the tables are [faktory], [web], [api], [storage], [server],"
+        "there is no table [sync]; the tables are [faktory], [auth], [web], [api], [storage], [server],"
         " [log], [workers], [retention], [history], [plugins], [queues], [throttles], [cluster], [[cron]]",
     ),
     ("storage = 1", "storage must be a table, written [storage]"),

@@ -52,7 +52,7 @@ def _sync_row(config: Config) -> str:
 
 
 def _password_row(config: Config) -> str:
-    if config.password:
+    if config.password or config.auth.users:
         return "required"
     skipped = " (FAKTORY_SKIP_PASSWORD)" if config.password_skipped else ""
     is_open = "" if config.faktory.binding.is_local else ", and other machines can connect"

@@ -30,6 +30,7 @@ __all__ = [
     "json_array",
     "json_object",
     "names",
+    "patterns",
     "queue_name",
     "rate",
     "schedule",
@@ -189,6 +190,18 @@ def nats_servers() -> Kind:
 def queue_name() -> Kind:
     """The name of a queue, as the engine has it; stated again because one that no client can use helps nobody."""
     return _matching(r"[a-zA-Z0-9._-]{1,255}", "1 to 255 characters out of a-z, A-Z, 0-9, dot, dash, underscore")
+
+
+def patterns() -> Kind:
+    """A list of names of queues, in which `*` stands for any characters."""
+
+    def read(value: object) -> tuple[str, ...]:
+        if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
+            raise ValueError
+        _need(all(re.fullmatch(r"[a-zA-Z0-9._*-]{1,255}", item) for item in value))
+        return tuple(value)
+
+    return Kind('a list of queues, each a name or a pattern with "*" for any characters', read)
 
 
 def _matching(pattern: str, allowed: str) -> Kind:

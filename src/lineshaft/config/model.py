@@ -31,6 +31,7 @@ from lineshaft.config.kinds import (
     names,
     nats_servers,
     node_name,
+    patterns,
     queue_name,
     rate,
     schedule,
@@ -52,6 +53,8 @@ __all__ = [
     "TABLES",
     "Api",
     "ApiToken",
+    "Auth",
+    "AuthUser",
     "CatchUp",
     "Cluster",
     "Config",
@@ -111,6 +114,20 @@ class Faktory(Struct, frozen=True):
     password: Annotated[Secret | None, secret()] = None  #: what clients must know; None asks for none
 
 
+class AuthUser(Struct, frozen=True):
+    """`[auth.users.NAME]`: a program that may come to the port of producers and workers."""
+
+    password: Annotated[Secret, secret()]  #: itself, not a hash: the handshake needs it
+    may: Annotated[tuple[str, ...], words("push", "work", "admin")]
+    queues: Annotated[tuple[str, ...], patterns()] = ("*",)
+
+
+class Auth(Struct, frozen=True):
+    """`[auth]`: who may do what on the port of producers and workers."""
+
+    users: dict[str, AuthUser] = {}  #: no key of its own: `tables` collects the `[auth.users.NAME]` here
+
+
 class WebUser(Struct, frozen=True):
     """`[web.users.NAME]`: somebody who may use the pages."""
 
@@ -126,6 +143,10 @@ class Web(Struct, frozen=True):
     password: Annotated[Secret | None, secret()] = None  #: None takes the one of `[faktory]`
     #: A queue whose oldest job waits longer is shown as one that needs attention.
     slow_after_ms: Annotated[int, duration("1s", "365d")] = field(default=60_000, name="slow_after")
+    #: Under which names the pages may be asked for where there is no password; beside addresses and the machine's own.
+    hosts: Annotated[tuple[str, ...], names()] = ()
+    #: Have browsers ask for this name over TLS only, whatever the port.
+    hsts: Annotated[bool, switch()] = False
     users: dict[str, WebUser] = {}  #: no key of its own: `tables` collects the `[web.users.NAME]` here
 
 
@@ -313,6 +334,7 @@ class Cluster(Struct, frozen=True):
 
 TABLES: Final[dict[str, type[Struct]]] = {
     "faktory": Faktory,
+    "auth": Auth,
     "web": Web,
     "api": Api,
     "storage": Storage,
@@ -341,6 +363,7 @@ class Config(Struct, frozen=True, kw_only=True):
     tls: tuple[Path, Path] | None = None  #: certificate chain and private key, PEM
     # The tables.
     faktory: Faktory = Faktory()
+    auth: Auth = Auth()
     web: Web = Web()
     api: Api = Api()
     storage: Storage = Storage()

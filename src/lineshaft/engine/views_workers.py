@@ -11,7 +11,7 @@ from msgspec import DecodeError, Struct
 
 from lineshaft.engine import keys
 from lineshaft.engine.cancel import CANCELLED
-from lineshaft.engine.records import Lease, decode_track, split_value
+from lineshaft.engine.records import Lease, TrackRecord, decode_track, split_value
 from lineshaft.engine.state import State
 from lineshaft.job import Job, decode_stored
 from lineshaft.lifecycle import WorkerState
@@ -86,8 +86,7 @@ def _held(state: State, lease: Lease) -> HeldView:
         job = None if value is None else decode_stored(split_value(value)[1])
     except DecodeError:
         job = None
-    tracked = state.turn.get(keys.track_key(lease.jid)) if "t" in lease.uses else None
-    track = None if tracked is None else decode_track(tracked)
+    track = _track(state, lease)
     own = track is not None and track.seq == lease.seq
     return HeldView(
         lease.seq,
@@ -101,3 +100,12 @@ def _held(state: State, lease: Lease) -> HeldView:
         track.percent if track is not None and own else None,
         track.desc if track is not None and own else None,
     )
+
+
+def _track(state: State, lease: Lease) -> TrackRecord | None:
+    """What the job says of itself; None as well when that cannot be read."""
+    value = state.turn.get(keys.track_key(lease.jid)) if "t" in lease.uses else None
+    try:
+        return None if value is None else decode_track(value)
+    except DecodeError:
+        return None

@@ -17,7 +17,6 @@ import msgspec
 from lineshaft.engine.records import decode_head
 from lineshaft.errors import NotLeading, Refusal, StoreError, Unavailable
 from lineshaft.protocol.resp import error
-from lineshaft.server.commands import COMMANDS
 from lineshaft.server.commit import Holder
 from lineshaft.server.errands import Errand
 from lineshaft.server.session import Session
@@ -40,7 +39,7 @@ def store_failed(server: "Server", failure: StoreError) -> None:
         return
     log.critical("storage failed: %s", failure)
     server.failed = failure
-    server.set_verbs({})
+    server.refuse_all(True)
     if server.stalled:
         # The turn that waited is lost with all the others.
         server.stalled = server.turn_scheduled = False
@@ -79,7 +78,7 @@ def stand_by(server: "Server", why: NotLeading, empty: Store) -> None:
     The engine's memory is thrown away; until `lead` it has `empty`.
     """
     server.failed = why
-    server.set_verbs({})
+    server.refuse_all(True)
     if server.stalled:
         server.stalled = server.turn_scheduled = False
     unknown = f"{why}: the outcome is unknown"
@@ -108,7 +107,7 @@ def lead(server: "Server", store: Store) -> None:
 def _serve(server: "Server") -> None:
     """The store is there: commands are carried out again."""
     server.failed = None
-    server.set_verbs({} if server.stopping else COMMANDS)
+    server.refuse_all(server.stopping)
     for name in server.waiters.names():
         server.engine.want(name, wanted=True)
     server.need_turn()

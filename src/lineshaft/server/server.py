@@ -30,7 +30,9 @@ from lineshaft.server.cluster import ClusterView
 from lineshaft.server.commands import COMMANDS, HANDSHAKE, Verb
 from lineshaft.server.commit import Chunk, GroupCommit
 from lineshaft.server.errands import Errand
+from lineshaft.server.meter import Meter
 from lineshaft.server.rescue import fetched_jid, store_failed
+from lineshaft.server.rights import Users
 from lineshaft.server.session import Session, Transport
 from lineshaft.server.settings import ServerSettings, SyncMode
 from lineshaft.server.timers import Timers
@@ -103,6 +105,7 @@ class Server:
         self.clock = clock
         self.shell = shell
         # Who is there.
+        self.users = Users(settings.users)
         self.sessions: set[Session] = set()
         self.by_wid: dict[str, set[Session]] = {}
         self.waiters = Waiters()
@@ -111,6 +114,7 @@ class Server:
         #: Names the connections without a wid; goes on rising over restarts, since their leases outlive them.
         self.accepted = clock() << 20
         self.commands = 0
+        self.meter = Meter()
         # This turn.
         self.talking: list[Session] = []
         #: Bytes held in lines that have no end yet.
@@ -126,8 +130,8 @@ class Server:
         self.stalled = False
         self.backup: Backup | None = None
         self.failed: StoreError | None = None
-        #: What a session may say once its handshake is through; empty while every command is refused.
-        self.verbs = COMMANDS
+        #: Every command is refused.
+        self.refuses_all = False
         self.stopping = False
         #: The cluster that this server is a node of.
         self.cluster: ClusterView | None = None
@@ -143,7 +147,7 @@ class Server:
         self.accepted += 1
         session = Session(self, transport, self.accepted)
         self.sessions.add(session)
-        if self.settings.password:
+        if self.settings.asks_for_password:
             session.salt = secrets.token_hex(8)
             transport.write(greeting(salt=session.salt, iterations=self.settings.password_iterations))
         else:
@@ -456,14 +460,25 @@ class Server:
             session.hand_over(NULL)
         if self.backup is not None:
             self.backup.give_up()
-        self.set_verbs({})
+        self.refuse_all(True)
 
-    def set_verbs(self, verbs: dict[bytes, Verb]) -> None:
-        """Change what sessions past their handshake may say; nothing at all has every command refused."""
-        self.verbs = verbs
+    def refuse_all(self, refuses: bool) -> None:
+        """Have every command of the sessions past their handshake refused, or carry them out again."""
+        self.refuses_all = refuses
         for session in self.sessions:
             if session.verbs is not HANDSHAKE:
-                session.verbs = verbs
+                session.verbs = self.verbs_of(session)
+
+    def verbs_of(self, session: Session) -> dict[bytes, Verb]:
+        """What a session may say once its handshake is through; nothing while every command is refused."""
+        if self.refuses_all:
+            return {}
+        return COMMANDS if session.rights is None else session.rights.verbs
+
+    def apply(self, settings: ServerSettings) -> None:
+        """Take other settings into effect, now."""
+        self.settings = settings
+        self.users.apply(settings.users, list(self.sessions))
 
     def is_idle(self) -> bool:
         """Whether nothing is in flight: no turn to commit, no reply held."""
