@@ -139,7 +139,7 @@ demo: $(DEV) ## real work by workers in two languages
 	$(BIN)/python demo/run.py $(ARGS)
 
 demo-cluster: $(DEV) ## three nodes on three servers of NATS, the leader killed again and again (needs nats-server)
-	PYTHONPATH=tests $(BIN)/python demo/cluster.py $(ARGS)
+	PYTHONPATH=tests $(BIN)/python demo/kill_leader.py $(ARGS)
 
 screenshots: $(DEV) ## take the pictures of every page (needs Chromium)
 	PYTHONPATH=tests $(BIN)/python tests/browser/pictures.py $(ARGS)
