@@ -267,6 +267,35 @@ def test_a_gap_asks_for_a_snapshot() -> None:
     assert node.node.role is Role.STARTING
 
 
+def test_a_standby_does_not_claim_what_another_has_just_claimed() -> None:
+    box = Box()
+    old = box.leader()
+    box.advance(5)
+    box.kill(old.name)
+    first, second = box.others()
+    while first.node.role is not Role.CLAIMING:
+        box.clock.now += 100
+        first.node.tick()
+        second.node.tick()
+        for node in (first, second):
+            while any(request for request in node.board.requests):
+                request = node.board.requests.pop(0)
+                request.arrive()
+                request.answer()
+            if node.node.role is not Role.CLAIMING:
+                node.carry()
+    # Both want to know where the log ends; the other one's answer comes when the epoch of this one has begun.
+    assert second.node.role is Role.CLAIMING
+    while first.carry():
+        first.settle()
+    for reader in second.link.readers:
+        reader.deliver()
+    box.settle()
+    box.advance(2)
+    assert len(box.leaders()) == 1
+    assert sum(node.node.takeovers for node in (first, second)) == 1
+
+
 def test_a_log_that_answers_with_what_it_was_a_moment_ago_is_no_loss() -> None:
     box = Box()
     peer = connect(box.leader())

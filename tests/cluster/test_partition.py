@@ -35,7 +35,7 @@ def push_on(node: NodeProcess) -> None:
 
 def test_a_leader_cut_off_from_the_majority_stops_answering_and_another_leads(machines: Machines) -> None:
     old = machines.leader()
-    assert old.push("before", "cut") == "OK"
+    assert old.push("before-cut", "cut") == "OK"
     machines.cut(old.name)
     began = time.monotonic()
     try:
@@ -46,13 +46,13 @@ def test_a_leader_cut_off_from_the_majority_stops_answering_and_another_leads(ma
         wait_for(lambda: any(node.leads() for node in others), "another node leads")
         assert not old.leads()
         new = next(node for node in others if node.leads())
-        assert new.push("after", "cut") == "OK"
+        assert new.push("after-the-cut", "cut") == "OK"
     finally:
         machines.mend(old.name)
     wait_for(machines.is_whole, "all nodes are there", within=120)
     found = {machines.leader().fetch("cut") for _ in range(4)}
     # What was pushed while the leader was cut off was never acknowledged: it may be there, or not.
-    assert {"before", "after"} <= found <= {"before", "after", "while-cut", None}
+    assert {"before-cut", "after-the-cut"} <= found <= {"before-cut", "after-the-cut", "while-cut", None}
 
 
 def test_rounds_of_partitions_under_load(machines: Machines) -> None:
