@@ -20,7 +20,7 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 
 .DEFAULT_GOAL := help
 .PHONY: help run test simulate fuzz soak connections pauses nightly check lint format types layers audit \
-	bench bench-quick bench-guard bench-libraries bench-page bench-backlog bench-dashboard golden binary docs \
+	bench bench-quick bench-guard bench-libraries bench-page bench-backlog bench-dashboard bench-cluster golden binary docs \
 	docs-serve demo demo-cluster screenshots texts lock clean
 
 help: ## list the targets
@@ -122,6 +122,9 @@ bench-backlog: $(DEV) ## memory and start with a million enqueued jobs
 
 bench-dashboard: $(DEV) ## the dashboard over a million jobs of each kind, ten times open
 	$(BIN)/python bench/dashboard.py $(ARGS)
+
+bench-cluster: $(DEV) ## a cluster beside a single server, and how long a takeover takes (needs nats-server)
+	PYTHONPATH=tests $(BIN)/python bench/replicated.py $(ARGS)
 
 golden: $(DEV) ## write the golden data of a format that is not released yet anew
 	$(BIN)/python tests/golden/make.py
