@@ -20,7 +20,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
-    with RealCluster(tmp_path_factory.mktemp("cluster")) as running:
+    with RealCluster(tmp_path_factory.mktemp("cluster"), rules="[workers]\nrecover_after = 15\n") as running:
         yield running
 
 
@@ -53,6 +53,7 @@ def test_it_works_through_a_standby_and_after_a_takeover(client: Client, cluster
         for number in range(3):
             push_through(client, standby, f"before-{number:05}")
         wait_until(lambda: len(set(it.ran())) == 3, "three jobs", seconds=120)
+        wait_until(lambda: cluster_is_done(standby), "three ACKs", seconds=60)
         leader.kill()
         cluster.leader()
         node = standby if standby.is_running else other

@@ -91,6 +91,16 @@ def test_a_standby_takes_over_within_five_seconds() -> None:
     assert box.clock() - began <= 5000
 
 
+def test_the_time_that_a_standby_waited_is_no_leap_of_the_clock() -> None:
+    # A leap would be taken for a clock that was set, and shift what is owed to throttles and workers by as much.
+    box = Box()
+    old = box.leader()
+    box.advance(45)
+    box.kill(old.name)
+    new = box.leader()
+    assert box.clock() - new.began_at <= 1000
+
+
 def test_a_leader_that_stops_in_good_order_is_followed_at_once() -> None:
     box = Box()
     old = box.leader()

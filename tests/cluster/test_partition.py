@@ -55,6 +55,7 @@ def test_a_leader_cut_off_from_the_majority_stops_answering_and_another_leads(ma
     assert {"before-cut", "after-the-cut"} <= found <= {"before-cut", "after-the-cut", "while-cut", None}
 
 
+@pytest.mark.slow
 def test_rounds_of_partitions_under_load(machines: Machines) -> None:
     load = Load(machines)
     load.start()
