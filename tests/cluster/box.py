@@ -43,6 +43,7 @@ class NodeBox(Harness):
 
     def lead(self, store: ReplicatedStore) -> None:
         rescue.lead(self.server, store)
+        self.began_at = self.server.engine.state.now
 
     def stand_by(self, why: NotLeading) -> None:
         rescue.stand_by(self.server, why, MemoryStore())
