@@ -171,7 +171,10 @@ def recover(state: State, lease: Lease) -> None:
 
 
 def give_back(state: State, jid: str, holder: str) -> None:
-    """A job whose reply never reached its worker returns to the head, as if it had not been fetched."""
+    """A job whose reply, as far as can be told, never reached its worker returns to the head.
+
+    What was on its way may have arrived all the same: a late ACK of that worker counts, as after `recover`.
+    """
     lease = state.leases.find(jid, holder)
     if lease is None or lease.holder != holder:
         return
@@ -180,7 +183,7 @@ def give_back(state: State, jid: str, holder: str) -> None:
         if CANCELLED in lease.uses:
             _stop(state, change, lease, extras, payload)
         else:
-            put_back(state, change, lease, extras, payload)
+            put_back(state, change, lease, structs.replace(extras, former=holder), payload)
 
 
 def requeue(state: State, jid: str, holder: str, wait: int | None) -> None:
