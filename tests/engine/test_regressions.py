@@ -239,4 +239,5 @@ def test_a_job_that_seemed_undelivered_and_was_done_is_done() -> None:
     assert not engine.ack("job-00001", "w2"), "another worker never had it"
     assert engine.ack("job-00001", "w1")
     assert engine.fetch(["default"], "w2") is None
+    engine.commit()
     check_memory(engine)
