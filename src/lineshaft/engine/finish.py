@@ -14,7 +14,7 @@ from lineshaft.engine.feature import Subject
 from lineshaft.engine.history import Over, keep_finished
 from lineshaft.engine.hooks import acked, failed
 from lineshaft.engine.moves import Damaged, count, join_set, keep_place, leave, put_back, read_leased
-from lineshaft.engine.outcomes import Outcome, type_of
+from lineshaft.engine.outcomes import MOST_LETTERS, Outcome
 from lineshaft.engine.records import Extras, Lease, split_value
 from lineshaft.engine.retry import LOST, RESERVATION_EXPIRED, Dead, Report, Retry, judge
 from lineshaft.engine.state import State
@@ -131,7 +131,7 @@ def _late_ack(state: State, jid: str, holder: str, result: bytes | None = None) 
             keep_finished(state, change, Over(jid, seq, payload, holder, 0, "success", result))
             if result is not None:
                 keep_result(state, change, jid, seq, result)
-            change.then(count, state, name, Outcome.SUCCESS, type_of(job.jobtype))
+            change.then(count, state, name, Outcome.SUCCESS, job.jobtype[:MOST_LETTERS])
         if state.hooks is not None:
             acked(state, state.hooks, job, holder)
         return True
