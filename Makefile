@@ -19,9 +19,9 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test simulate fuzz soak connections pauses nightly check lint format types layers audit \
-	bench bench-quick bench-guard bench-libraries bench-page bench-backlog bench-dashboard golden binary docs \
-	docs-serve demo screenshots texts lock clean
+.PHONY: help run test simulate fuzz soak connections pauses timely tight nightly check lint format types \
+	layers audit bench bench-quick bench-guard bench-libraries bench-page bench-backlog bench-dashboard golden \
+	binary docs docs-serve demo demo-cluster screenshots texts lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -63,6 +63,12 @@ connections: $(DEV) ## ten thousand connections, storms, clients that never read
 pauses: $(DEV) ## a million jobs due, cleared, removed, ... at once: how long others wait meanwhile
 	PYTHONPATH=tests $(BIN)/python -m load.pauses $(ARGS)
 
+timely: $(DEV) ## do scheduled jobs start at their time under load, while a million others wait?
+	PYTHONPATH=tests:bench $(BIN)/python -m load.timely $(ARGS)
+
+tight: $(DEV) ## a backlog of 2 GB in 256 MB of memory
+	PYTHONPATH=tests $(BIN)/python -m load.tight $(ARGS)
+
 # How long the nightly loops are; the figures of the last run stand in docs/reliability.md.
 nightly: export LINESHAFT_KILLS ?= 1000
 nightly: export LINESHAFT_EXAMPLES ?= 5000
@@ -71,6 +77,8 @@ nightly: export LINESHAFT_POWER_CUTS ?= 300
 nightly: export LINESHAFT_FUZZ ?= 20000
 nightly: export LINESHAFT_SOAK_SECONDS ?= 3600
 nightly: $(DEV) ## the suite with its loops grown long: kills, power cuts, seeds, fuzzed inputs, a soak
+nightly: export LINESHAFT_CLUSTER_ROUNDS ?= 200
+nightly: $(DEV) ## the suite with its loops grown long: kills, power cuts, seeds of model and simulation, fuzzed inputs
 	$(BIN)/pytest --timeout 14400 $(ARGS)
 
 check: lint types layers ## lint, types and layers
@@ -136,6 +144,9 @@ docs-serve: $(DEV) ## the same on 127.0.0.1:8000, built again when a page change
 
 demo: $(DEV) ## real work by workers in two languages
 	$(BIN)/python demo/run.py $(ARGS)
+
+demo-cluster: $(DEV) ## three nodes on three servers of NATS, the leader killed again and again (needs nats-server)
+	PYTHONPATH=tests $(BIN)/python demo/cluster.py $(ARGS)
 
 screenshots: $(DEV) ## take the pictures of every page (needs Chromium)
 	PYTHONPATH=tests $(BIN)/python tests/browser/pictures.py $(ARGS)

@@ -3,7 +3,7 @@
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lineshaft.cluster.fold import Fold, Gap, Verdict
@@ -48,6 +48,7 @@ def test_every_log_of_five_entries_counts_each_epoch_in_order_and_none_after_a_n
         assert (fold.epoch, fold.number) == (numbers[-1] if numbers else (0, 0))
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["1.0", "1.1", "1.2", "2.0", "2.1", "3.0", "3.1"]), max_size=30), st.integers(0, 30))
 def test_who_stops_and_reads_on_agrees_with_who_read_it_whole(log: list[str], stop: int) -> None:
     whole, _ = fold_all(log)

@@ -5,6 +5,7 @@ import json
 from cluster.box import Box, NodeBox, ask
 from harness import Peer
 from lineshaft.cluster.presence import Role
+from lineshaft.errors import StoreBusy
 from lineshaft.store.memory import MemoryStore
 
 OK = b"+OK\r\n"
@@ -264,3 +265,69 @@ def test_a_gap_asks_for_a_snapshot() -> None:
     box.advance(1)
     assert node.lacks_snapshot
     assert node.node.role is Role.STARTING
+
+
+def test_a_log_that_answers_with_what_it_was_a_moment_ago_is_no_loss() -> None:
+    box = Box()
+    peer = connect(box.leader())
+    box.advance(1)
+    standby = box.others()[0]
+    box.clock.now += 500
+    standby.node.tick()
+    questions = list(standby.link.requests)
+    standby.link.requests.clear()
+    for question in questions:
+        question.arrive()
+    assert ask(box, peer, push("job-00001")) == OK
+    for question in questions:
+        question.answer()
+    box.advance(30)
+    assert not standby.failures
+    assert same(box)
+
+
+def test_a_log_that_has_lost_entries_is_refused_after_a_while() -> None:
+    box = Box("a")
+    peer = connect(box.leader())
+    for number in range(9):
+        assert ask(box, peer, push(f"job-0000{number}")) == OK
+    box.kill("a")
+    del box.log.entries[-4:]
+    node = box.start("a")
+    box.advance(10)
+    assert not node.failures
+    assert node.node.role is not Role.LEADER
+    box.advance(10)
+    assert "lost entries" in str(node.failures[0])
+
+
+def test_the_log_is_purged_to_the_older_snapshot_and_never_past_a_live_node() -> None:
+    box = Box()
+    leader = box.leader()
+    peer = connect(leader)
+    for number in range(20):
+        assert ask(box, peer, push(f"job-000{number:02}")) == OK
+    box.advance(2)
+    box.board.notices["snapshot.15"] = b"digest"
+    box.advance(2)
+    assert box.log.first == 1
+    box.board.notices["snapshot.19"] = b"digest"
+    behind = box.others()[0]
+    behind.local.commit, commit = _busy, behind.local.commit  # type: ignore[method-assign, assignment]
+    assert ask(box, peer, push("job-00020")) == OK
+    box.advance(2)
+    assert box.log.first == 16
+    for sequence in (21, 22):
+        box.board.notices[f"snapshot.{sequence}"] = b"digest"
+    for number in range(21, 30):
+        assert ask(box, peer, push(f"job-000{number}")) == OK
+    box.advance(2)
+    stopped_at = behind.node.replica.applied if behind.node.replica is not None else 0
+    assert box.log.first == min(21, stopped_at) + 1
+    behind.local.commit = commit  # type: ignore[method-assign]
+    box.advance(2)
+    assert same(box)
+
+
+def _busy(*_: object) -> None:
+    raise StoreBusy("a write stall")

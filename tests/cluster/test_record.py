@@ -1,7 +1,7 @@
 """The record: bytes and back, and what is not one."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lineshaft.cluster.record import (
@@ -23,6 +23,7 @@ changes = st.dictionaries(st.binary(max_size=9), st.none() | st.binary(max_size=
 ranges = st.lists(st.tuples(st.binary(max_size=3), st.binary(max_size=3)), max_size=2)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(changes, ranges), max_size=4), st.integers(1, 50))
 def test_turns_come_out_as_they_went_in(
     turns: list[tuple[dict[bytes, bytes | None], list[tuple[bytes, bytes]]]], limit: int

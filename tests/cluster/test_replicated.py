@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lineshaft.cluster.fold import Fold
@@ -42,6 +42,7 @@ def made(log: MemoryLog) -> tuple[ReplicatedStore, MemoryLink, MemoryStore]:
     return store, link, local
 
 
+@settings(deadline=None)
 @given(st.lists(steps, max_size=30))
 def test_it_reads_as_a_store_that_has_applied_everything(play: list[tuple[str, object]]) -> None:
     log, model = MemoryLog(), MemoryStore()
@@ -71,6 +72,7 @@ def test_it_reads_as_a_store_that_has_applied_everything(play: list[tuple[str, o
     assert applied == model.scan(b"", b"\xff", limit=99)
 
 
+@settings(deadline=None)
 @given(st.lists(transactions, min_size=1, max_size=5))
 def test_several_transactions_in_one_have_the_same_effect(several: list[tuple[Changes, list[KeyRange]]]) -> None:
     one_by_one, at_once = MemoryStore(), MemoryStore()

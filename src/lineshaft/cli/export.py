@@ -27,6 +27,7 @@ from msgspec import DecodeError
 from msgspec import json as msgspec_json
 from rich.console import Console
 
+from lineshaft import __version__
 from lineshaft.cli.check import find_data, require_store
 from lineshaft.cli.words import plural
 from lineshaft.clock import system_clock
@@ -98,7 +99,7 @@ class Export:
 
     def lines(self, now: int) -> Iterator[bytes]:
         """Every line, without its end."""
-        yield first_line(now)
+        yield first_line(now, __version__)
         self._remember_leases()
         for key, value in self._rows(b"Q"):
             name = key[1:].decode()

@@ -199,6 +199,6 @@ class MemoryBoardLink(Link):
         """As `Board.post`."""
         self._ask(lambda: self.board.post(name, notice), done, None)
 
-    def read(self, done: Callable[[Mapping[str, bytes] | None], None]) -> None:
-        """As `Board.read`."""
+    def notices(self, done: Callable[[Mapping[str, bytes] | None], None]) -> None:
+        """As `Board.notices`."""
         self._ask(lambda: dict(self.board.notices), done, None)

@@ -21,6 +21,7 @@ reader of the log while it is a standby, and by the writer while it leads, never
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -36,6 +37,7 @@ from lineshaft.cluster.presence import (
     Role,
     encode_presence,
     notice_name,
+    snapshots_of,
 )
 from lineshaft.cluster.record import Leadership, Record, encode_leadership
 from lineshaft.cluster.replica import Replica
@@ -54,6 +56,8 @@ LOOK_MS: Final = 500
 REST_MS: Final = 500
 #: How long a question may go unanswered before it is asked again.
 PATIENCE_MS: Final = 1500
+#: A log that for so long ends before what a node has applied has lost entries.
+SHORT_MS: Final = 15_000
 #: A leader that hands over waits so long for what is in flight.
 HANDOVER_MS: Final = 2000
 
@@ -125,8 +129,13 @@ class Node:
         self.replica: Replica | None = None
         self._following: Following | None = None
         self._unread: deque[tuple[int, bytes]] = deque()
-        #: The log's end, as last heard.
+        #: The log's end, and how large it is, as last heard.
         self.end = 0
+        self.size_bytes = 0
+        self._short_since: int | None = None
+        #: Where there are snapshots, in order.
+        self.snapshots: list[int] = []
+        self._purged = 0
         # The log, written.
         self.store: ReplicatedStore | None = None
         self._writer: Writer | None = None
@@ -160,9 +169,8 @@ class Node:
             self._post(now)
         if now >= self._look_at:
             self._look_at = now + LOOK_MS
-            self._ask("board", lambda: self.board.read(self._board_read))
-            if self.role is not Role.LEADER:
-                self._ask("bounds", lambda: self.log.bounds(self._bounds))
+            self._ask("board", lambda: self.board.notices(self._board_read))
+            self._ask("bounds", lambda: self.log.bounds(self._bounds))
         if self.role is Role.LEADER:
             self._lead_on(now)
         elif self.role is Role.STANDBY:
@@ -213,10 +221,40 @@ class Node:
             return
         now = self.clock()
         self.presences.read(notices, now)
+        self.snapshots = snapshots_of(notices)
         if self.replica is not None and self.presences.newest_epoch() > self.replica.fold.epoch:
             # The log says so too; but a leader to whom nobody speaks writes nothing, and would not hear of it there.
             self.step_down("another node leads")
         self._see_leader(now)
+        if self.role is Role.LEADER:
+            self._maybe_purge(now)
+
+    def _maybe_purge(self, now: int) -> None:
+        """Forget what two snapshots have, and every node that is alive."""
+        if len(self.snapshots) < 2 or self.replica is None:
+            return
+        alive = [one.sequence for one in self.presences.alive(now) if one.node != self.identity.node]
+        up_to = min([self.snapshots[-2], self.replica.applied, *alive])
+        if up_to > self._purged:
+            self._ask("purge", lambda: self.log.purge(up_to, partial(self._purged_to, up_to)))
+
+    def _purged_to(self, up_to: int, done: bool | None) -> None:
+        self._answered("purge")
+        if done:
+            self._purged = max(self._purged, up_to)
+            log.info("the log is purged up to entry %d", up_to)
+
+    def wants_snapshot(self, after_bytes: int) -> bool:
+        """Whether it is this node's turn to take a snapshot: the first standby does, or the leader where there is none.
+
+        With no snapshot it is time when the log has `after_bytes`, with one or two at twice of that: it reaches back
+        to the older of two.
+        """
+        now = self.clock()
+        standbys = sorted(one.node for one in self.presences.alive(now) if one.role is Role.STANDBY)
+        is_first = standbys[0] == self.identity.node if standbys else self.role is Role.LEADER
+        is_long = self.size_bytes > after_bytes * (2 if self.snapshots else 1)
+        return is_first and is_long and self.role in (Role.STANDBY, Role.LEADER)
 
     def _see_leader(self, now: int) -> None:
         if self.role is Role.LEADER:
@@ -240,18 +278,18 @@ class Node:
 
     def _bounds(self, bounds: Bounds | None) -> None:
         self._answered("bounds")
+        if bounds is not None:
+            self.size_bytes = bounds.size_bytes
         if bounds is None or self.role in (Role.STOPPED, Role.LEADER, Role.CLAIMING):
             return
-        self.end = bounds.last
+        self.end = max(self.end, bounds.last)
         try:
             if self.replica is None:
                 self.replica = Replica(self.local, bounds.log_id, self._began)
             if self.replica.log_id != bounds.log_id:
                 raise StoreError("the log was made anew: stop the cluster and see docs/howto/cluster.md")
-            if bounds.last < self.replica.fold.sequence:
-                raise StoreError(
-                    f"the log ends at {bounds.last}, and this node has applied {self.replica.fold.sequence}"
-                )
+            if self._is_short(bounds):
+                return
         except StoreError as error:
             self.shell.fail(error)
             return
@@ -261,6 +299,27 @@ class Node:
         elif self._following is None:
             self.role = Role.STANDBY
             self._follow()
+            # Others may wait for a standby to be there.
+            self._post(self.clock())
+
+    def _is_short(self, bounds: Bounds) -> bool:
+        """Whether the log ends before what this node has applied. Raises StoreError when it stays so.
+
+        For a moment that is nothing: an entry can be heard before the answer that was asked for earlier, and a server
+        of the log that has just come to lead it may have to catch up.
+        """
+        assert self.replica is not None
+        now, applied = self.clock(), self.replica.fold.sequence
+        if bounds.last >= applied:
+            self._short_since = None
+            return False
+        if self._short_since is None:
+            self._short_since = now
+        if now - self._short_since > SHORT_MS:
+            raise StoreError(
+                f"the log ends at {bounds.last}, and this node has applied {applied}: the log has lost entries"
+            )
+        return True
 
     def _follow(self) -> None:
         assert self.replica is not None

@@ -88,7 +88,7 @@ class Board(Protocol):
         """Put a notice up."""
         ...
 
-    def read(self, done: Callable[[Mapping[str, bytes] | None], None]) -> None:
+    def notices(self, done: Callable[[Mapping[str, bytes] | None], None]) -> None:
         """All notices."""
         ...
 

@@ -14,7 +14,17 @@ from typing import Final
 import msgspec
 from msgspec import Struct, json
 
-__all__ = ["LEASE_MS", "RENEW_MS", "Presence", "Presences", "Role"]
+__all__ = [
+    "LEASE_MS",
+    "NOTE",
+    "RENEW_MS",
+    "Presence",
+    "Presences",
+    "Role",
+    "encode_presence",
+    "notice_name",
+    "snapshots_of",
+]
 
 #: How often a node says that it is there.
 RENEW_MS: Final = 1000
@@ -23,6 +33,9 @@ LEASE_MS: Final = 3000
 
 #: How the names of these notices begin; there may be others on the board.
 _PREFIX: Final = "node."
+
+#: How the names of the notes of snapshots begin; the sequence follows, and the note is the copy's digest.
+NOTE: Final = "snapshot."
 
 
 class Role(StrEnum):
@@ -99,6 +112,12 @@ class Presences:
         """Whom the last leader has asked to go on, if it has."""
         newest = max(self.seen.values(), key=lambda one: (one.presence.epoch, bool(one.presence.heir)), default=None)
         return newest.presence.heir if newest is not None else ""
+
+
+def snapshots_of(notices: Mapping[str, bytes]) -> list[int]:
+    """The sequences of the snapshots that count, in order."""
+    names = [name[len(NOTE) :] for name, digest in notices.items() if name.startswith(NOTE) and digest]
+    return sorted(int(name) for name in names if name.isdigit())
 
 
 def notice_name(node: str) -> str:

@@ -29,6 +29,8 @@ from lineshaft.config.kinds import (
     json_array,
     json_object,
     names,
+    nats_servers,
+    node_name,
     patterns,
     queue_name,
     rate,
@@ -54,6 +56,7 @@ __all__ = [
     "Auth",
     "AuthUser",
     "CatchUp",
+    "Cluster",
     "Config",
     "Cron",
     "CronJob",
@@ -309,6 +312,26 @@ class Cron(Struct, frozen=True):
         return hashlib.sha256(content).hexdigest()[:16]
 
 
+class Cluster(Struct, frozen=True):
+    """`[cluster]`: this server is a node of a cluster; None for its name is none."""
+
+    name: Annotated[str | None, node_name(), AT_START] = None
+    node: Annotated[str | None, node_name(), AT_START] = None  #: what this node is called in it
+    servers: Annotated[tuple[str, ...] | None, nats_servers(), AT_START] = None  #: where NATS is
+    replicas: Annotated[int, whole(1, 5), AT_START] = 3  #: how many servers of NATS keep the log
+    #: Where other nodes reach the job port of this one.
+    job_address: Annotated[Binding | None, address(), AT_START] = field(default=None, name="address")
+    web_address: Annotated[Binding | None, address(), AT_START] = None  #: the same of its HTTP port
+    credentials: Annotated[str | None, text(), AT_START] = None  #: a file for NATS, as `nsc` makes them
+    #: How large the log grows before a copy of the jobs is stored beside it.
+    snapshot_after_bytes: Annotated[int, size("1MB", "1TB"), AT_START] = field(
+        default=256_000_000, name="snapshot_after"
+    )
+    tls_ca: Annotated[str | None, text(), AT_START] = None  #: PEM file: who signs the certificates of NATS
+    tls_cert: Annotated[str | None, text(), AT_START] = None  #: PEM file: what this node shows to NATS
+    tls_key: Annotated[str | None, text(), AT_START] = None  #: PEM file: its private key
+
+
 TABLES: Final[dict[str, type[Struct]]] = {
     "faktory": Faktory,
     "auth": Auth,
@@ -323,6 +346,7 @@ TABLES: Final[dict[str, type[Struct]]] = {
     "plugins": Plugins,
     "queues": Queues,
     "throttles": Throttles,
+    "cluster": Cluster,
 }
 
 
@@ -351,6 +375,7 @@ class Config(Struct, frozen=True, kw_only=True):
     plugins: Plugins = Plugins()
     queues: Queues = Queues()
     throttles: Throttles = Throttles()
+    cluster: Cluster = Cluster()
     cron: tuple[Cron, ...] = ()
     # For those who ask where it all came from.
     files: tuple[Path, ...] = ()  #: the files of conf.d, in the order in which they were read

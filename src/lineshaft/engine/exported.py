@@ -14,7 +14,6 @@ from typing import Final
 from msgspec import DecodeError
 from msgspec import json as msgspec_json
 
-from lineshaft import __version__
 from lineshaft.clock import format_instant
 from lineshaft.job import DEFAULT_PRIORITY
 from lineshaft.lifecycle import Place
@@ -24,9 +23,9 @@ __all__ = ["EXPORT_VERSION", "first_line", "job_line", "last_line"]
 EXPORT_VERSION: Final = 1
 
 
-def first_line(now: int) -> bytes:
-    """What an export begins with."""
-    return msgspec_json.encode({"export": EXPORT_VERSION, "lineshaft": __version__, "at": format_instant(now)})
+def first_line(now: int, version: str) -> bytes:
+    """What an export begins with; `version` is the program's."""
+    return msgspec_json.encode({"export": EXPORT_VERSION, "lineshaft": version, "at": format_instant(now)})
 
 
 def last_line(counts: Mapping[Place, int]) -> bytes:

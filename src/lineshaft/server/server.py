@@ -26,6 +26,7 @@ from lineshaft.lifecycle import WorkerState
 from lineshaft.protocol.handshake import greeting
 from lineshaft.protocol.resp import NULL, OK, bulk, error
 from lineshaft.server.backup import Backup
+from lineshaft.server.cluster import ClusterView
 from lineshaft.server.commands import COMMANDS, HANDSHAKE, Verb
 from lineshaft.server.commit import Chunk, GroupCommit
 from lineshaft.server.errands import Errand
@@ -132,6 +133,8 @@ class Server:
         #: Every command is refused.
         self.refuses_all = False
         self.stopping = False
+        #: The cluster that this server is a node of.
+        self.cluster: ClusterView | None = None
 
     # Connections
 

@@ -82,6 +82,14 @@ class Backend(Protocol):
         """Why jobs can be neither pushed nor fetched at the moment; None when they can."""
         ...
 
+    def is_leading(self) -> bool:
+        """Whether jobs are served here, and not by another node of the cluster."""
+        ...
+
+    def cluster(self) -> dict[str, Any] | None:
+        """The cluster that the server is a node of, as CLUSTER STATUS gives it; None for a single server."""
+        ...
+
     def storage(self) -> dict[str, int]:
         """The store's own figures, by name; empty while it is away."""
         ...

@@ -12,6 +12,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
+from lineshaft import __version__
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.exported import first_line, job_line, last_line
 from lineshaft.engine.filter import EVERYTHING
@@ -87,7 +88,7 @@ async def _lines(request: Request, site: Site, told: str, jobs: Jobs) -> AsyncIt
     counts: Counter[Where] = Counter()
     outcome = "cut short"
     try:
-        yield first_line(site.pulse.now()) + b"\n"
+        yield first_line(site.pulse.now(), __version__) + b"\n"
         async for some in jobs:
             counts.update(view.place for view in some)
             if some:

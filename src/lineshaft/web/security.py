@@ -35,7 +35,7 @@ from lineshaft.web.hosts import is_ours
 __all__ = ["POLICY", "Guard", "is_cross_site", "visitor_of"]
 
 #: Wants no password, so that a load balancer need not know it.
-OPEN_PATHS: Final = frozenset({"/health", "/health/live", "/health/ready"})
+OPEN_PATHS: Final = frozenset({"/health", "/health/live", "/health/ready", "/health/leader"})
 
 POLICY: Final = "; ".join(
     (
