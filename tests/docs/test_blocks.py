@@ -75,6 +75,11 @@ EXEMPT: Final = {
     ("docs/decisions/README.md", ""): "a template of prose",
     ("docs/internals.md", ""): "pictures: layers (those are in pyproject.toml, and `make layers` holds them) and turns",
     ("docs/security.md", ""): "a picture",
+    (
+        "docs/howto/cluster.md",
+        "",
+    ): "a picture, what installs packages, and the configuration of NATS, which is not ours:"
+    " the tests of tests/cluster start theirs with one of their own",
 }
 
 #: The languages of which every other block is run: by this file, or by `test_block_programs.py`.
