@@ -119,6 +119,16 @@ def test_the_blocks_of_the_page(shop: Play, client: Client) -> None:
     assert asyncio.run(live())["faktory"]["queues"] == {"default": 0}
 
 
+def test_a_worker_sets_django_up_by_itself(play: Play) -> None:
+    play.folder = EXAMPLES / "django"
+    code = "from lineshaft.worker.find import find_jobs; print([*find_jobs('shop.jobs')[0].functions])"
+    play.environment["DJANGO_SETTINGS_MODULE"] = "settings"
+    assert play.run("-c", code) == "['confirm', 'count_confirmed']\n"
+    # Without it the models cannot be imported, and Django says why.
+    play.environment["DJANGO_SETTINGS_MODULE"] = ""
+    play.run("-c", code, code=1)
+
+
 ROLLBACK = """
 from django.db import transaction
 from outbox.push import push_in_transaction, push_on_commit
