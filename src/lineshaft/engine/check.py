@@ -24,7 +24,7 @@ from datetime import date
 from functools import partial
 from typing import Any, Final
 
-from msgspec import json
+from msgspec import json, structs
 
 from lineshaft.engine import keys
 from lineshaft.engine.check_batches import BatchLaws
@@ -36,12 +36,15 @@ from lineshaft.engine.check_lanes import LaneLaws
 from lineshaft.engine.engine import KINDS
 from lineshaft.engine.findings import UNREADABLE, Finding, Law, MalformedKey, Severity, Tally, shown
 from lineshaft.engine.lanes import RELANE
+from lineshaft.engine.notes import EVERY_MS
 from lineshaft.engine.reader import Reader
 from lineshaft.engine.records import (
     decode_bucket,
     decode_chore,
     decode_day,
+    decode_note,
     decode_periodic,
+    decode_position,
     decode_totals,
     decode_worker,
 )
@@ -86,6 +89,7 @@ class _Walk:
             self.reader, self._report, tally, index=self.index, ends=self.ends, batches=self.batches, lanes=self.lanes
         )
         self.kinds: dict[bytes, Callable[[bytes, bytes], None]] = {
+            b"A": _single(keys.POSITION_KEY, decode_position),
             b"B": self.batches.row,
             b"C": self._chore,
             b"D": self._day,
@@ -110,6 +114,7 @@ class _Walk:
             b"W": self.index.entry,
             b"X": self._set_aside,
             b"Y": self.jobs.failures,
+            b"Z": self._note,
         }
 
     def findings(self) -> Iterator[Finding]:
@@ -174,6 +179,12 @@ class _Walk:
     def _day(self, key: bytes, value: bytes) -> None:
         date.fromisoformat(key[1:].decode())
         decode_day(value)
+
+    def _note(self, key: bytes, value: bytes) -> None:
+        if len(key) != 9 or keys.note_at(key) % EVERY_MS:
+            raise MalformedKey
+        if min(structs.astuple(decode_note(value))) < 0:
+            self._report(Law.NOTE, key, "a figure is negative", Severity.UNTIDY)
 
     def _worker(self, key: bytes, value: bytes) -> None:
         key[1:].decode()

@@ -15,6 +15,7 @@ from lineshaft.engine.check_lanes import LaneLaws
 from lineshaft.engine.expiring import END as EXPIRES
 from lineshaft.engine.features import FEATURES
 from lineshaft.engine.findings import SETS, UNREADABLE, Law, MalformedKey, Report, Severity, Tally, instant_shown, shown
+from lineshaft.engine.groups import HOURS
 from lineshaft.engine.naming import check_queue_name
 from lineshaft.engine.reader import Reader
 from lineshaft.engine.records import (
@@ -118,7 +119,9 @@ class JobLaws:
             raise MalformedKey
         if record.count <= 0:
             self.report(Law.GROUP, key, f"it counts {record.count} jobs", Severity.UNTIDY)
-        else:
+        elif len(record.hours) > HOURS or min(record.hours, default=0) < 0:
+            self.report(Law.GROUP, key, "what came in each hour cannot be that", Severity.UNTIDY)
+        if record.count > 0:
             self._counted[code] = self._counted.get(code, 0) + record.count
 
     # Jobs

@@ -60,6 +60,7 @@ class Law(StrEnum):
     CHORE = "unknown chore"
     BATCH = "batch counted wrongly"
     GROUP = "failures counted wrongly"
+    NOTE = "impossible note"
     NOT_INDEXED = "job not in the index"
     ASTRAY = "index entry of another job"
     STALE = "index entry of no job"
@@ -153,6 +154,7 @@ def _shown_text(word: str) -> Callable[[bytes], str]:
 
 
 _SHOWN: Final[dict[bytes, Callable[[bytes], str]]] = {
+    b"A": _shown_text("position in the log"),
     b"B": _shown_batch,
     b"C": _shown_number("chore"),
     b"D": _shown_text("day"),
@@ -163,6 +165,7 @@ _SHOWN: Final[dict[bytes, Callable[[bytes], str]]] = {
     b"K": _shown_text("worker"),
     b"L": _shown_number("leases of turn"),
     b"M": _shown_text("throttle of the queue"),
+    b"Z": lambda key: f"note of {instant_shown(keys.note_at(key))}",
     b"N": _shown_text("sequence"),
     b"O": _shown_about_lanes,
     b"Q": _shown_text("queue"),

@@ -13,6 +13,7 @@ from lineshaft.engine.feature import Subject
 from lineshaft.engine.line import LARGE_PAYLOAD_BYTES, Entry
 from lineshaft.engine.moves import Spot, stand
 from lineshaft.engine.naming import open_queue
+from lineshaft.engine.outcomes import type_of
 from lineshaft.engine.ready import MAX_QUEUES, Queue
 from lineshaft.engine.records import Extras
 from lineshaft.engine.state import State
@@ -106,7 +107,8 @@ def accept(state: State, job: Job) -> None:
     if not window.more:
         if len(window.entries) < state.queues.bound:
             kept = payload if len(payload) <= LARGE_PAYLOAD_BYTES else None
-            window.entries.append(Entry(order, key, order, job.jid, kept, job.reserve_for, None))
+            jobtype = type_of(job.jobtype)
+            window.entries.append(Entry(order, key, order, job.jid, kept, job.reserve_for, None, jobtype))
         else:
             window.more, window.tail = True, order
     queue.size += 1

@@ -297,6 +297,7 @@ RULES: Final[dict[str, Rule]] = {
     "CRON RUN": _rule(ADMIN, look=_periodic),
     "CRON PAUSE": _rule(ADMIN, look=_periodic),
     "CRON RESUME": _rule(ADMIN, look=_periodic),
+    "CLUSTER": _rule(ADMIN, look=_server),
     "END": _rule(),
 }
 """Every command there is after the handshake, and who may give it."""

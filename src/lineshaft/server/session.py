@@ -21,6 +21,7 @@ from lineshaft.engine.workers import Worker
 from lineshaft.errors import PeerError, Refusal, StoreError
 from lineshaft.protocol.framing import LineBuffer
 from lineshaft.protocol.resp import error
+from lineshaft.server.meter import MASK
 
 if TYPE_CHECKING:
     from lineshaft.server.rights import Rights
@@ -238,7 +239,9 @@ class Session:
             command = self.verbs.get(verb)
             if command is None:
                 raise self.server.refuse(self, verb)
-            reply = command(self, argument or space)
+            meter = self.server.meter
+            meter.counts[verb] = said = meter.counts[verb] + 1
+            reply = (command if said & MASK != 1 else meter.timed(verb, command))(self, argument or space)
         except Refusal as refusal:
             self.durable = self.durable or refusal.reveals
             reply = error(refusal)
@@ -327,15 +330,11 @@ class Session:
     def _read(self, reading: bool) -> None:
         if reading is not self.reading and not self.closed:
             self.reading = reading
-            if reading:
-                self.transport.resume_reading()
-            else:
-                self.transport.pause_reading()
+            (self.transport.resume_reading if reading else self.transport.pause_reading)()
 
     def _overflow(self) -> None:
         if not self.closing:
-            limit = self.lines.limit_bytes
-            self.reply(error(Refusal(f"line too long: the limit is {limit} bytes")))
+            self.reply(error(Refusal(f"line too long: the limit is {self.lines.limit_bytes} bytes")))
             self.close()
 
     def close(self) -> None:
