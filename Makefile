@@ -19,9 +19,9 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test simulate fuzz soak connections pauses nightly check lint format types layers audit \
-	bench bench-quick bench-guard bench-libraries bench-page bench-backlog bench-dashboard golden binary docs \
-	docs-serve demo demo-cluster screenshots texts lock clean
+.PHONY: help run test simulate fuzz soak connections pauses timely tight nightly check lint format types \
+	layers audit bench bench-quick bench-guard bench-libraries bench-page bench-backlog bench-dashboard golden \
+	binary docs docs-serve demo demo-cluster screenshots texts lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +62,12 @@ connections: $(DEV) ## ten thousand connections, storms, clients that never read
 
 pauses: $(DEV) ## a million jobs due, cleared, removed, ... at once: how long others wait meanwhile
 	PYTHONPATH=tests $(BIN)/python -m load.pauses $(ARGS)
+
+timely: $(DEV) ## do scheduled jobs start at their time under load, while a million others wait?
+	PYTHONPATH=tests:bench $(BIN)/python -m load.timely $(ARGS)
+
+tight: $(DEV) ## a backlog of 2 GB in 256 MB of memory
+	PYTHONPATH=tests $(BIN)/python -m load.tight $(ARGS)
 
 # How long the nightly loops are; the figures of the last run stand in docs/reliability.md.
 nightly: export LINESHAFT_KILLS ?= 1000

@@ -7,9 +7,10 @@ from contextlib import suppress
 
 from msgspec import DecodeError, structs
 
-from lineshaft.engine import keys
+from lineshaft.engine import feature, keys
 from lineshaft.engine.cancel import CANCELLED
 from lineshaft.engine.ending import Ending
+from lineshaft.engine.feature import Subject
 from lineshaft.engine.history import Over, keep_finished
 from lineshaft.engine.hooks import acked, failed
 from lineshaft.engine.moves import Damaged, count, join_set, keep_place, leave, put_back, read_leased
@@ -36,7 +37,12 @@ def ack(state: State, jid: str, holder: str) -> bool:
         # Nobody has such a job, or several have, or another has.
         return ack_in_full(state, jid, holder)
     if lease.uses:
-        return _ack_using(state, lease)
+        extras = leases.extras.get(lease.seq)
+        if extras is None:
+            # Fetched before the last start.
+            return _complete(state, lease)
+        _part(state, lease, extras)
+    # From here on nothing can fail.
     state.turn.changes[lease.key] = None
     index = state.index
     if index.young.get(jid) == lease.key:
@@ -72,21 +78,14 @@ def ack_in_full(state: State, jid: str, holder: str, result: bytes | None = None
     return lease is not None and _complete(state, lease, result)
 
 
-def _ack_using(state: State, lease: Lease) -> bool:
-    """The same for a job that uses a feature; what that keeps is known since the FETCH, so it is not read again."""
-    extras = state.leases.extras.get(lease.seq)
-    if extras is None:
-        return _complete(state, lease)
-    with state.change() as change:
-        change.delete(lease.key)
-        leave(state, change, lease.jid, lease.seq, extras, Ending.DONE)
-        change.then(_done, state, lease)
-    return True
-
-
-def _done(state: State, lease: Lease) -> None:
-    _end(state, lease)
-    count(state, lease.queue, Outcome.SUCCESS, lease.jobtype)
+def _part(state: State, lease: Lease, extras: Extras) -> None:
+    """Tell the features of a job that is done; what they keep is known since the FETCH. Raises StoreError."""
+    change = Change(state.turn)
+    # Its row goes first, so that whoever looks for the job in a hook finds it gone.
+    change.changes[lease.key] = None
+    feature.ended(state, change, Subject(lease.jid, lease.seq, extras), Ending.DONE)
+    change.merge()
+    state.cancels.forget(lease.seq)
 
 
 def _end(state: State, lease: Lease) -> None:

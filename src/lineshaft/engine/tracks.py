@@ -139,10 +139,13 @@ def keep_result(state: "State", change: Change, jid: str, seq: int, result: byte
 
 
 def _note(state: "State", change: Change, subject: Subject, word: str, *, until: int = 0) -> None:
-    before = _read(change, subject.jid)
-    if before is not None and before.seq == subject.seq and (before.state != word or before.until != until):
-        after = structs.replace(before, state=word, updated_at=state.now, until=until)
-        _write(state, change, subject.jid, before, after)
+    record = _read(change, subject.jid)
+    if record is None or record.seq != subject.seq or (record.state == word and record.until == until):
+        return
+    if record.until != until:
+        _expire(state, change, subject.jid, record.until, until)
+    record.state, record.updated_at, record.until = word, state.now, until
+    change.put(keys.track_key(subject.jid), encode_record(record))
 
 
 def _read(source: Change | Turn, jid: str) -> TrackRecord | None:
@@ -155,9 +158,14 @@ def _read(source: Change | Turn, jid: str) -> TrackRecord | None:
 
 
 def _write(state: "State", change: Change, jid: str, before: TrackRecord | None, after: TrackRecord) -> None:
-    name = jid.encode()
-    if before is not None and before.until and before.until != after.until:
-        state.expiries.delete(change, before.until, FORGET, name)
-    if after.until:
-        state.expiries.put(change, after.until, FORGET, name)
+    _expire(state, change, jid, 0 if before is None else before.until, after.until)
     change.put(keys.track_key(jid), encode_record(after))
+
+
+def _expire(state: "State", change: Change, jid: str, before: int, after: int) -> None:
+    """What is known of a job is forgotten at another instant; 0 is never."""
+    name = jid.encode()
+    if before and before != after:
+        state.expiries.delete(change, before, FORGET, name)
+    if after:
+        state.expiries.put(change, after, FORGET, name)

@@ -136,7 +136,7 @@ def timed(state: State, name: SetName, cursor: str, limit: int, filter: Filter, 
 def _span(state: State, name: SetName, cursor: str, filter: Filter, *, newest: bool) -> list[KeyRange]:
     """Where the jobs of a set lie that may match, from a cursor on; none when there is nothing left. Raises Refusal."""
     jobs_set = state.sets[name]
-    start, end = jobs_set.prefix + jobs_set.cursor.to_bytes(8), keys.prefix_range(jobs_set.prefix)[1]
+    start, end = jobs_set.first_key, keys.prefix_range(jobs_set.prefix)[1]
     if filter.since:
         start = max(start, keys.timed_key(jobs_set.code, filter.since, 0))
     if filter.until:
