@@ -19,8 +19,9 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test simulate fuzz soak connections pauses timely tight nightly check lint format types layers audit \
-	bench bench-quick bench-guard bench-backlog golden binary demo screenshots texts lock clean
+.PHONY: help run test simulate fuzz soak connections pauses timely tight nightly check lint format types \
+	layers audit bench bench-quick bench-guard bench-libraries bench-page bench-backlog bench-dashboard golden \
+	binary docs docs-serve demo demo-cluster screenshots texts lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -76,6 +77,8 @@ nightly: export LINESHAFT_POWER_CUTS ?= 300
 nightly: export LINESHAFT_FUZZ ?= 20000
 nightly: export LINESHAFT_SOAK_SECONDS ?= 3600
 nightly: $(DEV) ## the suite with its loops grown long: kills, power cuts, seeds, fuzzed inputs, a soak
+nightly: export LINESHAFT_CLUSTER_ROUNDS ?= 200
+nightly: $(DEV) ## the suite with its loops grown long: kills, power cuts, seeds of model and simulation, fuzzed inputs
 	$(BIN)/pytest --timeout 14400 $(ARGS)
 
 check: lint types layers ## lint, types and layers
@@ -90,7 +93,7 @@ format: $(DEV) ## let ruff fix and format the sources
 
 types: $(DEV) ## mypy --strict
 	$(BIN)/mypy
-	MYPYPATH=bench $(BIN)/mypy bench/run.py bench/backlog.py bench/guard.py
+	MYPYPATH=bench $(BIN)/mypy bench/run.py bench/page.py bench/backlog.py bench/dashboard.py bench/guard.py
 
 layers: $(DEV) ## import-linter: imports go downward only
 	$(BIN)/lint-imports
@@ -103,7 +106,8 @@ $(VENV)/.audit-installed: requirements/audit.txt
 	$(PIP) install --quiet --require-hashes -r requirements/audit.txt
 	@touch $@
 
-bench: $(DEV) ## the server beside the speed reference and beanstalkd (ARGS=--check fails on a missed target)
+# What is compared with is installed by these: apt install beanstalkd redis-server nodejs npm libssl-dev; make bench-libraries
+bench: $(DEV) ## the server beside the speed reference, beanstalkd and job libraries (ARGS=--check: fail on a missed target)
 	$(BIN)/python bench/run.py $(ARGS)
 
 bench-quick: $(DEV) ## the same, short, beside the reference alone
@@ -112,8 +116,19 @@ bench-quick: $(DEV) ## the same, short, beside the reference alone
 bench-guard: $(DEV) ## instructions per command against what was recorded (needs valgrind; ARGS=--record)
 	$(BIN)/python bench/guard.py $(ARGS)
 
+bench-libraries: ## install the job libraries for Python and Node that `make bench` compares with
+	$(PYTHON) -m venv build/libraries
+	build/libraries/bin/pip --disable-pip-version-check install --quiet -r bench/libraries/requirements.txt
+	cd bench/libraries && npm ci --ignore-scripts --no-fund --no-audit
+
+bench-page: $(DEV) ## write docs/performance.md anew, from the last results of `make bench`
+	$(BIN)/python bench/page.py $(ARGS)
+
 bench-backlog: $(DEV) ## memory and start with a million enqueued jobs
 	$(BIN)/python bench/backlog.py $(ARGS)
+
+bench-dashboard: $(DEV) ## the dashboard over a million jobs of each kind, ten times open
+	$(BIN)/python bench/dashboard.py $(ARGS)
 
 golden: $(DEV) ## write the golden data of a format that is not released yet anew
 	$(BIN)/python tests/golden/make.py
@@ -121,8 +136,17 @@ golden: $(DEV) ## write the golden data of a format that is not released yet ane
 binary: $(DEV) ## dist/lineshaft, one file that needs no Python
 	$(BIN)/python packaging/binary/build.py $(ARGS)
 
+docs: $(DEV) ## the documentation's site, in build/site/site
+	$(BIN)/python packaging/site/build.py $(ARGS)
+
+docs-serve: $(DEV) ## the same on 127.0.0.1:8000, built again when a page changes
+	$(BIN)/python packaging/site/build.py --serve $(ARGS)
+
 demo: $(DEV) ## real work by workers in two languages
 	$(BIN)/python demo/run.py $(ARGS)
+
+demo-cluster: $(DEV) ## three nodes on three servers of NATS, the leader killed again and again (needs nats-server)
+	PYTHONPATH=tests $(BIN)/python demo/cluster.py $(ARGS)
 
 screenshots: $(DEV) ## take the pictures of every page (needs Chromium)
 	PYTHONPATH=tests $(BIN)/python tests/browser/pictures.py $(ARGS)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from talk import ServerFailed, answers, ask, says, trusting
 
-__all__ = ["PASSWORD", "Beanstalkd", "Contestant", "Lineshaft", "Reference"]
+__all__ = ["PASSWORD", "Beanstalkd", "Contestant", "Lineshaft", "Redis", "Reference"]
 
 BENCH = Path(__file__).resolve().parent
 
@@ -124,6 +124,33 @@ class Beanstalkd:
     def answers(self, port: int) -> bool:
         """It speaks when it is spoken to."""
         return says(port, b"USING default", after=b"list-tube-used\r\n")
+
+
+@dataclass(frozen=True)
+class Redis:
+    """What the job libraries lie on; how much of it reaches the disk is `appendfsync`'s word, or `off` for nothing."""
+
+    appendfsync: str
+    protocol: str = "redis"
+
+    @property
+    def name(self) -> str:
+        """Named for the one setting that varies."""
+        return f"Redis, {self.appendfsync}"
+
+    def command(self, port: int, directory: Path, sync: str) -> list[str]:  # noqa: ARG002
+        """Without snapshots, since they would come at any moment; it throws nothing away when memory is short."""
+        log = ["no"] if self.appendfsync == "off" else ["yes", "--appendfsync", self.appendfsync]
+        place = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(directory)]
+        return ["redis-server", *place, "--save", "", "--maxmemory-policy", "noeviction", "--appendonly", *log]
+
+    def begin_batch(self, port: int) -> str:
+        """It has no batches."""
+        raise NotImplementedError(port)
+
+    def answers(self, port: int) -> bool:
+        """PONG to PING."""
+        return says(port, b"+PONG", after=b"PING\r\n")
 
 
 def _write_certificate(directory: Path) -> None:

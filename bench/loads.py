@@ -19,7 +19,8 @@ def _asking(name: str, plain: Load, body: str) -> Load:
 
 def _cycle(connections: int, never: int, always: int, **more: object) -> Load:
     """A job is pushed, fetched and acknowledged by one connection, which then begins the next."""
-    load = Load(f"cycle, {connections:,} connections", "cycle", connections, {"never": never, "always": always})
+    name = f"cycle, {connections:,} connection{'s' if connections > 1 else ''}"
+    load = Load(name, "cycle", connections, {"never": never, "always": always})
     return replace(load, **{"beanstalkd": {"never": 0.0, "always": 0.0}, **more})  # type: ignore[arg-type]
 
 

@@ -52,7 +52,7 @@ class Match:
 
 
 def matches(loads: Iterable[Load], syncs: Iterable[str], *, variants: bool, others: bool) -> Iterator[Match]:
-    """The matches of a run, with other settings of the server (`variants`), and other servers (`others`)."""
+    """The matches of a run, with other settings of the server (`variants`), and beanstalkd (`others`)."""
     for load in loads:
         for sync in syncs:
             yield _feature(load, sync) if load.plain else _race(load, sync, variants=variants, others=others)
@@ -95,7 +95,7 @@ def _field(load: Load, sync: str, *, variants: bool, others: bool) -> Iterator[C
             yield Lineshaft(jid_index=False)
         if sync == "never":
             yield Lineshaft(sync="interval")
-    if others and sync in load.beanstalkd and shutil.which("beanstalkd"):
+    if others and sync in load.beanstalkd:
         yield BEANSTALKD
 
 

@@ -13,12 +13,15 @@ from statistics import median
 from typing import Any
 
 from jobload import Measure
-from matches import Comparison, Match
-from results import Round
+from loads import LOADS
+from matches import Comparison, Match, matches
+from results import Results, Round
 
-__all__ = ["Verdict", "judge", "medians_table", "verdicts_table", "worst_p99_ms"]
+__all__ = ["Verdict", "best_settings", "judge", "judge_all", "judge_libraries", "medians_table", "verdicts_table"]
 
 VERBS = ("PUSH", "FETCH", "ACK")
+#: How many times as many jobs our worker has to do as that of each library.
+LIBRARY_TARGET = 3.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,49 @@ def judge(match: Match, rounds: Sequence[Round]) -> list[Verdict]:
     return [one for comparison in match.comparisons for one in _ratio(match, comparison, rounds)]
 
 
-def worst_p99_ms(measure: Measure) -> float:
+def judge_all(results: Results) -> list[Verdict]:
+    """All that a file of results says."""
+    every = matches(LOADS, ("never", "always"), variants=True, others=True)
+    verdicts = [one for match in every for one in judge(match, results.of(match.load.name, match.sync))]
+    return verdicts + judge_libraries(results.workers)
+
+
+def best_settings(records: Iterable[dict[str, Any]]) -> dict[tuple[str, str], tuple[str, list[float]]]:
+    """For each worker and kind of jobs its best setting, and the jobs per second of its rounds."""
+    rates: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for one in records:
+        settings = rates.setdefault((one["worker"], one["kind"]), {})
+        settings.setdefault(one["setting"], []).append(one["jobs_per_second"])
+    return {key: max(settings.items(), key=lambda item: median(item[1])) for key, settings in rates.items()}
+
+
+def judge_libraries(records: Iterable[dict[str, Any]]) -> list[Verdict]:
+    """The best of our workers beside the best of each library, and faktory-worker beside BullMQ, both for Node."""
+    best, verdicts = best_settings(records), []
+    for kind in dict.fromkeys(kind for _, kind in best):
+        found = {worker: rates for (worker, of), (_, rates) in best.items() if of == kind}
+        ours = [worker for worker in found if worker.startswith("lineshaft")]
+        first = max(ours, key=lambda worker: median(found[worker]), default=None)
+        others = [worker for worker in found if first and worker not in ours and not worker.startswith("faktory")]
+        verdicts += [_library(kind, str(first), worker, LIBRARY_TARGET, found) for worker in others]
+        pairs = (("always", "each write"), ("never", "every second"), ("never", "in memory"))
+        for ending, other in pairs:
+            subject = next((one for one in found if one.startswith("faktory") and one.endswith(ending)), None)
+            yardstick = next((one for one in found if one.startswith("BullMQ") and one.endswith(other)), None)
+            if subject and yardstick:
+                verdicts.append(_library(kind, subject, yardstick, 0.0, found))
+    return verdicts
+
+
+def _library(kind: str, ours: str, other: str, target: float, found: dict[str, list[float]]) -> Verdict:
+    """They do not run in pairs, so the range is that of the extremes."""
+    mine, theirs = found[ours], found[other]
+    extremes = (min(mine) / max(theirs), max(mine) / min(theirs))
+    rounds = min(len(mine), len(theirs))
+    return Verdict(f"worker, {kind}", "", ours, other, median(mine) / median(theirs), *extremes, target, rounds)
+
+
+def _worst_p99_ms(measure: Measure) -> float:
     """The longest p99 of the three verbs, in milliseconds."""
     return max(measure.latency_us[verb][1] for verb in VERBS if verb in measure.latency_us) / 1000
 
@@ -67,23 +112,22 @@ def verdicts_table(verdicts: Iterable[Verdict]) -> str:
     return "\n".join([head, *map(_line, verdicts)])
 
 
-def medians_table(match: Match, rounds: Sequence[Round], *, head: bool) -> str:
-    """One line per entry; each number is the median of its rounds."""
-    lines = []
-    if head:
-        lines.append(
-            f"{'sync':<7} {'load':<30} {'server':<24} {'jobs/s':>9} {'RSS MB':>7} {'CPU s/100k':>10} {'B/job':>7}"
-            "   p50/p99/p99.9 in microseconds"
-        )
-    for entry in match.entries:
-        found = [one.measures[entry.label] for one in rounds if entry.label in one.measures]
-        if found:
-            lines.append(f"{match.sync:<7} {match.load.name:<30} {entry.label:<24} {_medians(found)}")
+def medians_table(played: Iterable[tuple[Match, Sequence[Round]]]) -> str:
+    """One line per entry of the matches that were played; each number is the median of its rounds."""
+    lines = [
+        f"{'sync':<7} {'load':<30} {'server':<24} {'jobs/s':>9} {'RSS MB':>7} {'CPU s/100k':>10} {'B/job':>7}"
+        "   p50/p99/p99.9 in microseconds"
+    ]
+    for match, rounds in played:
+        for entry in match.entries:
+            found = [one.measures[entry.label] for one in rounds if entry.label in one.measures]
+            if found:
+                lines.append(f"{match.sync:<7} {match.load.name:<30} {entry.label:<24} {_medians(found)}")
     return "\n".join(lines)
 
 
 def _p99(match: Match, label: str, rounds: Sequence[Round]) -> list[Verdict]:
-    values = [worst_p99_ms(one.measures[label]) for one in rounds if label in one.measures]
+    values = [_worst_p99_ms(one.measures[label]) for one in rounds if label in one.measures]
     target = match.load.p99_limit_ms[match.sync] if label == "lineshaft" else 0.0
     return [_verdict(match, label, None, target, values)] if values else []
 

@@ -5,7 +5,6 @@ are whole or not there, since only what was measured in the same minute may be c
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +37,8 @@ class Results:
     rounds: list[Round] = field(default_factory=list)
     #: What `libraries` measured: one record per round of a library's worker.
     workers: list[dict[str, Any]] = field(default_factory=list)
+    #: What `ratios` made of it all.
+    verdicts: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
     def read(cls, path: Path) -> "Results":
@@ -47,7 +48,9 @@ class Results:
             Round(one["load"], one["sync"], one["at"], {key: _measure(value) for key, value in one["measures"].items()})
             for one in found["rounds"]
         ]
-        return cls(path, found["scale"], found["machine"], found["commands"], rounds, found["workers"])
+        return cls(
+            path, found["scale"], found["machine"], found["commands"], rounds, found["workers"], found["verdicts"]
+        )
 
     def of(self, load: str, sync: str) -> list[Round]:
         """The rounds of a match."""
@@ -58,13 +61,13 @@ class Results:
         self.rounds.append(Round(load, sync, datetime.now(UTC).isoformat(timespec="seconds"), measures))
         self.write()
 
-    def write(self, verdicts: Sequence[dict[str, Any]] = ()) -> None:
+    def write(self) -> None:
         """Replace the file at once, so that a run that is killed leaves the last whole one."""
         report = {
             "scale": self.scale,
             "machine": self.machine,
             "commands": self.commands,
-            "verdicts": list(verdicts),
+            "verdicts": self.verdicts,
             "rounds": [
                 {
                     "load": one.load,

@@ -1,4 +1,4 @@
-"""The server beside the speed reference and beanstalkd, in alternation: `make bench`.
+"""The server beside the speed reference, beanstalkd and the job libraries, in alternation: `make bench`.
 
 Goes through all matches (see `matches`) round by round; each round of a match is played whole (see `play`). Prints the
 ratios and their verdict first, then the medians, and keeps every measure in a file under `bench/results/`. That file is
@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobload import Load, LoadFailed, Measure, build_jobload
+from library_workers import lacking_libraries, measure_libraries
 from loads import LOADS
-from machine import commit, describe_machine
+from machine import commit, describe_machine, other_versions
 from matches import Match, matches, missing
 from play import Pace, play_round
-from ratios import Verdict, judge, medians_table, verdicts_table
+from ratios import Verdict, judge, judge_all, judge_libraries, medians_table, verdicts_table
 from results import Results, results_file
 from servers import stop_on_signals
 from talk import ServerFailed
@@ -45,6 +46,8 @@ class Plan:
     pace: Pace
     #: When to begin no more rounds, as the monotonic clock has it.
     until: float
+    #: Whether the job libraries are measured too.
+    has_libraries: bool
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,8 +68,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    results.verdicts = [one.as_dict() for one in judge_all(results)]
+    results.write()
     verdicts = [one for match in plan.matches for one in judge(match, results.of(match.load.name, match.sync))]
-    results.write([one.as_dict() for one in verdicts])
+    if plan.has_libraries:
+        verdicts += judge_libraries(results.workers)
     _print(plan, results, verdicts)
     return 1 if options.check and not all(one.is_met for one in verdicts) else 0
 
@@ -78,10 +84,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds per load (5; quick: 2)")
     parser.add_argument("--scale", type=float, metavar="X", help="share of the jobs of a full run (1; quick: 0.2)")
     parser.add_argument("--sync", choices=("never", "always"), help="only this sync mode")
-    parser.add_argument("--only", metavar="TEXT", default="", help="only loads whose name contains TEXT")
+    parser.add_argument(
+        "--only", metavar="TEXT", default="", help="only loads whose name contains TEXT; the libraries: `workers`"
+    )
     parser.add_argument("--seconds", type=float, metavar="N", help="begin no round after so long: run again to go on")
     parser.add_argument("--fresh", action="store_true", help="forget what this day's file has of this commit")
-    parser.add_argument("--no-others", action="store_true", help="without beanstalkd")
+    parser.add_argument("--no-others", action="store_true", help="neither beanstalkd nor the job libraries")
     parser.add_argument(
         "--results",
         type=Path,
@@ -96,20 +104,23 @@ def _plan(options: argparse.Namespace) -> Plan:
     scale, rounds = QUICK if options.quick else FULL
     loads = tuple(_chosen(options))
     others = not (options.quick or options.no_others)
-    if not loads:
+    has_libraries = others and "workers".startswith(options.only.lower())
+    if not (loads or has_libraries):
         names = "; ".join(load.name for load in LOADS)
-        raise SystemExit(f"bench: no load has {options.only!r} in its name; there are: {names}")
-    lacking = missing(loads) if others else []
+        raise SystemExit(f"bench: no load has {options.only!r} in its name; there are: {names}; workers")
+    lacking = [*(missing(loads) if others else []), *(lacking_libraries() if has_libraries else [])]
     for text in lacking:
         print(f"bench: {text}", file=sys.stderr)
     if any("TLS" in text for text in lacking):
         loads = tuple(load for load in loads if not load.secured)
     syncs = (options.sync,) if options.sync else ("never", "always")
+    has_beanstalkd = others and shutil.which("beanstalkd") is not None
     return Plan(
-        matches=tuple(matches(loads, syncs, variants=not options.quick, others=others)),
+        matches=tuple(matches(loads, syncs, variants=not options.quick, others=has_beanstalkd)),
         rounds=max(1, options.rounds or rounds),
         pace=Pace(options.scale or scale),
         until=time.monotonic() + options.seconds if options.seconds else float("inf"),
+        has_libraries=has_libraries,
     )
 
 
@@ -124,12 +135,22 @@ def _results(options: argparse.Namespace, plan: Plan, scratch: Path) -> Results:
     path = results_file(options.results, commit=commit(), scale=plan.pace.scale, quick=options.quick)
     results = Results.read(path) if path.exists() and not options.fresh else Results(path, plan.pace.scale)
     results.machine = describe_machine(scratch)
-    results.commands.append(shlex.join(["make", "bench", f"ARGS={shlex.join(sys.argv[1:])}"]))
+    if not options.quick:
+        results.machine["beside"] = other_versions()
+    results.commands.append(_command(sys.argv[1:]))
     return results
 
 
+def _command(words: list[str]) -> str:
+    """What was called, but for where the results lie, which is nobody else's concern."""
+    for place, word in enumerate(words):
+        if word == "--results":
+            words = words[:place] + words[place + 2 :]
+    return shlex.join(["make", "bench", *([f"ARGS={shlex.join(words)}"] if words else [])])
+
+
 def _measure_all(plan: Plan, results: Results, scratch: Path) -> None:
-    """Round by round through all matches; a match that has its rounds is passed over."""
+    """Round by round through all matches and libraries; what has its rounds already is passed over."""
     for turn in range(plan.rounds):
         for match in plan.matches:
             if len(results.of(match.load.name, match.sync)) > turn:
@@ -141,6 +162,8 @@ def _measure_all(plan: Plan, results: Results, scratch: Path) -> None:
                 measures[label] = measure
                 _say(match, label, measure, f"round {turn + 1}/{plan.rounds}")
             results.add(match.load.name, match.sync, {entry.label: measures[entry.label] for entry in match.entries})
+        if plan.has_libraries:
+            measure_libraries(results, turn, scale=plan.pace.scale, until=plan.until, scratch=scratch)
 
 
 def _say(match: Match, label: str, measure: Measure, place: str) -> None:
@@ -153,8 +176,7 @@ def _print(plan: Plan, results: Results, verdicts: list[Verdict]) -> None:
     print("(of jobs that ask for a feature: to plain jobs on the same server; in an open loop: the longest p99 in ms)")
     print(verdicts_table(verdicts))
     print("\nMedians (a cycle is PUSH, FETCH and ACK; PUSH of the PUSHB rows is one PUSHB)")
-    for number, match in enumerate(plan.matches):
-        print(medians_table(match, results.of(match.load.name, match.sync), head=number == 0))
+    print(medians_table((match, results.of(match.load.name, match.sync)) for match in plan.matches))
     print("\nMachine")
     for label, text in results.machine.items():
         print(f"  {label:<10} {text}")

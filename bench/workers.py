@@ -324,8 +324,8 @@ def measure(name: str, setting: Setting, kind: str, jobs: int, python: str) -> f
         number = SYSTEMS[name].settings.index(setting)
         command = [python, __file__, "--work", name, url, str(number)]
         with running(command, setting.processes, {**os.environ, "BENCH_COUNT": str(count)}) as workers:
-            begun = _await(count, 1, workers)
-            ended = _await(count, jobs, workers)
+            begun = await_count(count, 1, workers)
+            ended = await_count(count, jobs, workers)
     return (ended[0] - begun[0]) / (ended[1] - begun[1])
 
 
@@ -345,8 +345,8 @@ def running(
             worker.wait()
 
 
-def _await(count: Path, jobs: int, workers: "list[subprocess.Popen[bytes]]") -> tuple[int, float]:
-    """How many are counted once it is as many as these, and when that was."""
+def await_count(count: Path, jobs: int, workers: "list[subprocess.Popen[bytes]]") -> tuple[int, float]:
+    """How many are counted once it is as many as these, and when that was. Raises SystemExit."""
     end = time.monotonic() + WAIT_SECONDS
     while (counted := count.stat().st_size) < jobs:
         if any(worker.poll() is not None for worker in workers) or time.monotonic() > end:

@@ -23,6 +23,7 @@ import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import json
 
@@ -31,10 +32,11 @@ from lineshaft.config import Binding, Config, Cron, Queue, take_over
 from lineshaft.config.places import server_context
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.hooks import Hooks
+from lineshaft.engine.keys import POSITION_KEY
 from lineshaft.engine.records import LaneRules, Rate
 from lineshaft.engine.run import check_periodic
 from lineshaft.engine.settings import Periodic, QueueLimits, Settings, Throttle
-from lineshaft.errors import ConfigError, Refusal
+from lineshaft.errors import ConfigError, Refusal, StoreError, UsageError
 from lineshaft.plugin_host import PluginHost, load_plugins
 from lineshaft.schedule import Schedule
 from lineshaft.search.process import SearchProcess
@@ -47,6 +49,9 @@ from lineshaft.store.port import Store
 from lineshaft.store.rocks import RocksStore
 from lineshaft.supervisor import Supervisor
 from lineshaft.web_host import HttpServer, serve_http
+
+if TYPE_CHECKING:
+    from lineshaft.cluster.host import ClusterHost
 
 __all__ = ["Daemon", "run"]
 
@@ -80,6 +85,14 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
+class Listener(Protocol):
+    """What accepts connections."""
+
+    def close(self) -> None:
+        """Accept no more."""
+        ...
+
+
 class Daemon:
     """One running server and everything around it."""
 
@@ -88,6 +101,8 @@ class Daemon:
         self.reload = reload
         self.hooks = hooks
         self.stopping = asyncio.Event()
+        self.exit_code = 0
+        self.cluster: ClusterHost | None = None
         self.supervisor = Supervisor(os.environ)
         #: What looks through the jobs outside of the loop; none where they are in memory.
         self.search: SearchProcess | None = None
@@ -100,10 +115,8 @@ class Daemon:
         config, loop = self.config, asyncio.get_running_loop()
         raise_file_limit(config.server.connections)
         shell = AsyncShell(loop, lambda: open_store(config))
-        store = open_store(config)
         try:
-            engine = Engine(store, engine_settings(config), random.random, system_clock(), self.hooks)
-            self.server = shell.server = Server(store, engine, server_settings(config), system_clock, shell)
+            self.server = shell.server = self._build(shell)
             if not config.ephemeral:
                 self.search = SearchProcess(config.data_dir)
                 self.feeder = Feeder(self.server, self.search.look)
@@ -113,7 +126,11 @@ class Daemon:
             self._hear_signals(loop)
             # HTTP first: whoever sees the job port open may count on both.
             web = await self._serve_web()
-            listener = await listen(self.server, bind(config.faktory.binding, "-b"), tls_context(config))
+            listening = bind(config.faktory.binding, "-b")
+            if self.cluster is not None:
+                listener: Listener = await self.cluster.start(listening, tls_context(config), config)
+            else:
+                listener = await listen(self.server, listening, tls_context(config))
             self.server.need_turn()
             _calm_garbage_collector()
             on_started()
@@ -123,6 +140,8 @@ class Daemon:
             self.supervisor.stopping()
             listener.close()
             await self._finish()
+            if self.cluster is not None:
+                await self.cluster.stop()
             if web is not None:
                 await web.stop()
             if self.feeder is not None and self.search is not None:
@@ -131,9 +150,39 @@ class Daemon:
         finally:
             self.readers.shutdown(wait=False)
             shell.close()
-            (self.server.store if hasattr(self, "server") else store).close()
+            if hasattr(self, "server"):
+                self.server.store.close()
+            if self.cluster is not None:
+                self.cluster.local.close()
             shell.wait_apart()
-        return 0
+        return self.exit_code
+
+    def _build(self, shell: AsyncShell) -> Server:
+        """The server on its store; on a node of a cluster it has one only while it leads. Raises StoreError."""
+        config = self.config
+        rules, settings = engine_settings(config), server_settings(config)
+        if config.cluster.name is None:
+            store = open_store(config)
+            try:
+                refuse_a_replica(store)
+                engine = Engine(store, rules, random.random, system_clock(), self.hooks)
+            except BaseException:
+                store.close()
+                raise
+            return Server(store, engine, settings, system_clock, shell)
+        self.cluster = cluster = cluster_host(config, self._give_up)
+        shell.open_store = cluster.reopen
+        empty = MemoryStore()
+        engine = Engine(empty, rules, random.random, system_clock(), self.hooks)
+        server = Server(empty, engine, settings, system_clock, shell, cluster.group)
+        cluster.adopt(server)
+        return server
+
+    def _give_up(self, error: StoreError) -> None:
+        """A node of a cluster cannot go on: end, and let the supervisor start it anew."""
+        log.critical("%s", error)
+        self.exit_code = 1
+        self.stopping.set()
 
     def _hear_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -247,6 +296,28 @@ def open_store(config: Config) -> Store:
     return RocksStore(config.data_dir, memory_bytes=config.storage.memory_bytes)
 
 
+def refuse_a_replica(store: Store) -> None:
+    """Raises StoreError for the store of a cluster's node: what a single server writes there no other node has."""
+    if store.get(POSITION_KEY) is not None:
+        raise StoreError(
+            "the jobs here are a cluster's: start with its [cluster], or run `lineshaft cluster leave` to make of this"
+            " copy a server of its own"
+        )
+
+
+def cluster_host(config: Config, failed: Callable[[StoreError], None]) -> "ClusterHost":
+    """The node that the configuration asks for. Raises UsageError when nats-py is missing, ConfigError, StoreError."""
+    try:
+        from lineshaft.cluster.host import ClusterHost  # noqa: PLC0415 - an optional dependency
+    except ModuleNotFoundError as missing:
+        if missing.name is None or missing.name.partition(".")[0] == "lineshaft":
+            raise
+        raise UsageError(
+            f"a cluster needs {missing.name}, which is not installed: pip install 'lineshaft[cluster]'"
+        ) from None
+    return ClusterHost(config.cluster, config.data_dir, lambda: open_store(config), failed)
+
+
 def engine_settings(config: Config) -> Settings:
     """What of the configuration concerns the rules. Raises ConfigError."""
     return Settings(
@@ -314,7 +385,8 @@ def periodic(cron: Cron) -> Periodic:
 def server_settings(config: Config) -> ServerSettings:
     """What of the configuration concerns the conversation with clients."""
     return ServerSettings(
-        sync=SyncMode(config.storage.sync),
+        # In a cluster every reply waits for the log, whatever is said of this machine's disk.
+        sync=SyncMode.ALWAYS if config.cluster.name is not None else SyncMode(config.storage.sync),
         sync_interval_ms=config.storage.interval_ms,
         password=config.password,
         users={

@@ -11,9 +11,12 @@ import socket
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import uvicorn
 from msgspec import Struct
+from starlette.responses import RedirectResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lineshaft.config import Config
 from lineshaft.config.model import TABLES
@@ -22,6 +25,7 @@ from lineshaft.engine.engine import Engine
 from lineshaft.engine.scan import Seen, Sought
 from lineshaft.errors import StoreError
 from lineshaft.server import errands, feeding
+from lineshaft.server.cluster import ClusterView
 from lineshaft.server.feeding import Feeder
 from lineshaft.server.server import Server
 from lineshaft.store.timing import Durations
@@ -56,6 +60,8 @@ class ServerBackend:
             slow_after_ms=config.web.slow_after_ms,
             history_ms=config.history.completed_ms,
             dead_ms=config.retention.dead_ms,
+            hosts=frozenset(name.lower() for name in config.web.hosts),
+            hsts=config.web.hsts and config.tls is not None,
         )
 
     def look(self, view: Callable[[Engine], T]) -> T:
@@ -91,7 +97,18 @@ class ServerBackend:
         """Why jobs can be neither pushed nor fetched at the moment; None when they can."""
         if self.server.stopping:
             return "shutdown in progress"
+        if self.server.cluster is not None:
+            # A standby that carries its clients to the leader is as good as that.
+            return None if self.server.cluster.has_leader() else "nobody leads the cluster at the moment"
         return None if self.server.failed is None else f"storage failed: {self.server.failed}"
+
+    def is_leading(self) -> bool:
+        """Whether jobs are served here, and not by another node of the cluster."""
+        return self.is_healthy() and (self.server.cluster is None or self.server.cluster.is_leading())
+
+    def cluster(self) -> dict[str, Any] | None:
+        """The cluster that the server is a node of, as CLUSTER STATUS gives it."""
+        return None if self.server.cluster is None else self.server.cluster.status()
 
     def storage(self) -> dict[str, int]:
         """The store's own figures."""
@@ -159,6 +176,27 @@ def _settings(table: str, shape: type[Struct], values: Struct) -> list[Setting]:
     return settings
 
 
+class ToLeader:
+    """On a standby of a cluster: health and metrics are its own, everything else is the leader's, who is named."""
+
+    OWN = ("/health", "/metrics")
+
+    def __init__(self, app: ASGIApp, cluster: ClusterView, scheme: str) -> None:
+        self.app = app
+        self.cluster = cluster
+        self.scheme = scheme
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve, or send there."""
+        leader = self.cluster.leader_web()
+        is_own = scope["type"] != "http" or scope["path"].startswith(self.OWN)
+        if is_own or leader is None:
+            await self.app(scope, receive, send)
+            return
+        query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
+        await RedirectResponse(f"{self.scheme}://{leader}{quote(scope['path'])}{query}")(scope, receive, send)
+
+
 class _Uvicorn(uvicorn.Server):
     """uvicorn without its signal handlers: the daemon has its own."""
 
@@ -188,7 +226,8 @@ async def serve_http(
     server: Server, config: Callable[[], Config], listening: socket.socket, feeder: Feeder | None = None
 ) -> HttpServer:
     """Serve the application on a bound socket; returns when it answers."""
-    app, site = build_app(ServerBackend(server, config, feeder))
+    pages, site = build_app(ServerBackend(server, config, feeder))
+    app = pages if server.cluster is None else ToLeader(pages, server.cluster, "https" if config().tls else "http")
     tls = config().tls
     files: dict[str, Any] = {} if tls is None else {"ssl_certfile": os.fspath(tls[0]), "ssl_keyfile": os.fspath(tls[1])}
     settings = uvicorn.Config(

@@ -77,7 +77,7 @@ def test_an_open_loop_is_judged_by_the_longest_p99_of_a_command(sync: str, p99: 
 def test_tables_name_verdict_and_medians() -> None:
     match, found = match_of("cycle, 50 connections"), rounds(lineshaft=(84,), reference=(100,))
     assert verdicts_table(judge(match, found)).endswith("0.84  0.84 .. 0.84     0.90  MISSED")
-    assert "345   PUSH 100/900/950" in medians_table(match, found, head=True)
+    assert "345   PUSH 100/900/950" in medians_table([(match, found)])
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:

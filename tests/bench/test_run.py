@@ -36,6 +36,8 @@ def test_a_short_run_prints_ratios_and_keeps_every_measure(tmp_path: Path) -> No
     # The same command goes on where it stopped: there is nothing left to do.
     out, err = start(tmp_path, *flags).communicate(timeout=60)
     assert ("round 1/2" in err, "0.01.json" in out) == (False, True)
+    assert "make bench" in report["commands"][0]
+    assert str(tmp_path) not in report["commands"][0]
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.003, 0.01, 0.1, 0.3])
@@ -62,4 +64,4 @@ def test_an_unknown_load_names_the_known_ones(tmp_path: Path) -> None:
     process = start(tmp_path, "--only", "nothing")
     _, err = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert "there are: cycle, 1 connections; " in err
+    assert "there are: cycle, 1 connection; " in err

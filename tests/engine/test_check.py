@@ -26,6 +26,7 @@ from lineshaft.engine.records import (
     GroupRecord,
     LaneRules,
     NoteRecord,
+    PositionRecord,
     Rate,
     decode_bucket,
     decode_group,
@@ -398,7 +399,7 @@ def bucket_of_nothing(rows: Rows) -> None:
 
 
 def unknown_kind(rows: Rows) -> None:
-    rows[b"A?"] = b""
+    rows[b"?!"] = b""
 
 
 def set_aside_earlier(rows: Rows) -> None:
@@ -775,6 +776,14 @@ def miscounted_failures(rows: Rows) -> None:
     rewrite(rows, key, decode_group, count=decode_group(rows[key]).count + 3)
 
 
+def break_position(rows: Rows) -> None:
+    rows[keys.POSITION_KEY] = b"\xc1"
+
+
+def misnamed_position(rows: Rows) -> None:
+    rows[keys.POSITION_KEY + b"?"] = encode_record(PositionRecord("log-1", 7, 1, 6))
+
+
 def failures_of_nobody(rows: Rows) -> None:
     rows[keys.group_key(b"r", b"nobody..")] = encode_record(GroupRecord("Boom", "job", "no", 0, NOW, NOW))
 
@@ -809,7 +818,9 @@ BREAKS: list[tuple[Callable[[Rows], None], Law, str]] = [
     (break_chore, Law.RECORD, "chore 3"),
     (break_mutate, Law.RECORD, "chore 3"),
     (unknown_chore, Law.CHORE, "'bake'"),
-    (unknown_kind, Law.KEY, "b'A?'"),
+    (unknown_kind, Law.KEY, "b'?!'"),
+    (break_position, Law.RECORD, "position in the log"),
+    (misnamed_position, Law.KEY, "nothing ever looks here"),
     (set_aside_earlier, Law.SET_ASIDE, "could not be read"),
     (misshapen_job_key, Law.KEY, "nothing ever looks here"),
     (impossible_priority, Law.KEY, "nothing ever looks here"),
@@ -888,6 +899,7 @@ HARMLESS = {
     failures_of_a_week,
     note_of_less_than_nothing,
     set_aside_earlier,
+    stray_turn,
     unknown_kind,
     ended_group,
     lost_old_entry,

@@ -36,6 +36,7 @@ class Flags(Struct, frozen=True, kw_only=True):
     log_level: str | None = None
     log_format: str | None = None
     ephemeral: bool = False
+    cluster: bool = False
 
 
 def load_config(flags: Flags, variables: Mapping[str, str], *, root: Path = Path("/")) -> Config:
@@ -68,6 +69,7 @@ def load_config(flags: Flags, variables: Mapping[str, str], *, root: Path = Path
     )
     config = _with_passwords(_with_bindings(config, flags), variables, document)
     _check_whole(config)
+    _check_cluster(config, flags)
     return config
 
 
@@ -170,6 +172,20 @@ def _is_open(config: Config) -> bool:
     has_pages = config.web.enabled and config.web.binding is not None
     is_open_to_jobs = config.password is None and not config.auth.users
     return is_open_to_jobs or (has_pages and config.web_password is None and not config.web.users)
+
+
+def _check_cluster(config: Config, flags: Flags) -> None:
+    """A node needs all of its names, and a disk."""
+    cluster = config.cluster
+    given = {"name": cluster.name, "node": cluster.node, "servers": cluster.servers}
+    missing = [key for key, value in given.items() if value is None]
+    if (flags.cluster or len(missing) < len(given)) and missing:
+        where = config.config_dir / "conf.d"
+        raise ConfigError(f"a node of a cluster needs {', '.join(missing)} under [cluster] in {where}/*.toml")
+    if cluster.name is not None and config.ephemeral:
+        raise ConfigError("--ephemeral and [cluster] cannot be together: a node keeps its copy of the jobs on disk")
+    if (cluster.tls_cert is None) is not (cluster.tls_key is None):
+        raise ConfigError("cluster.tls_cert and cluster.tls_key go together: give both or neither")
 
 
 def _check_whole(config: Config) -> None:

@@ -29,6 +29,8 @@ from lineshaft.config.kinds import (
     json_array,
     json_object,
     names,
+    nats_servers,
+    node_name,
     patterns,
     queue_name,
     rate,
@@ -54,6 +56,7 @@ __all__ = [
     "Auth",
     "AuthUser",
     "CatchUp",
+    "Cluster",
     "Config",
     "Cron",
     "CronJob",
@@ -140,6 +143,10 @@ class Web(Struct, frozen=True):
     password: Annotated[Secret | None, secret()] = None  #: None takes the one of `[faktory]`
     #: A queue whose oldest job waits longer is shown as one that needs attention.
     slow_after_ms: Annotated[int, duration("1s", "365d")] = field(default=60_000, name="slow_after")
+    #: Under which names the pages may be asked for where there is no password; beside addresses and the machine's own.
+    hosts: Annotated[tuple[str, ...], names()] = ()
+    #: Have browsers ask for this name over TLS only, whatever the port.
+    hsts: Annotated[bool, switch()] = False
     users: dict[str, WebUser] = {}  #: no key of its own: `tables` collects the `[web.users.NAME]` here
 
 
@@ -305,6 +312,26 @@ class Cron(Struct, frozen=True):
         return hashlib.sha256(content).hexdigest()[:16]
 
 
+class Cluster(Struct, frozen=True):
+    """`[cluster]`: this server is a node of a cluster; None for its name is none."""
+
+    name: Annotated[str | None, node_name(), AT_START] = None
+    node: Annotated[str | None, node_name(), AT_START] = None  #: what this node is called in it
+    servers: Annotated[tuple[str, ...] | None, nats_servers(), AT_START] = None  #: where NATS is
+    replicas: Annotated[int, whole(1, 5), AT_START] = 3  #: how many servers of NATS keep the log
+    #: Where other nodes reach the job port of this one.
+    job_address: Annotated[Binding | None, address(), AT_START] = field(default=None, name="address")
+    web_address: Annotated[Binding | None, address(), AT_START] = None  #: the same of its HTTP port
+    credentials: Annotated[str | None, text(), AT_START] = None  #: a file for NATS, as `nsc` makes them
+    #: How large the log grows before a copy of the jobs is stored beside it.
+    snapshot_after_bytes: Annotated[int, size("1MB", "1TB"), AT_START] = field(
+        default=256_000_000, name="snapshot_after"
+    )
+    tls_ca: Annotated[str | None, text(), AT_START] = None  #: PEM file: who signs the certificates of NATS
+    tls_cert: Annotated[str | None, text(), AT_START] = None  #: PEM file: what this node shows to NATS
+    tls_key: Annotated[str | None, text(), AT_START] = None  #: PEM file: its private key
+
+
 TABLES: Final[dict[str, type[Struct]]] = {
     "faktory": Faktory,
     "auth": Auth,
@@ -319,6 +346,7 @@ TABLES: Final[dict[str, type[Struct]]] = {
     "plugins": Plugins,
     "queues": Queues,
     "throttles": Throttles,
+    "cluster": Cluster,
 }
 
 
@@ -347,6 +375,7 @@ class Config(Struct, frozen=True, kw_only=True):
     plugins: Plugins = Plugins()
     queues: Queues = Queues()
     throttles: Throttles = Throttles()
+    cluster: Cluster = Cluster()
     cron: tuple[Cron, ...] = ()
     # For those who ask where it all came from.
     files: tuple[Path, ...] = ()  #: the files of conf.d, in the order in which they were read

@@ -44,6 +44,7 @@ from lineshaft.engine.records import (
     decode_day,
     decode_note,
     decode_periodic,
+    decode_position,
     decode_totals,
     decode_worker,
 )
@@ -88,6 +89,7 @@ class _Walk:
             self.reader, self._report, tally, index=self.index, ends=self.ends, batches=self.batches, lanes=self.lanes
         )
         self.kinds: dict[bytes, Callable[[bytes, bytes], None]] = {
+            b"A": _single(keys.POSITION_KEY, decode_position),
             b"B": self.batches.row,
             b"C": self._chore,
             b"D": self._day,

@@ -154,6 +154,7 @@ def _shown_text(word: str) -> Callable[[bytes], str]:
 
 
 _SHOWN: Final[dict[bytes, Callable[[bytes], str]]] = {
+    b"A": _shown_text("position in the log"),
     b"B": _shown_batch,
     b"C": _shown_number("chore"),
     b"D": _shown_text("day"),

@@ -1,6 +1,7 @@
 """The key space: where everything lies, in byte order.
 
 ```
+A                                        PositionRecord: up to where a node of a cluster has applied its log
 B b <bid>                                Batch: what is counted of a set of jobs
 B j <bid> <role>                         a callback of a batch, as a job that is not enqueued yet
 B m <bid> <seq>                          a job that belongs to a batch: pending, failing or dead
@@ -58,6 +59,7 @@ __all__ = [
     "INDEX_KEY",
     "JOB_RANGES",
     "NOTES",
+    "POSITION_KEY",
     "SEQUENCE_KEY",
     "TOTALS_KEY",
     "WHERE",
@@ -119,6 +121,8 @@ SEQUENCE_KEY: Final = b"N"
 TOTALS_KEY: Final = b"G"
 INDEX_KEY: Final = b"I"
 HISTORY_SIZE_KEY: Final = b"Hn"
+#: The cluster's, not the engine's: FLUSH leaves it, and a single server does not look at it.
+POSITION_KEY: Final = b"A"
 
 #: How the keys of groups begin.
 GROUPS: Final = b"Y"

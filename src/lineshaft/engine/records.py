@@ -33,6 +33,7 @@ __all__ = [
     "LockRecord",
     "NoteRecord",
     "PeriodicRecord",
+    "PositionRecord",
     "QueueRecord",
     "Rate",
     "SetRecord",
@@ -51,6 +52,7 @@ __all__ = [
     "decode_lock",
     "decode_note",
     "decode_periodic",
+    "decode_position",
     "decode_queue",
     "decode_set",
     "decode_totals",
@@ -216,6 +218,15 @@ class TotalsRecord(Struct, array_like=True, gc=False):
     expired: int = 0  #: in all queues
 
 
+class PositionRecord(Struct, frozen=True, array_like=True):
+    """Up to where a store has applied the log of its cluster."""
+
+    log_id: str
+    sequence: int
+    epoch: int
+    number: int
+
+
 class DayRecord(Struct, array_like=True, gc=False):
     """The totals as they stood when a day began, UTC."""
 
@@ -337,4 +348,5 @@ decode_day: Final = msgpack.Decoder(DayRecord).decode
 decode_track: Final = msgpack.Decoder(TrackRecord).decode
 decode_worker: Final = msgpack.Decoder(WorkerRecord).decode
 decode_chore: Final = msgpack.Decoder(ChoreRecord).decode
+decode_position: Final = msgpack.Decoder(PositionRecord).decode
 decode_periodic: Final = msgpack.Decoder(PeriodicRecord).decode

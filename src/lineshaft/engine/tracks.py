@@ -29,7 +29,7 @@ from lineshaft.lifecycle import Place
 if TYPE_CHECKING:
     from lineshaft.engine.state import State
 
-__all__ = ["FORGET", "TRACKED", "Tracked", "keep_result", "note_cancel", "track_get", "track_set"]
+__all__ = ["FORGET", "TRACKED", "Tracked", "is_tracked", "keep_result", "note_cancel", "track_get", "track_set"]
 
 TRACKED: Final = "t"
 
@@ -91,6 +91,12 @@ def track_get(state: "State", jid: str) -> dict[str, Any]:
     if record.result is not None and state.now < record.result_until:
         shown["result"] = Raw(record.result)
     return shown
+
+
+def is_tracked(state: "State", jid: str, seq: int) -> bool:
+    """Whether a record with this jid is that of the job with this seq. Raises StoreError."""
+    record = _read(state.turn, jid)
+    return record is not None and record.seq == seq
 
 
 def note_cancel(state: "State", change: Change, jid: str, seq: int) -> None:

@@ -5,6 +5,7 @@ is true of every call: it reads at most `limit` rows and a few megabytes, wherev
 that cannot be read is left out, and who works with it next sets it aside.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from heapq import nlargest, nsmallest
 from itertools import islice
@@ -12,7 +13,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from lineshaft.engine import views_jobs, views_workers
+from lineshaft.engine import views_jobs, views_lanes, views_workers
 from lineshaft.engine.batching import batch_status, batches_page
 from lineshaft.engine.control import queue_latency
 from lineshaft.engine.filter import EVERYTHING, Filter
@@ -26,14 +27,18 @@ from lineshaft.engine.state import State
 from lineshaft.engine.timed import SetName
 from lineshaft.engine.tracks import track_get
 from lineshaft.engine.views_jobs import JobView, Slice
+from lineshaft.engine.views_lanes import LanesView, LaneView
 from lineshaft.engine.views_periodic import cron_page
 from lineshaft.engine.views_workers import HeldView, WorkerView
+from lineshaft.lifecycle import WorkerState
 
 __all__ = [
     "ChoreView",
     "GroupView",
     "HeldView",
     "JobView",
+    "LaneView",
+    "LanesView",
     "Overview",
     "QueueView",
     "Slice",
@@ -166,6 +171,10 @@ class Views:
         queues = nlargest(limit, self._state.queues, key=lambda queue: (queue.paused, queue.size))
         return [self._queue(queue) for queue in queues]
 
+    def lanes(self, name: str, *, after: str = "", limit: int = 50) -> LanesView | None:
+        """Some lanes of a queue, shorter names first; None for a queue without. Raises StoreError."""
+        return views_lanes.lanes(self._state, name, after, limit)
+
     def queue_names(self, limit: int) -> list[str]:
         """Some names of queues, in order, for a list to choose from."""
         return nsmallest(limit, self._state.queues.by_name)
@@ -261,9 +270,13 @@ class Views:
 
     # Workers
 
-    def workers(self, *, limit: int = 100) -> list[WorkerView]:
-        """The worker processes that are connected, the longest silent first."""
-        return views_workers.workers(self._state, limit)
+    def workers(self, *, limit: int = 100, first: int = 0, wid: str = "") -> list[WorkerView]:
+        """The connected worker processes, the longest silent first, from that place on; or the one of a wid."""
+        return views_workers.workers(self._state, limit, first, wid)
+
+    def worker_states(self) -> dict[WorkerState, int]:
+        """How many worker processes are in each state."""
+        return Counter(worker.state for worker in self._state.workers.present.values())
 
     def held(self, *, after: int = 0, limit: int = 50, holder: str = "") -> tuple[list[HeldView], int]:
         """Jobs in workers' hands, the longest held first, and where the next page begins, 0 at the end.

@@ -34,6 +34,7 @@ from lineshaft.protocol.commands import Filter as SentFilter
 from lineshaft.protocol.handshake import parse_hello
 from lineshaft.protocol.resp import OK, bulk
 from lineshaft.server.admin import adopt, backup, inspect, signal
+from lineshaft.server.cluster import cluster
 
 if TYPE_CHECKING:
     from lineshaft.server.session import Session
@@ -322,6 +323,7 @@ COMMANDS: Final[dict[bytes, Verb]] = {
     b"INSPECT": inspect,
     b"SIGNAL": signal,
     b"CRON": cron,
+    b"CLUSTER": cluster,
     b"END": end,
 }
 """Every verb after the handshake."""

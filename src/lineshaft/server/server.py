@@ -21,11 +21,12 @@ from typing import Any, Final, Protocol
 from lineshaft import __version__
 from lineshaft.clock import Clock, format_instant
 from lineshaft.engine.engine import NEVER, Engine
-from lineshaft.errors import PeerError, Refusal, StoreBusy, StoreError
+from lineshaft.errors import NotLeading, PeerError, Refusal, StoreBusy, StoreError
 from lineshaft.lifecycle import WorkerState
 from lineshaft.protocol.handshake import greeting
 from lineshaft.protocol.resp import NULL, OK, bulk, error
 from lineshaft.server.backup import Backup
+from lineshaft.server.cluster import ClusterView
 from lineshaft.server.commands import COMMANDS, HANDSHAKE, Verb
 from lineshaft.server.commit import Chunk, GroupCommit
 from lineshaft.server.errands import Errand
@@ -89,7 +90,15 @@ class Server:
 
     handshake_verbs = HANDSHAKE
 
-    def __init__(self, store: Store, engine: Engine, settings: ServerSettings, clock: Clock, shell: Shell) -> None:
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        settings: ServerSettings,
+        clock: Clock,
+        shell: Shell,
+        group: GroupCommit | None = None,
+    ) -> None:
         self.store = store
         self.engine = engine
         self.settings = settings
@@ -115,7 +124,7 @@ class Server:
         self.errands: list[Errand] = []
         self.turn_scheduled = False
         # The store, and what is owed to it.
-        self.group = GroupCommit(self._begin_sync)
+        self.group = group or GroupCommit(self._begin_sync)
         #: Fetched jobs that never reached their worker, by jid and holder.
         self.orphans: list[tuple[str, str]] = []
         self.stalled = False
@@ -124,6 +133,8 @@ class Server:
         #: Every command is refused.
         self.refuses_all = False
         self.stopping = False
+        #: The cluster that this server is a node of.
+        self.cluster: ClusterView | None = None
 
     # Connections
 
@@ -171,8 +182,14 @@ class Server:
         if self.stopping:
             return Refusal("shutdown in progress")
         if self.failed is not None:
-            return Refusal(f"storage failed: {self.failed}; the server tries to open it again")
+            return Refusal(self.absence())
         return Refusal(f"unknown command {verb.decode(errors='replace')[:50]}")
+
+    def absence(self) -> str:
+        """Why every command is refused while `failed` is set."""
+        if isinstance(self.failed, NotLeading):
+            return str(self.failed)
+        return f"storage failed: {self.failed}; the server tries to open it again"
 
     # Turns
 
@@ -218,12 +235,12 @@ class Server:
         if self.backup is not None and not self.backup.begun and self.failed is None:
             self.backup.begin()
         talking, self.talking = self.talking, []
-        always, said = self.settings.sync is SyncMode.ALWAYS, 0
+        always, all_wait, said = self.settings.sync is SyncMode.ALWAYS, self.group.waits_for_all, 0
         for session in talking:
             replies = session.out
             session.out = []
             said += len(replies)
-            if always and (session.held or (session.durable and self.group.owes())):
+            if always and (session.held or ((session.durable or all_wait) and self.group.owes())):
                 self.group.hold(Chunk(session, replies))
             elif session.unsent or session.closing or session.closed:
                 self.send(session, replies)

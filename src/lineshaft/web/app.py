@@ -2,6 +2,7 @@
 
     GET  /                      the figures, throughput, queues, what needs attention
     GET  /queues, /queues/NAME  queues and their jobs;          POST  pause, resume, delete, clear
+    GET  /queues/NAME/lanes     its lanes
     GET  /retries ... /morgue   the timed sets;                 POST  key=... action=retry|kill|delete
     GET  /jobs/JID              a job, wherever it is;          POST  run, kill, delete, cancel, reschedule
     GET  /busy                  workers and running jobs;       POST  signal=quiet|terminate wid=...|all
@@ -12,6 +13,7 @@
     GET  /finished              the history of finished jobs
     GET  /server, /debug        the server itself
     GET  /live                  server-sent events: a message a second
+    GET  .../?export=1          the jobs of a list as a file (`exports`)
     GET  .../?stream=1          a list's search, as server-sent events (`streams`)
     /api/v1/...                 the HTTP API (`api`)
     GET  /metrics               for Prometheus
@@ -35,10 +37,12 @@ from lineshaft.engine.timed import SetName
 from lineshaft.errors import Refusal, StoreError, Unavailable
 from lineshaft.web import (
     batches,
+    exports,
     finished,
     home,
     job_actions,
     jobs,
+    lanes,
     limits,
     periodic,
     queues,
@@ -86,6 +90,7 @@ def build_app(backend: Backend) -> tuple[Starlette, Site]:
         Route("/", page(home.home)),
         Route("/queues", page(queues.queues)),
         *both("/queues/{name}", _queue, queues.on_queue),
+        Route("/queues/{name}/lanes", page(lanes.lanes)),
         *[route for name, path in sets.PATHS.items() for route in _timed_routes(name, path, page, both)],
         Route("/jobs", form(jobs.find)),
         *both("/jobs/{jid:path}", jobs.by_jid, job_actions.on_job),
@@ -124,6 +129,8 @@ def build_app(backend: Backend) -> tuple[Starlette, Site]:
 def _timed_routes(name: SetName, path: str, page: Callable[..., Any], both: Callable[..., Any]) -> list[BaseRoute]:
     async def look(request: Request, site: Site) -> Response:
         verb = request.query_params.get("confirm")
+        if "export" in request.query_params:
+            return await exports.export_set(request, site, name)
         if "stream" in request.query_params:
             return await (streams.count_set if verb else streams.find_in_set)(request, site, name)
         if verb in ("retry", "kill", "delete"):
@@ -141,6 +148,8 @@ def _timed_routes(name: SetName, path: str, page: Callable[..., Any], both: Call
 
 async def _queue(request: Request, site: Site) -> Response:
     verb = request.query_params.get("confirm")
+    if "export" in request.query_params:
+        return await exports.export_queue(request, site)
     if "stream" in request.query_params:
         return await streams.find_in_queue(request, site)
     if verb in ("clear", "delete"):

@@ -28,6 +28,8 @@ class WebSettings(Struct, frozen=True):
     slow_after_ms: int = 60_000  #: a queue whose oldest job waits longer needs attention
     history_ms: int = 0  #: how long finished jobs are kept
     dead_ms: int = 0  #: how long dead ones are
+    hosts: frozenset[str] = frozenset()  #: names that are ours, in small letters, for those who give no password
+    hsts: bool = False  #: have browsers ask over TLS only; never set where it is not served
 
 
 class Setting(Struct, frozen=True):
@@ -78,6 +80,14 @@ class Backend(Protocol):
 
     def why_not_ready(self) -> str | None:
         """Why jobs can be neither pushed nor fetched at the moment; None when they can."""
+        ...
+
+    def is_leading(self) -> bool:
+        """Whether jobs are served here, and not by another node of the cluster."""
+        ...
+
+    def cluster(self) -> dict[str, Any] | None:
+        """The cluster that the server is a node of, as CLUSTER STATUS gives it; None for a single server."""
         ...
 
     def storage(self) -> dict[str, int]:

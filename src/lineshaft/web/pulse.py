@@ -5,7 +5,7 @@ Each second is noted in the past (`past`), and once a minute the engine is asked
 Whoever watches gets one small message a second, the same for all, made once; and none is made when nobody watches. It
 says how large the sets are, and a number that changes when anything has changed, so that a page knows when to look.
 
-What is true after every call: `queues` follows at most MOST_QUEUES queues.
+What is true after every call: `queues` follows at most MOST_QUEUES queues, and `slow` has at most MOST_SLOW.
 """
 
 import asyncio
@@ -34,6 +34,10 @@ TICK_SECONDS: Final = 1.0
 MOST_QUEUES: Final = 200
 QUEUE_EVERY_MS: Final = 5000
 QUEUE_NOTES: Final = 121
+
+#: Queues whose latency is looked at each second, and those that are remembered as slow.
+SLOW_LOOKS: Final = 50
+MOST_SLOW: Final = 20
 
 #: More than this watching at once are turned away.
 MOST_WATCHERS: Final = 500
@@ -66,6 +70,9 @@ class Pulse:
         #: How late the loop came to each second.
         self.loop = Durations()
         self.queues: dict[str, Trend] = {}
+        #: Queues whose oldest job waits too long, as of the last look at each.
+        self.slow: set[str] = set()
+        self._slow_after = ""
         self.watchers = 0
         self.ticks = 0
         self.version = 0
@@ -113,6 +120,7 @@ class Pulse:
             overview = self.backend.look(lambda engine: engine.views.overview())
             self.loop.add(late_ms / 1000)
             self.take(overview, late_ms)
+            self._look_for_slow()
             if overview.now // NOTE_EVERY_MS != self._noted:
                 self._noted = overview.now // NOTE_EVERY_MS
                 self._noting = asyncio.create_task(self._note())
@@ -158,6 +166,18 @@ class Pulse:
             del self.queues[name]
         for name, (size, processed) in counts.items():
             self.queues.setdefault(name, Trend()).notes.append((now, size, processed))
+
+    def _look_for_slow(self) -> None:
+        """Look at a few queues more each time, since each costs a look at its oldest job."""
+        slow_seconds = self.backend.settings().slow_after_ms / 1000
+        looked_at, more = self.backend.look(
+            lambda engine: engine.views.queues(after=self._slow_after, limit=SLOW_LOOKS)
+        )
+        last = looked_at[-1].name if more else "\U0010ffff"
+        passed = {name for name in self.slow if self._slow_after < name <= last}
+        found = {queue.name for queue in looked_at if queue.latency_seconds > slow_seconds and not queue.paused}
+        self.slow = set(sorted((self.slow - passed) | found)[:MOST_SLOW])
+        self._slow_after = last if more else ""
 
     def _tell(self, overview: Overview) -> bytes:
         told = {

@@ -1,17 +1,22 @@
 """Queues: their list, the page of one with the jobs that wait in it, and what can be done with them."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from lineshaft.engine.engine import Engine
 from lineshaft.engine.filter import EVERYTHING
 from lineshaft.engine.mutate import MOST_JIDS
 from lineshaft.engine.views import JobView
+from lineshaft.lifecycle import Place as Where
 from lineshaft.web.accounts import Role
+from lineshaft.web.exports import export_selected
 from lineshaft.web.forms import act, field_of, read_form, refused
 from lineshaft.web.home import Tile, queue_rows
+from lineshaft.web.lanes import FEW, lanes_shown
 from lineshaft.web.language import Language
 from lineshaft.web.render import href, language_of, prefix_of
 from lineshaft.web.rows import PAGE, Row, filter_of, number_of, query_of, row_of
@@ -62,9 +67,11 @@ async def queue(request: Request, site: Site) -> Response:
         "queues",
         name,
         queue=row,
+        lanes=_lanes(site, language, name),
         tiles=_queue_tiles(language, row, view.pushed, view.max_jobs),
         jobs=queue_jobs(found.jobs, prefix),
         here=href(prefix, "queues", name),
+        export=href(prefix, "queues", name, export=1, **query),
         wanted=wanted,
         filtered=filtered,
         looked=looked(language, looked_at, view.size) if filtered else "",
@@ -81,6 +88,12 @@ def queue_jobs(jobs: Iterable[JobView], prefix: str) -> list[Row]:
     return [row_of(job, lambda job: href(prefix, "jobs", job.jid)) for job in jobs]
 
 
+def _lanes(site: Site, language: Language, name: str) -> dict[str, Any] | None:
+    """The first lanes of a queue that has any."""
+    found = site.look(lambda engine: engine.views.lanes(name, limit=FEW))
+    return None if found is None else {**lanes_shown(language, found), "more": found.more}
+
+
 def _queue_tiles(language: Language, row: Mapping[str, Any], pushed: int, most: int | None) -> list[Tile]:
     text = language.gettext
     limit = text("of {count} at most").format(count=language.number(most)) if most is not None else ""
@@ -88,9 +101,9 @@ def _queue_tiles(language: Language, row: Mapping[str, Any], pushed: int, most: 
         Tile(text("Jobs"), language.number(row["size"]), limit),
         Tile(text("Latency"), language.span(row["latency_ms"])),
         Tile(text("Rate"), f"{row['rate']} / s"),
-        Tile(text("Pushed"), language.number(pushed)),
-        Tile(text("Processed"), language.number(row["processed"])),
-        Tile(text("Failed"), language.number(row["failed"])),
+        Tile(text("Pushed"), language.short(pushed)),
+        Tile(text("Processed"), language.short(row["processed"])),
+        Tile(text("Failed"), language.short(row["failed"])),
     ]
 
 
@@ -111,10 +124,24 @@ async def on_queue(request: Request, site: Site) -> Response:
         return site.back_to(request, "queues", name, did="cleared")
     elif action in ("kill_jobs", "delete_jobs"):
         return await _on_jobs_of_queue(request, site, name, action.removesuffix("_jobs"), form.get("jid", []))
+    elif action == "export_jobs":
+        return _export(request, site, name, form.get("jid", []))
     else:
         return refused("action must be pause, resume, delete or clear")
     where = ("queues", name) if back not in ("home", "queues") else () if back == "home" else ("queues",)
     return site.back_to(request, *where, did="paused" if action == "pause" else "resumed")
+
+
+def _export(request: Request, site: Site, name: str, jids: list[str]) -> Response:
+    """The jobs with these jids, as far as they wait in this queue, as lines of JSON."""
+    if not jids:
+        return site.back_to(request, "queues", name, did="nothing")
+    return export_selected(request, site, f"queue {name}", [partial(_waiting, name, jid) for jid in jids[:MOST_JIDS]])
+
+
+def _waiting(name: str, jid: str, engine: Engine) -> JobView | None:
+    views = engine.views.find(jid)
+    return next((view for view in views if view.place is Where.READY and view.queue == name), None)
 
 
 async def _on_jobs_of_queue(request: Request, site: Site, name: str, action: str, jids: list[str]) -> Response:

@@ -9,6 +9,7 @@ from lineshaft.engine.filter import EVERYTHING, Filter
 from lineshaft.engine.mutate import MOST_JIDS
 from lineshaft.engine.timed import SetName
 from lineshaft.web.accounts import Role
+from lineshaft.web.exports import export_selected
 from lineshaft.web.forms import act, field_of, read_form, refused
 from lineshaft.web.jobs import key_parts
 from lineshaft.web.language import Language
@@ -38,6 +39,8 @@ async def on_timed(request: Request, site: Site, name: SetName) -> Response:
     for field, meant in (("run", "requeue"), ("delete", "discard")):
         if field_of(form, field):
             keys, command = [field_of(form, field)], meant
+    if field_of(form, "action") == "export":
+        return _export(request, site, name, keys)
     if command is None:
         return refused("action must be retry, kill, delete or add_to_queue")
     back = {key: value for key, value in request.query_params.items() if key in BACK}
@@ -53,6 +56,15 @@ async def on_timed(request: Request, site: Site, name: SetName) -> Response:
     verb = on_set(name, command, jids=jids[:MOST_JIDS])
     moved = await act(request, site, Role.OPERATOR, command, name.value, verb)
     return site.back_to(request, PATHS[name], did=DID[command], n=moved, **back)
+
+
+def _export(request: Request, site: Site, name: SetName, keys: list[str]) -> Response:
+    """The jobs with these keys, as lines of JSON."""
+    parts = [part for key in keys[:MOST_JIDS] if (part := key_parts(key)) is not None]
+    if not parts:
+        return site.back_to(request, PATHS[name], did="nothing")
+    finds = [lambda engine, part=part: engine.views.find_at(name, *part) for part in parts]
+    return export_selected(request, site, PATHS[name], finds)
 
 
 async def _on_all(request: Request, site: Site, name: SetName, command: str, wanted: Filter) -> Response:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from lineshaft.engine.filter import EVERYTHING, Filter
 from lineshaft.engine.timed import SetName
 from lineshaft.engine.views import JobView
+from lineshaft.web import chart
 from lineshaft.web.language import Language
 from lineshaft.web.render import href, language_of, prefix_of
 from lineshaft.web.rows import PAGE, Row, filter_of, number_of, query_of, row_of, timed_key_of
@@ -66,7 +67,10 @@ async def timed(request: Request, site: Site, name: SetName) -> Response:
         else "",
         first=href(prefix, path, **asked) if cursor else "",
         next=href(prefix, path, **on, **asked) if found.cursor else "",
-        all={verb: href(prefix, path, confirm=verb, **exact) for verb in ("retry", "kill", "delete")},
+        all={
+            "export": href(prefix, path, export=1, **asked),
+            **{verb: href(prefix, path, confirm=verb, **exact) for verb in ("retry", "kill", "delete")},
+        },
         age=age,
         ages=_ages(language, name),
         order=query.get("order", ""),
@@ -76,7 +80,7 @@ async def timed(request: Request, site: Site, name: SetName) -> Response:
         due_text=text("Died") if name is SetName.DEAD else text("Due"),
         empty=_empty(language, name),
         chores=site.look(lambda engine: engine.views.chores()),
-        **_groups(site, prefix, path, name, show=wanted == EVERYTHING and not cursor),
+        **_groups(site, language, prefix, path, name, show=wanted == EVERYTHING and not cursor),
     )
 
 
@@ -121,7 +125,7 @@ def _of_age(wanted: Filter, age: str, name: SetName, now: int) -> Filter:
     return structs.replace(wanted, since=edge if after else 0, until=0 if after else edge)
 
 
-def _groups(site: Site, prefix: str, path: str, name: SetName, *, show: bool) -> dict[str, Any]:
+def _groups(site: Site, language: Language, prefix: str, path: str, name: SetName, *, show: bool) -> dict[str, Any]:
     """What went wrong with the jobs of a set, above its first page."""
     if not show:
         return {"groups": [], "kinds": 0}
@@ -129,6 +133,10 @@ def _groups(site: Site, prefix: str, path: str, name: SetName, *, show: bool) ->
     groups = [
         {
             "view": group,
+            "hours": chart.hours(group.hours),
+            "told": language.gettext("{count} in the last hour, {most} in the last day").format(
+                count=language.number(group.hours[-1]), most=language.number(sum(group.hours))
+            ),
             "href": href(prefix, path, group=group.group) if group.group else "",
             "again": href(prefix, path, group=group.group, confirm="retry") if group.group else "",
         }

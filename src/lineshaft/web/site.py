@@ -56,6 +56,8 @@ class Site:
         self.audit = Audit()
         self.pulse = Pulse(backend)
         self.host = socket.gethostname()
+        #: Exports that are being sent.
+        self.exports = 0
         #: Searches that are being told to browsers.
         self.streams = 0
         self._shared: OrderedDict[tuple[str, ...], tuple[float, bytes]] = OrderedDict()

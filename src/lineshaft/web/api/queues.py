@@ -8,7 +8,7 @@ from lineshaft.errors import Refusal
 from lineshaft.web.api import records as types
 from lineshaft.web.api.operation import MOST_ROWS, Call, Handler
 from lineshaft.web.api.sets import jobs_out
-from lineshaft.web.api.shown import overview_out, queue_out
+from lineshaft.web.api.shown import lanes_out, overview_out, queue_out
 from lineshaft.web.rows import PAGE, filter_of
 from lineshaft.web.search import Place
 from lineshaft.web.verbs import on_queue_jobs
@@ -45,6 +45,16 @@ def on_queue(what: str) -> Handler:
         await call.act(what, f"queue {name}", verbs[what])
 
     return handler
+
+
+async def lanes(call: Call) -> types.LanesOut:
+    limit = max(call.number("limit", PAGE, MOST_ROWS), 2)
+    found = call.look(
+        lambda engine: engine.views.lanes(call.path("name"), after=call.query("after")[:255], limit=limit)
+    )
+    if found is None:
+        raise Refusal("no such queue, or it has no lanes", "NOTFOUND")
+    return lanes_out(found)
 
 
 async def enqueued(call: Call) -> types.JobsOut:

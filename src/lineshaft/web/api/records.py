@@ -20,6 +20,8 @@ __all__ = [
     "Jid",
     "JobOut",
     "JobsOut",
+    "LaneOut",
+    "LanesOut",
     "LeaseOut",
     "Made",
     "OverviewOut",
@@ -86,6 +88,26 @@ class QueuesOut(Struct):
     """Some queues, in the order of their names."""
 
     queues: list[QueueOut]
+    next: Annotated[str, Meta(description="pass it as `after`; empty at the end")]
+
+
+class LaneOut(Struct):
+    """A lane of a queue."""
+
+    name: str
+    waiting: int
+    running: int
+    state: Literal["ready", "held", "full", "rate", "empty"]
+    wakes_at: Annotated[Stamp | None, Meta(description="when a lane in the state `rate` is looked at again")]
+
+
+class LanesOut(Struct):
+    """Some lanes of a queue, shorter names first; a name is the JSON of the value."""
+
+    by: Annotated[str, Meta(description="the key of `custom` by which lanes are told apart")]
+    count: int
+    running: Annotated[int, Meta(description="lanes of which a job runs")]
+    lanes: list[LaneOut]
     next: Annotated[str, Meta(description="pass it as `after`; empty at the end")]
 
 

@@ -5,13 +5,15 @@ from typing import Any
 from lineshaft.clock import format_instant
 from lineshaft.engine.cancel import CANCELLED
 from lineshaft.engine.engine import NEVER
-from lineshaft.engine.views import HeldView, JobView, Overview, QueueView, WorkerView
+from lineshaft.engine.views import HeldView, JobView, LanesView, Overview, QueueView, WorkerView
 from lineshaft.job import ABSENT, DEFAULT_QUEUE
 from lineshaft.web.api.records import (
     BatchOut,
     FailureOut,
     HeldOut,
     JobOut,
+    LaneOut,
+    LanesOut,
     LeaseOut,
     OverviewOut,
     PeriodicOut,
@@ -19,7 +21,7 @@ from lineshaft.web.api.records import (
     WorkerOut,
 )
 
-__all__ = ["batch_out", "held_out", "job_out", "overview_out", "periodic_out", "queue_out", "worker_out"]
+__all__ = ["batch_out", "held_out", "job_out", "lanes_out", "overview_out", "periodic_out", "queue_out", "worker_out"]
 
 
 def overview_out(view: Overview) -> OverviewOut:
@@ -33,6 +35,21 @@ def queue_out(view: QueueView) -> QueueOut:
     """A queue as it is given."""
     same = {name: getattr(view, name) for name in QueueOut.__struct_fields__ if name != "created_at"}
     return QueueOut(created_at=format_instant(view.created_at), **same)
+
+
+def lanes_out(view: LanesView) -> LanesOut:
+    """Lanes as they are given."""
+    lanes = [
+        LaneOut(
+            lane.name,
+            lane.waiting,
+            lane.running,
+            lane.state.value,
+            format_instant(lane.wakes_at) if lane.wakes_at else None,
+        )
+        for lane in view.lanes
+    ]
+    return LanesOut(view.by, view.count, view.running, lanes, view.lanes[-1].name if view.more else "")
 
 
 def job_out(view: JobView) -> JobOut:

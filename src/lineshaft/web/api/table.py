@@ -28,6 +28,9 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         "POST", "/queues/{name}/clear", "admin", "Delete the jobs that wait in it", queues.on_queue("clear"), status=204
     ),
     Operation(
+        "GET", "/queues/{name}/lanes", "read", "Its lanes", queues.lanes, types.LanesOut, query=("after", "limit")
+    ),
+    Operation(
         "GET",
         "/queues/{name}/jobs",
         "read",
