@@ -19,8 +19,9 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test simulate fuzz nightly check lint format types layers bench bench-quick bench-guard bench-backlog golden \
-	binary demo screenshots texts lock clean
+.PHONY: help run test simulate fuzz soak connections pauses nightly check lint format types layers audit \
+	bench bench-quick bench-guard bench-libraries bench-page bench-backlog bench-scale bench-dashboard golden binary docs \
+	docs-serve demo demo-cluster screenshots texts lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -28,8 +29,9 @@ help: ## list the targets
 run: $(SERVER) ## start the server with its data under ./data
 	$(BIN)/lineshaft serve -d ./data $(ARGS)
 
+# Two processes: most tests wait for a child or a socket, and a file's tests stay together (tests/conftest.py).
 test: $(DEV) ## the everyday suite
-	$(BIN)/pytest -m "not slow" $(ARGS)
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadgroup $(ARGS)
 
 # SEED is one seed or a range; the first one that fails is played again with fewer steps and actors, and the smallest run
 # that still fails is printed as a command. WITHOUT names actors, faults and kinds of jobs to leave out.
@@ -49,12 +51,27 @@ $(VENV)/.fuzz-installed: requirements/fuzz.txt
 	$(PIP) install --quiet --require-hashes -r requirements/fuzz.txt
 	@touch $@
 
+# An hour unless SOAK says otherwise, in seconds. The graph of the last one is docs/images/soak.svg.
+SOAK ?= 3600
+soak: $(DEV) ## a mixed load with every feature: are memory, files and latencies flat? make soak SOAK=600
+	@mkdir -p build
+	PYTHONPATH=tests $(BIN)/python -m load.soak --seconds $(SOAK) --json build/soak.json --svg build/soak.svg $(ARGS)
+
+connections: $(DEV) ## ten thousand connections, storms, clients that never read: what they cost, whom they hold up
+	PYTHONPATH=tests $(BIN)/python -m load.connections $(ARGS)
+
+pauses: $(DEV) ## a million jobs due, cleared, removed, ... at once: how long others wait meanwhile
+	PYTHONPATH=tests $(BIN)/python -m load.pauses $(ARGS)
+
 # How long the nightly loops are; the figures of the last run stand in docs/reliability.md.
 nightly: export LINESHAFT_KILLS ?= 1000
 nightly: export LINESHAFT_EXAMPLES ?= 5000
 nightly: export LINESHAFT_SEEDS ?= 10000
 nightly: export LINESHAFT_POWER_CUTS ?= 300
 nightly: export LINESHAFT_FUZZ ?= 20000
+nightly: export LINESHAFT_SOAK_SECONDS ?= 3600
+nightly: $(DEV) ## the suite with its loops grown long: kills, power cuts, seeds, fuzzed inputs, a soak
+nightly: export LINESHAFT_CLUSTER_ROUNDS ?= 200
 nightly: $(DEV) ## the suite with its loops grown long: kills, power cuts, seeds of model and simulation, fuzzed inputs
 	$(BIN)/pytest --timeout 14400 $(ARGS)
 
@@ -70,22 +87,45 @@ format: $(DEV) ## let ruff fix and format the sources
 
 types: $(DEV) ## mypy --strict
 	$(BIN)/mypy
-	MYPYPATH=bench $(BIN)/mypy bench/run.py bench/backlog.py bench/guard.py
+	MYPYPATH=bench $(BIN)/mypy bench/run.py bench/page.py bench/backlog.py bench/dashboard.py bench/guard.py bench/scale.py
 
 layers: $(DEV) ## import-linter: imports go downward only
 	$(BIN)/lint-imports
 
-bench: $(DEV) ## the server beside the speed reference (ARGS=--check fails on a missed target)
+# Not a part of `check`, since it asks a service about every dependency.
+audit: $(DEV) $(VENV)/.audit-installed ## pip-audit: whether a locked dependency has a known vulnerability
+	$(BIN)/python packaging/audit.py $(ARGS)
+
+$(VENV)/.audit-installed: requirements/audit.txt
+	$(PIP) install --quiet --require-hashes -r requirements/audit.txt
+	@touch $@
+
+# What is compared with is installed by these: apt install beanstalkd redis-server nodejs npm libssl-dev; make bench-libraries
+bench: $(DEV) ## the server beside the speed reference, beanstalkd and job libraries (ARGS=--check: fail on a missed target)
 	$(BIN)/python bench/run.py $(ARGS)
 
-bench-quick: $(DEV) ## the same, short
+bench-quick: $(DEV) ## the same, short, beside the reference alone
 	$(BIN)/python bench/run.py --quick $(ARGS)
 
 bench-guard: $(DEV) ## instructions per command against what was recorded (needs valgrind; ARGS=--record)
 	$(BIN)/python bench/guard.py $(ARGS)
 
+bench-libraries: ## install the job libraries for Python and Node that `make bench` compares with
+	$(PYTHON) -m venv build/libraries
+	build/libraries/bin/pip --disable-pip-version-check install --quiet -r bench/libraries/requirements.txt
+	cd bench/libraries && npm ci --ignore-scripts --no-fund --no-audit
+
+bench-page: $(DEV) ## write docs/performance.md anew, from the last results of `make bench`
+	$(BIN)/python bench/page.py $(ARGS)
+
 bench-backlog: $(DEV) ## memory and start with a million enqueued jobs
 	$(BIN)/python bench/backlog.py $(ARGS)
+
+bench-scale: $(DEV) ## what a job costs as backlog, queues, workers and batches grow (needs 10 GB of disk; ARGS=--page)
+	$(BIN)/python bench/scale.py $(ARGS)
+
+bench-dashboard: $(DEV) ## the dashboard over a million jobs of each kind, ten times open
+	$(BIN)/python bench/dashboard.py $(ARGS)
 
 golden: $(DEV) ## write the golden data of a format that is not released yet anew
 	$(BIN)/python tests/golden/make.py
@@ -93,8 +133,17 @@ golden: $(DEV) ## write the golden data of a format that is not released yet ane
 binary: $(DEV) ## dist/lineshaft, one file that needs no Python
 	$(BIN)/python packaging/binary/build.py $(ARGS)
 
+docs: $(DEV) ## the documentation's site, in build/site/site
+	$(BIN)/python packaging/site/build.py $(ARGS)
+
+docs-serve: $(DEV) ## the same on 127.0.0.1:8000, built again when a page changes
+	$(BIN)/python packaging/site/build.py --serve $(ARGS)
+
 demo: $(DEV) ## real work by workers in two languages
 	$(BIN)/python demo/run.py $(ARGS)
+
+demo-cluster: $(DEV) ## three nodes on three servers of NATS, the leader killed again and again (needs nats-server)
+	PYTHONPATH=tests $(BIN)/python demo/cluster.py $(ARGS)
 
 screenshots: $(DEV) ## take the pictures of every page (needs Chromium)
 	PYTHONPATH=tests $(BIN)/python tests/browser/pictures.py $(ARGS)
@@ -108,6 +157,7 @@ lock: ## write requirements/*.txt anew (ARGS=--upgrade raises the versions)
 	test -x build/lock/bin/uv || { $(PYTHON) -m venv build/lock && build/lock/bin/pip install uv==$(UV_VERSION); }
 	$(LOCK) --extra dev pyproject.toml requirements/build.in -o requirements/dev.txt
 	$(LOCK) --extra fuzz --no-deps -c requirements/dev.txt pyproject.toml -o requirements/fuzz.txt
+	$(LOCK) --extra audit -c requirements/dev.txt pyproject.toml -o requirements/audit.txt
 	$(LOCK) --extra server -c requirements/dev.txt pyproject.toml requirements/build.in -o requirements/server.txt
 
 clean: ## remove caches and built files (neither .venv nor ./data)

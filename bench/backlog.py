@@ -14,9 +14,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from contestants import Lineshaft
 from jobload import Load, LoadFailed, build_jobload, run_jobload
 from machine import describe_machine
-from servers import Lineshaft, Server, ServerFailed, ask_info, memory_mb, stop_on_signals
+from servers import Server, memory_mb, stop_on_signals
+from talk import ServerFailed, ask_info
 
 __all__ = ["main"]
 

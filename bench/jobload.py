@@ -1,20 +1,22 @@
-"""The load tool: building `jobload.c`, the loads that count, and what one run of it measured."""
+"""The load tool: building `jobload.c`, what a load is, and what one run of it measured."""
 
 import json
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LOADS", "Load", "LoadFailed", "Measure", "build_jobload", "run_jobload"]
+__all__ = ["Load", "LoadFailed", "Measure", "build_jobload", "has_tls", "run_jobload"]
 
 SOURCE = Path(__file__).resolve().parent / "jobload.c"
 PROGRAM = SOURCE.with_suffix("")
+#: TLS and passwords are measured where OpenSSL's headers are; everything else needs a C compiler alone.
+TLS_FLAGS = ["-DWITH_TLS", "-lssl", "-lcrypto"]
 
 #: jobload stops issuing new jobs after this long, so that a slow server costs a minute and not an evening.
-RUN_LIMIT_SECONDS = 60
+RUN_LIMIT_SECONDS = 60.0
 
 
 class LoadFailed(Exception):
@@ -25,8 +27,8 @@ class LoadFailed(Exception):
 class Load:
     """One way to load a server, and how close the server must come to a yardstick under it.
 
-    The yardstick is the reference under the same load; where `plain` names another load, it is the same server under
-    that one, in the same round: what a feature costs the jobs that use it.
+    The yardsticks are the reference and beanstalkd under the same load; where `plain` names another load, it is the
+    same server under that one, in the same round: what a feature costs the jobs that use it.
     """
 
     name: str
@@ -34,45 +36,35 @@ class Load:
     connections: int
     #: Jobs of a full run by sync mode; about three seconds each on a quiet two-core machine.
     jobs: dict[str, int]
-    #: Least ratio to the yardstick; without the jid index, every load has the same one to the reference.
-    target: float
+    #: Least ratio to the reference, or to the plain load; 0 where none is asked for.
+    target: float = 0.0
     in_flight: int = 1
     bulk: int = 1
-    #: The fields of every job but jid and queue, as jobload takes them; `%J` is the job's jid, `%B` the run's batch.
+    #: The fields of every job but jid and queue, as jobload takes them; `%J` is the job's jid, `%B` the run's batch,
+    #: `%P` a priority.
     body: str | None = None
     plain: "Load | None" = None
+    #: Length of the JSON of `args`; 0 is jobload's own, of 14 bytes.
+    args_bytes: int = 0
+    queues: int = 1
+    per_fetch: int = 1
+    #: `tls` or `password`: what the connections do that those of `plain` do not.
+    secured: str = ""
+    #: By sync mode, the least ratio to beanstalkd, 0 where none is asked for; without the sync mode, it does not run.
+    beanstalkd: dict[str, float] = field(default_factory=dict)
+    #: Whether the server without its jid index, and with sync = "interval", runs beside the others.
+    has_variants: bool = False
+    #: Open loop: cycles begin at this share of what the same server just did in a closed loop; 0 is a closed one.
+    open_share: float = 0.0
+    #: By sync mode, what the p99 of every command must stay under, in milliseconds.
+    p99_limit_ms: dict[str, float] = field(default_factory=dict)
+    #: Part of the short run that every change makes.
+    is_quick: bool = False
 
     @property
     def has_batch(self) -> bool:
         """Whether all jobs of a run belong to one batch, which must have begun before."""
         return self.body is not None and "%B" in self.body
-
-
-def _asking(name: str, plain: Load, body: str) -> Load:
-    """The load of `plain` with jobs that ask for a feature; such jobs must have half the speed at least."""
-    jobs = {sync: count // 2 for sync, count in plain.jobs.items()}
-    return Load(name, plain.mode, plain.connections, jobs, 0.5, plain.in_flight, plain.bulk, body, plain)
-
-
-CYCLE = Load("cycle, 50 connections", "cycle", 50, {"never": 100_000, "always": 60_000}, 0.85)
-PLAIN = Load("cycle, 10 x 16 in flight", "cycle", 10, {"never": 300_000, "always": 200_000}, 0.7, in_flight=16)
-
-LOADS = (
-    Load("cycle, 10 connections", "cycle", 10, {"never": 80_000, "always": 30_000}, 0.85),
-    CYCLE,
-    PLAIN,
-    Load("PUSHB of 100", "push", 10, {"never": 800_000, "always": 500_000}, 0.6, bulk=100),
-    # A feature is a job body here; a new row needs no more.
-    *(
-        _asking(f"{name}, {plain.name.removeprefix('cycle, ')}", plain, body)
-        for plain in (CYCLE, PLAIN)
-        for name, body in {
-            "unique": '"jobtype":"SomeJob","args":["%J"],"custom":{"unique_for":600}',
-            "tracked": '"jobtype":"SomeJob","args":[1,"string",3],"custom":{"track":1}',
-            "batched": '"jobtype":"SomeJob","args":[1,"string",3],"custom":{"bid":"%B"}',
-        }.items()
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -81,14 +73,18 @@ class Measure:
 
     jobs: int
     jobs_per_second: float
-    #: Per verb that the load sends: p50 and p99 in microseconds, from its write to its reply.
-    latency_us: dict[str, tuple[float, float]]
+    #: Per verb that the load sends: p50, p99, p99.9 and the longest in microseconds, from its write to its reply. In an
+    #: open loop PUSH, and CYCLE (the three verbs of a job), count from the instant that was meant; LATE is how much of
+    #: that was the load tool's.
+    latency_us: dict[str, tuple[float, ...]]
     rss_mb: float
     #: User and system time of the server.
     cpu_seconds_per_100k_jobs: float
     #: Processor time that neither the server nor jobload used, in seconds: a large one spoils the sample.
     foreign_cpu_seconds: float
     seconds: float
+    #: What the server had written to files, in whole pages as the kernel counts; None where the kernel does not tell.
+    written_bytes_per_job: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For the results file."""
@@ -96,60 +92,109 @@ class Measure:
 
 
 def build_jobload() -> Path:
-    """Compile jobload unless it is newer than its source. Raises LoadFailed with the compiler's words."""
+    """Compile jobload unless it is newer than its source and knows TLS. Raises LoadFailed with the compiler's words."""
     if not sys.platform.startswith("linux"):
         raise LoadFailed("jobload needs epoll and /proc: the bench runs on Linux only")
-    if PROGRAM.exists() and PROGRAM.stat().st_mtime > SOURCE.stat().st_mtime:
+    if PROGRAM.exists() and PROGRAM.stat().st_mtime > SOURCE.stat().st_mtime and has_tls():
         return PROGRAM
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         raise LoadFailed("no C compiler: the load tool jobload is written in C (apt install gcc libc6-dev)")
-    done = subprocess.run(
-        [compiler, "-O2", "-Wall", "-o", str(PROGRAM), str(SOURCE)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise LoadFailed(f"{compiler} cannot build jobload:\n{done.stderr}")
-    return PROGRAM
+    said = ""
+    for flags in (TLS_FLAGS, []):
+        done = subprocess.run(
+            [compiler, "-O2", "-Wall", "-o", str(PROGRAM), str(SOURCE), *flags, "-lm"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        said = done.stderr
+        if done.returncode == 0:
+            return PROGRAM
+    raise LoadFailed(f"{compiler} cannot build jobload:\n{said}")
 
 
-def run_jobload(load: Load, *, jobs: int, port: int, pid: int, bid: str = "") -> Measure:
+def has_tls() -> bool:
+    """Whether the jobload that was built can speak TLS and knows passwords."""
+    command = [str(PROGRAM), "-p", "faktory", "-m", "push", "-P", "1", "-n", "1", "--tls"]
+    return subprocess.run(command, capture_output=True, check=False).returncode != 2
+
+
+def run_jobload(
+    load: Load,
+    *,
+    jobs: int,
+    port: int,
+    pid: int,
+    bid: str = "",
+    protocol: str = "faktory",
+    password: str = "",
+    per_second: float = 0.0,
+    limit_seconds: float = RUN_LIMIT_SECONDS,
+) -> Measure:
     """Load the server on `port` with `jobs` jobs, of the batch `bid` if the load has one.
 
+    After `limit_seconds` no new job is sent, and what was done until then counts. With `per_second`, an open loop.
     Raises LoadFailed when a reply is an error or missing.
     """
-    arguments = {"-m": load.mode, "-c": load.connections, "-k": load.in_flight, "-b": load.bulk, "-n": jobs}
-    command = [str(PROGRAM), "-p", "faktory", "-j", "-P", str(port), "-d", str(RUN_LIMIT_SECONDS)]
-    for flag, value in arguments.items():
-        command += [flag, str(value)]
+    command = [str(PROGRAM), "-j", "-p", protocol, "-P", str(port), "-n", str(jobs), "-d", f"{limit_seconds:.3f}"]
+    command += _shape(load, protocol)
     if load.body is not None:
         command += ["--body", load.body.replace("%B", bid)]
+    if load.secured == "tls":
+        command += ["--tls"]
+    if password:
+        command += ["--password", password]
+    if per_second:
+        command += ["--rate", f"{per_second:.1f}"]
+    before = _written_bytes(pid)
     try:
         done = subprocess.run(
             [*command, "--pids", str(pid)],
             capture_output=True,
             text=True,
-            timeout=RUN_LIMIT_SECONDS + 30,
+            timeout=limit_seconds + 30,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise LoadFailed(f"{load.name}: jobload did not end {error.timeout:.0f} s after its start") from error
     if done.returncode != 0:
         raise LoadFailed(f"{load.name}: jobload failed: {done.stderr.strip()} {done.stdout.strip()}")
-    return _measure(json.loads(done.stdout))
+    after = _written_bytes(pid)
+    return _measure(json.loads(done.stdout), None if before is None or after is None else after - before)
 
 
-def _measure(report: dict[str, Any]) -> Measure:
+def _shape(load: Load, protocol: str) -> list[str]:
+    """beanstalkd has no command for many jobs; it gets as many at once on their way instead."""
+    in_flight, bulk = (load.in_flight, load.bulk) if protocol == "faktory" else (load.in_flight * load.bulk, 1)
+    numbers = {"-c": load.connections, "-k": in_flight, "-b": bulk, "-Q": load.queues, "-F": load.per_fetch}
+    if load.args_bytes:
+        numbers["-a"] = load.args_bytes
+    return ["-m", load.mode, *(word for flag, number in numbers.items() for word in (flag, str(number)))]
+
+
+def _written_bytes(pid: int) -> int | None:
+    try:
+        lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) for line in lines if line.startswith("write_bytes:")), None)
+
+
+def _measure(report: dict[str, Any], written_bytes: int | None) -> Measure:
     server = report["srv"][0]
-    verbs = [verb for verb in ("PUSH", "FETCH", "ACK") if verb in report]
+    names = {"put": "PUSH", "reserve": "FETCH", "delete": "ACK"}
+    verbs = ("PUSH", "FETCH", "ACK", "CYCLE", "LATE")
+    found = {names.get(key, key): value for key, value in report.items() if names.get(key, key) in verbs}
     return Measure(
         jobs=report["jobs"],
         jobs_per_second=report["rate"],
-        latency_us={verb: (report[verb]["p50"], report[verb]["p99"]) for verb in verbs},
+        latency_us={
+            verb: tuple(found[verb][key] for key in ("p50", "p99", "p999", "max")) for verb in verbs if verb in found
+        },
         rss_mb=server["rss_kb"] / 1024,
         cpu_seconds_per_100k_jobs=(server["user"] + server["sys"]) * 100_000 / report["jobs"],
         foreign_cpu_seconds=report["foreign_cpu"],
         seconds=report["secs"],
+        written_bytes_per_job=None if written_bytes is None else written_bytes / report["jobs"],
     )

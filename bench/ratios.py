@@ -3,107 +3,171 @@
 Absolute speeds of different days or machines cannot be compared; the ratio to a yardstick, measured
 in the same minute on the same machine, can. So the verdict looks at one number per load: the median,
 over the rounds, of the server's jobs per second divided by the yardstick's in that same round. That is
-the reference, or for jobs that ask for a feature the same server with plain jobs.
+the reference, beanstalkd, or for jobs that ask for a feature the same server with plain jobs. In an
+open loop the speed is given, and the verdict is the longest p99 of its verbs.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import median
+from typing import Any
 
-from jobload import Load, Measure
+from jobload import Measure
+from loads import LOADS
+from matches import Comparison, Match, matches
+from results import Results, Round
 
-__all__ = ["TARGET_WITHOUT_INDEX", "Ratio", "Series", "compare", "medians_table", "ratios_table"]
+__all__ = ["Verdict", "best_settings", "judge", "judge_all", "judge_libraries", "medians_table", "verdicts_table"]
 
-#: Without the index the server does nearly the reference's work: nearly its speed is asked for, everywhere.
-TARGET_WITHOUT_INDEX = 0.8
-
-
-@dataclass(frozen=True)
-class Series:
-    """The rounds of one contestant under one load and sync mode, in order."""
-
-    load: Load
-    sync: str
-    contestant: str
-    #: None for the reference.
-    jid_index: bool | None
-    rounds: Sequence[Measure]
+VERBS = ("PUSH", "FETCH", "ACK")
+#: How many times as many jobs our worker has to do as that of each library.
+LIBRARY_TARGET = 3.0
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """How a server compares with its yardstick under one load and sync mode."""
+class Verdict:
+    """How a server did under one load in one sync mode: a ratio to a yardstick, or the p99 of an open loop in ms."""
 
     load: str
     sync: str
-    jid_index: bool
+    subject: str
+    #: None where the value is no ratio.
+    yardstick: str | None
     median: float
     least: float
     most: float
+    #: The least ratio, or the longest p99; 0 where none is asked for.
     target: float
+    rounds: int
 
     @property
     def is_met(self) -> bool:
         """Whether the median reaches the target."""
-        return self.median >= self.target
+        if not self.target:
+            return True
+        return self.median <= self.target if self.yardstick is None else self.median >= self.target
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the results file."""
+        return {**asdict(self), "is_met": self.is_met}
 
 
-def compare(subject: Series, yardstick: Series) -> Ratio:
-    """Divide round by round. Both series must be of the same sync mode, number of rounds, and load or its plain one."""
-    load = subject.load
-    assert (load.plain or load, subject.sync) == (yardstick.load, yardstick.sync), "two different loads compared"
-    index = subject.jid_index is not False
-    ratios = [
-        ours.jobs_per_second / theirs.jobs_per_second
-        for ours, theirs in zip(subject.rounds, yardstick.rounds, strict=True)
-    ]
-    return Ratio(
-        load=load.name,
-        sync=subject.sync,
-        jid_index=index,
-        median=median(ratios),
-        least=min(ratios),
-        most=max(ratios),
-        target=load.target if index or load.plain else TARGET_WITHOUT_INDEX,
-    )
+def judge(match: Match, rounds: Sequence[Round]) -> list[Verdict]:
+    """All that the rounds of a match say. Rounds without a label of the match say nothing about it."""
+    if match.load.open_share:
+        return [one for entry in match.entries for one in _p99(match, entry.label, rounds)]
+    return [one for comparison in match.comparisons for one in _ratio(match, comparison, rounds)]
 
 
-def ratios_table(ratios: Iterable[Ratio]) -> str:
-    """One line per ratio, with its verdict."""
-    head = f"{'sync':<7} {'load':<26} {'index':<5} {'ratio':>6}  {'min .. max':<14} {'target':>6}"
-    return "\n".join([head, *map(_ratio_line, ratios)])
+def judge_all(results: Results) -> list[Verdict]:
+    """All that a file of results says."""
+    every = matches(LOADS, ("never", "always"), variants=True, others=True)
+    verdicts = [one for match in every for one in judge(match, results.of(match.load.name, match.sync))]
+    return verdicts + judge_libraries(results.workers)
 
 
-def medians_table(series: Iterable[Series]) -> str:
-    """One line per contestant, load and sync mode; each number is the median of its rounds."""
+def best_settings(records: Iterable[dict[str, Any]]) -> dict[tuple[str, str], tuple[str, list[float]]]:
+    """For each worker and kind of jobs its best setting, and the jobs per second of its rounds."""
+    rates: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for one in records:
+        settings = rates.setdefault((one["worker"], one["kind"]), {})
+        settings.setdefault(one["setting"], []).append(one["jobs_per_second"])
+    return {key: max(settings.items(), key=lambda item: median(item[1])) for key, settings in rates.items()}
+
+
+def judge_libraries(records: Iterable[dict[str, Any]]) -> list[Verdict]:
+    """The best of our workers beside the best of each library, and faktory-worker beside BullMQ, both for Node."""
+    best, verdicts = best_settings(records), []
+    for kind in dict.fromkeys(kind for _, kind in best):
+        found = {worker: rates for (worker, of), (_, rates) in best.items() if of == kind}
+        ours = [worker for worker in found if worker.startswith("lineshaft")]
+        first = max(ours, key=lambda worker: median(found[worker]), default=None)
+        others = [worker for worker in found if first and worker not in ours and not worker.startswith("faktory")]
+        verdicts += [_library(kind, str(first), worker, LIBRARY_TARGET, found) for worker in others]
+        pairs = (("always", "each write"), ("never", "every second"), ("never", "in memory"))
+        for ending, other in pairs:
+            subject = next((one for one in found if one.startswith("faktory") and one.endswith(ending)), None)
+            yardstick = next((one for one in found if one.startswith("BullMQ") and one.endswith(other)), None)
+            if subject and yardstick:
+                verdicts.append(_library(kind, subject, yardstick, 0.0, found))
+    return verdicts
+
+
+def _library(kind: str, ours: str, other: str, target: float, found: dict[str, list[float]]) -> Verdict:
+    """They do not run in pairs, so the range is that of the extremes."""
+    mine, theirs = found[ours], found[other]
+    extremes = (min(mine) / max(theirs), max(mine) / min(theirs))
+    rounds = min(len(mine), len(theirs))
+    return Verdict(f"worker, {kind}", "", ours, other, median(mine) / median(theirs), *extremes, target, rounds)
+
+
+def _worst_p99_ms(measure: Measure) -> float:
+    """The longest p99 of the three verbs, in milliseconds."""
+    return max(measure.latency_us[verb][1] for verb in VERBS if verb in measure.latency_us) / 1000
+
+
+def verdicts_table(verdicts: Iterable[Verdict]) -> str:
+    """One line per verdict."""
+    head = f"{'sync':<7} {'load':<30} {'server':<24} {'beside':<22} {'ratio':>6}  {'min .. max':<14} {'target':>6}"
+    return "\n".join([head, *map(_line, verdicts)])
+
+
+def medians_table(played: Iterable[tuple[Match, Sequence[Round]]]) -> str:
+    """One line per entry of the matches that were played; each number is the median of its rounds."""
     lines = [
-        f"{'sync':<7} {'load':<26} {'server':<20} {'jobs/s':>9} {'RSS MB':>7} {'CPU s/100k':>10}"
-        "   p50/p99 in microseconds"
+        f"{'sync':<7} {'load':<30} {'server':<24} {'jobs/s':>9} {'RSS MB':>7} {'CPU s/100k':>10} {'B/job':>7}"
+        "   p50/p99/p99.9 in microseconds"
     ]
-    for one in series:
-        rate = median(measure.jobs_per_second for measure in one.rounds)
-        rss = median(measure.rss_mb for measure in one.rounds)
-        cpu = median(measure.cpu_seconds_per_100k_jobs for measure in one.rounds)
-        lines.append(
-            f"{one.sync:<7} {one.load.name:<26} {one.contestant:<20} {rate:>9,.0f} {rss:>7.0f} {cpu:>10.2f}"
-            f"   {_latencies(one)}"
-        )
+    for match, rounds in played:
+        for entry in match.entries:
+            found = [one.measures[entry.label] for one in rounds if entry.label in one.measures]
+            if found:
+                lines.append(f"{match.sync:<7} {match.load.name:<30} {entry.label:<24} {_medians(found)}")
     return "\n".join(lines)
 
 
-def _ratio_line(ratio: Ratio) -> str:
-    index = "on" if ratio.jid_index else "off"
-    extremes = f"{ratio.least:.2f} .. {ratio.most:.2f}"
-    verdict = "ok" if ratio.is_met else "MISSED"
-    return (
-        f"{ratio.sync:<7} {ratio.load:<26} {index:<5} {ratio.median:>6.2f}  "
-        f"{extremes:<14} {ratio.target:>6.2f}  {verdict}"
+def _p99(match: Match, label: str, rounds: Sequence[Round]) -> list[Verdict]:
+    values = [_worst_p99_ms(one.measures[label]) for one in rounds if label in one.measures]
+    target = match.load.p99_limit_ms[match.sync] if label == "lineshaft" else 0.0
+    return [_verdict(match, label, None, target, values)] if values else []
+
+
+def _ratio(match: Match, comparison: Comparison, rounds: Sequence[Round]) -> list[Verdict]:
+    ours, theirs = comparison.subject, comparison.yardstick
+    pairs = [(one.measures[ours], one.measures[theirs]) for one in rounds if {ours, theirs} <= one.measures.keys()]
+    values = [subject.jobs_per_second / yardstick.jobs_per_second for subject, yardstick in pairs]
+    return [_verdict(match, ours, theirs, comparison.target, values)] if values else []
+
+
+def _verdict(match: Match, subject: str, yardstick: str | None, target: float, values: Sequence[float]) -> Verdict:
+    return Verdict(
+        load=match.load.name,
+        sync=match.sync,
+        subject=subject,
+        yardstick=yardstick,
+        median=median(values),
+        least=min(values),
+        most=max(values),
+        target=target,
+        rounds=len(values),
     )
 
 
-def _latencies(series: Series) -> str:
-    texts = []
-    for verb in series.rounds[0].latency_us:
-        p50, p99 = (median(measure.latency_us[verb][i] for measure in series.rounds) for i in (0, 1))
-        texts.append(f"{verb} {p50:.0f}/{p99:.0f}")
-    return "  ".join(texts)
+def _line(one: Verdict) -> str:
+    extremes = f"{one.least:.2f} .. {one.most:.2f}"
+    verdict = f"{one.target:>6.2f}  {'ok' if one.is_met else 'MISSED'}" if one.target else f"{'-':>6}"
+    beside = one.yardstick or "(p99 in ms)"
+    return f"{one.sync:<7} {one.load:<30} {one.subject:<24} {beside:<22} {one.median:>6.2f}  {extremes:<14} {verdict}"
+
+
+def _medians(found: Sequence[Measure]) -> str:
+    rate = median(one.jobs_per_second for one in found)
+    rss = median(one.rss_mb for one in found)
+    cpu = median(one.cpu_seconds_per_100k_jobs for one in found)
+    written = [one.written_bytes_per_job for one in found if one.written_bytes_per_job is not None]
+    latencies = []
+    for verb in found[0].latency_us:
+        p50, p99, p999 = (median(one.latency_us[verb][i] for one in found) for i in (0, 1, 2))
+        latencies.append(f"{verb} {p50:.0f}/{p99:.0f}/{p999:.0f}")
+    disk = f"{median(written):>7,.0f}" if written else f"{'?':>7}"
+    return f"{rate:>9,.0f} {rss:>7.0f} {cpu:>10.2f} {disk}   {'  '.join(latencies)}"

@@ -6,7 +6,6 @@ manager: when the block ends, by success, error or Ctrl-C, the whole group is go
 """
 
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -14,24 +13,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Self
 
-__all__ = [
-    "Contestant",
-    "Lineshaft",
-    "Reference",
-    "Server",
-    "ServerFailed",
-    "ask",
-    "ask_info",
-    "memory_mb",
-    "stop_on_signals",
-]
+from contestants import Contestant
+from talk import ServerFailed
 
-BENCH = Path(__file__).resolve().parent
+__all__ = ["Server", "free_port", "memory_mb", "stop_on_signals"]
 
 #: A start that takes longer has failed; a start on a million jobs should take two seconds.
 START_LIMIT_SECONDS = 30.0
@@ -40,70 +29,6 @@ STOP_LIMIT_SECONDS = 20.0
 #: How long killed processes may take to vanish. Where nothing reaps orphans they stay as zombies: let them.
 GONE_LIMIT_SECONDS = 1.0
 LOG_TAIL_LINES = 25
-
-
-class ServerFailed(Exception):
-    """A server did not start, or died; the message holds the tail of its log."""
-
-
-class Contestant(Protocol):
-    """What the harness must know of a server."""
-
-    @property
-    def name(self) -> str:
-        """What the report calls it."""
-
-    @property
-    def jid_index(self) -> bool | None:
-        """Whether jobs can be found by jid, or None where there is no such choice."""
-
-    def command(self, port: int, directory: Path, sync: str) -> list[str]:
-        """The command line that serves `port` with all its files under `directory`."""
-
-    def begin_batch(self, port: int) -> str:
-        """Begin a batch on the server that runs on `port`; returns its id."""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The speed reference: `speed_reference.py`, which has a commit pipeline and nothing else."""
-
-    name: str = "reference"
-    #: Set where the reference plays the subject's part, to try the harness itself.
-    jid_index: bool | None = None
-
-    def command(self, port: int, directory: Path, sync: str) -> list[str]:
-        """It takes its three settings as arguments."""
-        return [sys.executable, str(BENCH / "speed_reference.py"), str(port), str(directory / "data"), sync]
-
-    def begin_batch(self, port: int) -> str:  # noqa: ARG002
-        """It has no batches, and does not look at the id."""
-        return "b-none"
-
-
-@dataclass(frozen=True)
-class Lineshaft:
-    """This project's server, as it is installed beside the running Python."""
-
-    jid_index: bool = True
-
-    @property
-    def name(self) -> str:
-        """Named for the one setting that varies."""
-        return "lineshaft" if self.jid_index else "lineshaft, no index"
-
-    def command(self, port: int, directory: Path, sync: str) -> list[str]:
-        """It is configured as a user would: a file in `conf.d`, and flags."""
-        settings = directory / "config" / "conf.d" / "bench.toml"
-        settings.parent.mkdir(parents=True, exist_ok=True)
-        settings.write_text(f'[storage]\nsync = "{sync}"\njid_index = {str(self.jid_index).lower()}\n')
-        program = str(Path(sys.executable).with_name("lineshaft"))
-        flags = f"serve -b 127.0.0.1:{port} -w :0 -e development -l warn"
-        return [program, *flags.split(), "-d", str(directory / "data"), "-c", str(directory / "config")]
-
-    def begin_batch(self, port: int) -> str:
-        """It is never committed, so its callback, which it must have, never runs."""
-        return ask(port, b'BATCH NEW {"success":{"jobtype":"Done","args":[]}}').decode()
 
 
 class Server:
@@ -139,7 +64,7 @@ class Server:
     def start(self) -> float:
         """Start it; return the seconds until it answered HELLO. Raises ServerFailed with the log's tail."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.port = _free_port()
+        self.port = free_port()
         command = self.contestant.command(self.port, self.directory, self.sync)
         began = time.perf_counter()
         try:
@@ -202,7 +127,7 @@ class Server:
 
     def _wait_until_ready(self, began: float) -> None:
         assert self._process is not None, "waiting for a server that was not started"
-        while not _answers(self.port):
+        while not self.contestant.answers(self.port):
             code = self._process.poll()
             if code is not None:
                 raise ServerFailed(f"{self.contestant.name} ended with code {code}; its log:\n{self.log_tail()}")
@@ -212,26 +137,6 @@ class Server:
                     f"{START_LIMIT_SECONDS:.0f} s; its log:\n{self.log_tail()}"
                 )
             time.sleep(0.005)
-
-
-def ask(port: int, command: bytes) -> bytes:
-    """The server's answer to a command that is answered with a bulk string. Raises ServerFailed, OSError."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        stream = connection.makefile("rwb")
-        _greet(stream)
-        stream.write(command + b"\r\n")
-        stream.flush()
-        head: bytes = stream.readline()
-        if not head.startswith(b"$"):
-            raise ServerFailed(f"{command.decode()} answered with {head.decode(errors='replace').strip()}")
-        answer: bytes = stream.read(int(head[1:]))
-        return answer
-
-
-def ask_info(port: int) -> dict[str, Any]:
-    """The server's answer to INFO, decoded."""
-    info: dict[str, Any] = json.loads(ask(port, b"INFO"))
-    return info
 
 
 def memory_mb(pid: int) -> dict[str, float]:
@@ -278,28 +183,8 @@ def _wait_until_gone(group: int) -> None:
         time.sleep(0.005)
 
 
-def _answers(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
-            _greet(connection.makefile("rwb"))
-    except OSError:
-        return False
-    return True
-
-
-def _greet(stream: Any) -> None:
-    """HI and HELLO, as a producer. Raises OSError when the other side does not play its part."""
-    greeting = stream.readline()
-    if not greeting.startswith(b"+HI "):
-        raise ConnectionError(f"no HI, but {greeting!r}")
-    stream.write(b'HELLO {"v":2}\r\n')
-    stream.flush()
-    answer = stream.readline()
-    if answer != b"+OK\r\n":
-        raise ConnectionError(f"HELLO answered with {answer!r}")
-
-
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

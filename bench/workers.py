@@ -1,16 +1,17 @@
-"""How many jobs a worker of each library gets through, on this machine: Lineshaft, Celery, RQ, Dramatiq, arq.
+"""How many jobs the workers of each library get through, on this machine: Lineshaft, Celery, RQ, Dramatiq, arq.
 
-    python bench/workers.py [--jobs 20000] [--rounds 3] [--only lineshaft,celery] [--json FILE]
+    python bench/workers.py [--rounds 3] [--scale 1.0] [--only lineshaft,celery] [--json FILE]
                             [--python arq=/tmp/arq/bin/python]
 
 A library is measured when it is installed; where two cannot be in one environment (Celery and arq want different
 versions of redis), `--python` names that of one. Those on Redis need a `redis-server` on the path; it is started here
 on a port of its own, with nothing written to disk. Lineshaft's server runs as it comes: every push synced to disk.
 
-What is measured: one worker process with ten jobs at a time (RQ: one, it has no more in a process), started on a queue
-that is full. The clock runs from the end of the first job to that of the last; the push of all jobs, before that, is
-timed by itself. Jobs do nothing (`noop`), or wait a millisecond (`1ms`). Rounds of all libraries alternate, the table
-shows medians. Numbers of two machines cannot be compared, nor those of a busy one.
+What is measured: worker processes started on a queue that is full, and nothing else. Each job adds a byte to a file, so
+that the jobs of all processes are counted alike; the clock runs from the first count to the last. Jobs do nothing
+(`noop`), or wait a millisecond (`1ms`). Each library is run in several settings, its defaults on two cores among them,
+and judged by the best of each column. Rounds alternate, the tables show medians. Numbers of two machines cannot be
+compared, nor those of a busy one.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -25,47 +27,54 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-CONCURRENCY: Final = 10
-WAIT_SECONDS: Final = 300.0
+WAIT_SECONDS: Final = 120.0
+LOOK_SECONDS: Final = 0.004
 
-#: In the worker's process: how many jobs have ended, and when to say so.
-_ended = 0
-_wanted = int(os.environ.get("BENCH_JOBS", "0"))
-_mark = Path(os.environ.get("BENCH_MARK", "/nonexistent"))
-
-
-def end_one() -> None:
-    """Count a job that has ended; the first and the last one leave the time in a file."""
-    global _ended  # noqa: PLW0603 - a worker is one process, and a lock would be measured too
-    _ended += 1
-    if _ended in (1, _wanted):
-        _mark.with_suffix(f".{_ended}").write_text(repr(time.monotonic()))
+#: Where a worker's jobs are counted: appended to, which processes may do at once, forked ones too.
+_counted = os.open(os.environ.get("BENCH_COUNT", os.devnull), os.O_WRONLY | os.O_APPEND)
 
 
 def noop() -> None:
     """Nothing."""
-    end_one()
+    os.write(_counted, b".")
 
 
 def sleep_1ms() -> None:
     """A millisecond of waiting."""
     time.sleep(0.001)
-    end_one()
+    os.write(_counted, b".")
 
 
 async def noop_async() -> None:
     """Nothing, on a loop."""
-    end_one()
+    os.write(_counted, b".")
 
 
 async def sleep_1ms_async() -> None:
     """A millisecond of waiting, on a loop."""
     await asyncio.sleep(0.001)
-    end_one()
+    os.write(_counted, b".")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One way to run a library's workers."""
+
+    concurrency: int
+    processes: int = 1
+    #: Celery's pool, RQ's worker, how many jobs our worker fetches ahead.
+    how: str = ""
+    #: How many jobs a round has: some seconds of work.
+    jobs: int = 20_000
+
+    def __str__(self) -> str:
+        each = f"{self.processes} x {self.concurrency}" if self.concurrency > 1 else str(self.processes)
+        return f"{each}{f', {self.how}' if self.how else ''}"
 
 
 class Lineshaft:
@@ -73,6 +82,7 @@ class Lineshaft:
 
     package = "lineshaft"
     functions: Any = (noop, sleep_1ms)
+    settings = (Setting(10), Setting(10, 2), Setting(10, 2, "prefetch 20", 40_000))
 
     def __init__(self, url: str) -> None:
         from lineshaft import Jobs  # noqa: PLC0415 - each library is imported by those who have it
@@ -87,12 +97,13 @@ class Lineshaft:
         with Client(self.url) as client:
             client.push_bulk(self.made[kind].job() for _ in range(count))
 
-    def work(self) -> None:
+    def work(self, setting: Setting) -> None:
         """Work until killed."""
         from lineshaft import Worker  # noqa: PLC0415
         from lineshaft.worker.process import run_worker  # noqa: PLC0415
 
-        run_worker(Worker(self.jobs, url=self.url, concurrency=CONCURRENCY))
+        prefetch = int(setting.how.rpartition(" ")[2] or 0)
+        run_worker(Worker(self.jobs, url=self.url, concurrency=setting.concurrency, prefetch=prefetch))
 
 
 class LineshaftAsync(Lineshaft):
@@ -102,9 +113,18 @@ class LineshaftAsync(Lineshaft):
 
 
 class Celery:
-    """Its pool of threads: the one of its pools that runs several jobs in one process without patching."""
+    """Its pools of processes (the default: as many as there are cores) and of threads.
+
+    Its guide to optimizing has short tasks prefetched in larger numbers; that too.
+    """
 
     package = "celery"
+    settings = (
+        Setting(2, 1, "prefork", 6_000),
+        Setting(2, 1, "prefork, prefetch 64", 6_000),
+        Setting(10, 1, "prefork", 6_000),
+        Setting(10, 1, "threads", 6_000),
+    )
 
     def __init__(self, url: str) -> None:
         import celery  # noqa: PLC0415
@@ -121,16 +141,23 @@ class Celery:
             for _ in range(count):
                 self.tasks[kind].apply_async(producer=producer)
 
-    def work(self) -> None:
+    def work(self, setting: Setting) -> None:
         """Work until killed."""
-        options = ["--pool=threads", f"--concurrency={CONCURRENCY}", "--loglevel=ERROR"]
+        pool, _, ahead = setting.how.partition(", prefetch ")
+        options = [f"--pool={pool}", f"--concurrency={setting.concurrency}", "--loglevel=ERROR"]
+        options += [f"--prefetch-multiplier={ahead}"] if ahead else []
         self.app.worker_main(["worker", *options, "--without-gossip", "--without-mingle", "--without-heartbeat"])
 
 
 class Rq:
-    """Its SimpleWorker: without a fork for each job, which is far slower."""
+    """Its Worker, which forks for each job, and its SimpleWorker, which does not."""
 
     package = "rq"
+    settings = (
+        Setting(1, 2, "Worker", 400),
+        Setting(1, 1, "SimpleWorker", 2_000),
+        Setting(1, 2, "SimpleWorker", 4_000),
+    )
 
     def __init__(self, url: str) -> None:
         import redis  # noqa: PLC0415
@@ -148,18 +175,19 @@ class Rq:
             portion = range(start, min(count, start + 1000))
             self.queue.enqueue_many([rq.Queue.prepare_data(function, result_ttl=0) for _ in portion])
 
-    def work(self) -> None:
+    def work(self, setting: Setting) -> None:
         """Work until killed."""
         import rq  # noqa: PLC0415
 
         sys.modules["workers"] = sys.modules["__main__"]
-        rq.SimpleWorker([self.queue], connection=self.connection).work(logging_level="ERROR")
+        getattr(rq, setting.how)([self.queue], connection=self.connection).work(logging_level="ERROR")
 
 
 class Dramatiq:
-    """Ten threads."""
+    """Threads; two processes of eight are its default on two cores."""
 
     package = "dramatiq"
+    settings = (Setting(8, 1, jobs=6_000), Setting(8, 2, jobs=8_000), Setting(2, 2, jobs=8_000))
 
     def __init__(self, url: str) -> None:
         import dramatiq  # noqa: PLC0415
@@ -176,19 +204,20 @@ class Dramatiq:
         for _ in range(count):
             self.actors[kind].send()
 
-    def work(self) -> None:
+    def work(self, setting: Setting) -> None:
         """Work until killed."""
         import dramatiq  # noqa: PLC0415
 
-        dramatiq.Worker(self.broker, worker_threads=CONCURRENCY).start()
+        dramatiq.Worker(self.broker, worker_threads=setting.concurrency).start()
         while True:
             time.sleep(60)
 
 
 class Arq:
-    """Ten tasks on its loop."""
+    """Tasks on its loop; ten are its default."""
 
     package = "arq"
+    settings = (Setting(10, jobs=2_000), Setting(100, jobs=3_000), Setting(10, 2, jobs=3_000))
 
     def __init__(self, url: str) -> None:
         from arq.connections import RedisSettings  # noqa: PLC0415
@@ -207,7 +236,7 @@ class Arq:
             await asyncio.gather(*[pool.enqueue_job(kind) for _ in range(min(100, count - start))])
         await pool.aclose()
 
-    def work(self) -> None:
+    def work(self, setting: Setting) -> None:
         """Work until killed."""
         from arq.worker import Worker, func  # noqa: PLC0415
 
@@ -222,7 +251,7 @@ class Arq:
         Worker(
             functions,
             redis_settings=self.settings,
-            max_jobs=CONCURRENCY,
+            max_jobs=setting.concurrency,
             poll_delay=0.01,
             queue_read_limit=1000,
             handle_signals=False,
@@ -232,11 +261,15 @@ class Arq:
 SYSTEMS: Final[dict[str, Any]] = {
     "lineshaft, async": LineshaftAsync,
     "lineshaft, threads": Lineshaft,
-    "celery, threads": Celery,
-    "rq, SimpleWorker": Rq,
+    "celery": Celery,
+    "rq": Rq,
     "dramatiq": Dramatiq,
     "arq": Arq,
 }
+
+
+#: The kinds of jobs.
+KINDS: Final = ("noop", "1ms")
 
 
 def free_port() -> int:
@@ -271,7 +304,7 @@ def serving(command: list[str], port: int) -> Iterator[None]:
 def broker(name: str, folder: Path) -> Iterator[str]:
     """The server of a library, fresh, and its URL."""
     port = free_port()
-    if name.startswith("lineshaft"):
+    if is_ours(name):
         (folder / "config").mkdir()
         command = [sys.executable, "-m", "lineshaft", "serve", "-b", f"127.0.0.1:{port}", "-w", ":0"]
         command += ["-d", str(folder / "data"), "-c", str(folder / "config"), "-e", "development"]
@@ -282,44 +315,50 @@ def broker(name: str, folder: Path) -> Iterator[str]:
             yield f"redis://127.0.0.1:{port}/0"
 
 
-def measure(name: str, kind: str, jobs: int, python: str) -> tuple[float, float]:
-    """One round: jobs per second from the first to the last, and the seconds of the push."""
+def measure(name: str, setting: Setting, kind: str, jobs: int, python: str) -> float:
+    """One round: jobs per second from the first that is counted to the last."""
     with tempfile.TemporaryDirectory() as place, broker(name, Path(place)) as url:
-        mark = Path(place) / "mark"
-        environment = {**os.environ, "BENCH_JOBS": str(jobs), "BENCH_MARK": str(mark)}
-        pushed = push(python, name, url, kind, jobs)
-        command = [python, __file__, "--work", name, url]
-        worker = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            ended = _await(mark.with_suffix(f".{jobs}"), worker)
-        finally:
-            worker.kill()
+        count = Path(place) / "count"
+        count.touch()
+        push(python, name, url, kind, jobs)
+        number = SYSTEMS[name].settings.index(setting)
+        command = [python, __file__, "--work", name, url, str(number)]
+        with running(command, setting.processes, {**os.environ, "BENCH_COUNT": str(count)}) as workers:
+            begun = await_count(count, 1, workers)
+            ended = await_count(count, jobs, workers)
+    return (ended[0] - begun[0]) / (ended[1] - begun[1])
+
+
+@contextmanager
+def running(
+    command: list[str], processes: int, environment: dict[str, str]
+) -> "Iterator[list[subprocess.Popen[bytes]]]":
+    """Worker processes, until the block ends; with what they have started."""
+    quiet: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    workers = [subprocess.Popen(command, env=environment, **quiet) for _ in range(processes)]
+    try:
+        yield workers
+    finally:
+        for worker in workers:
+            with suppress(ProcessLookupError):
+                os.killpg(worker.pid, signal.SIGKILL)
             worker.wait()
-        return (jobs - 1) / (ended - float(mark.with_suffix(".1").read_text())), pushed
 
 
-def push(python: str, name: str, url: str, kind: str, count: int) -> float:
-    """Push in a process of its own; returns how many seconds that took, without the start of the process."""
-    command = [python, __file__, "--push", name, url, kind, str(count)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=WAIT_SECONDS)
-    return float(done.stdout)
-
-
-def push_here(name: str, url: str, kind: str, count: int) -> None:
-    """What that process does."""
-    system = SYSTEMS[name](url)
-    started = time.monotonic()
-    system.push(kind, count)
-    print(time.monotonic() - started)
-
-
-def _await(mark: Path, worker: "subprocess.Popen[bytes]") -> float:
+def await_count(count: Path, jobs: int, workers: "list[subprocess.Popen[bytes]]") -> tuple[int, float]:
+    """How many are counted once it is as many as these, and when that was. Raises SystemExit."""
     end = time.monotonic() + WAIT_SECONDS
-    while not (mark.exists() and mark.read_text()):
-        if worker.poll() is not None or time.monotonic() > end:
-            raise SystemExit(f"the worker ended, or takes too long: {worker.args}")
-        time.sleep(0.01)
-    return float(mark.read_text())
+    while (counted := count.stat().st_size) < jobs:
+        if any(worker.poll() is not None for worker in workers) or time.monotonic() > end:
+            raise SystemExit(f"a worker ended, or takes too long, after {counted} jobs: {workers[0].args!r}")
+        time.sleep(LOOK_SECONDS)
+    return counted, time.monotonic()
+
+
+def push(python: str, name: str, url: str, kind: str, count: int) -> None:
+    """Push, in a process of its own."""
+    command = [python, __file__, "--push", name, url, kind, str(count)]
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True, timeout=WAIT_SECONDS)
 
 
 def available(only: list[str], pythons: dict[str, str]) -> dict[str, str]:
@@ -339,42 +378,73 @@ def available(only: list[str], pythons: dict[str, str]) -> dict[str, str]:
 
 
 def main() -> None:
-    """Measure, and print a table."""
+    """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--jobs", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--scale", type=float, default=1.0, help="of the number of jobs")
     parser.add_argument("--only", type=lambda text: text.split(","), default=[])
     parser.add_argument("--python", action="append", default=[], metavar="LIBRARY=PATH")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--push", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
-        name, url = options.work
-        SYSTEMS[name](url).work()
+        name, url, number = options.work
+        SYSTEMS[name](url).work(SYSTEMS[name].settings[int(number)])
     elif options.push:
-        push_here(*options.push[:3], int(options.push[3]))
+        name, url, kind, count = options.push
+        SYSTEMS[name](url).push(kind, int(count))
     else:
         compare(options)
 
 
+Rates = dict[tuple[str, Setting, str], list[float]]
+"""By library, setting and kind of job."""
+
+
 def compare(options: argparse.Namespace) -> None:
-    """All rounds of all libraries, in alternation."""
+    """All rounds of all settings, in alternation."""
     pythons = available(options.only, dict(one.split("=", 1) for one in options.python))
-    names, kinds = list(pythons), ("noop", "1ms")
-    rounds: dict[str, dict[str, list[tuple[float, float]]]] = {name: {kind: [] for kind in kinds} for name in names}
+    rates: Rates = {}
     for _ in range(options.rounds):
-        for name in names:
-            for kind in kinds:
-                rounds[name][kind].append(measure(name, kind, options.jobs, pythons[name]))
-                print(f"{name}, {kind}: {rounds[name][kind][-1][0]:,.0f} jobs/s", file=sys.stderr)
-    print("| Worker | noop, jobs/s | 1 ms, jobs/s | push of all, s |\n| --- | --- | --- | --- |")
-    for name, found in rounds.items():
-        rates = [statistics.median(rate for rate, _ in found[kind]) for kind in kinds]
-        pushing = statistics.median(seconds for _, seconds in found["noop"])
-        print(f"| {name} | {rates[0]:,.0f} | {rates[1]:,.0f} | {pushing:.2f} |")
+        for name, python in pythons.items():
+            for setting in SYSTEMS[name].settings:
+                for kind in KINDS:
+                    rate = measure(name, setting, kind, max(100, round(setting.jobs * options.scale)), python)
+                    rates.setdefault((name, setting, kind), []).append(rate)
+                    print(f"{name}, {setting}, {kind}: {rate:,.0f} jobs/s", file=sys.stderr, flush=True)
+    print_settings(rates)
+    print_best(rates)
     if options.json:
-        options.json.write_text(json.dumps(rounds, indent=1))
+        options.json.write_text(
+            json.dumps([[name, str(how), kind, found] for (name, how, kind), found in rates.items()])
+        )
+
+
+def print_settings(rates: Rates) -> None:
+    """Every setting's medians."""
+    print("| Worker | processes x jobs at a time | noop, jobs/s | 1 ms, jobs/s |\n| --- | --- | --- | --- |")
+    for name, setting in dict.fromkeys((name, setting) for name, setting, _ in rates):
+        medians = [statistics.median(rates[name, setting, kind]) for kind in KINDS]
+        print(f"| {name} | {setting} | {medians[0]:,.0f} | {medians[1]:,.0f} |")
+
+
+def print_best(rates: Rates) -> None:
+    """The best setting of each, and how many times as many the best of ours does."""
+    best: dict[str, dict[str, float]] = {}
+    for (name, _, kind), found in rates.items():
+        kinds = best.setdefault(name, dict.fromkeys(KINDS, 0.0))
+        kinds[kind] = max(kinds[kind], statistics.median(found))
+    ours = {kind: max([all_[kind] for name, all_ in best.items() if is_ours(name)], default=0.0) for kind in KINDS}
+    print("\n| At its best | noop, jobs/s | ours to it | 1 ms, jobs/s | ours to it |\n| --- | --- | --- | --- | --- |")
+    for name, kinds in best.items():
+        cells = [f"{kinds[kind]:,.0f} | {ours[kind] / kinds[kind]:.1f}" for kind in KINDS]
+        print(f"| {name} | {' | '.join(cells)} |")
+
+
+def is_ours(name: str) -> bool:
+    """Whether it is a worker of this project."""
+    return name.startswith("lineshaft")
 
 
 if __name__ == "__main__":

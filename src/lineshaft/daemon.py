@@ -23,6 +23,7 @@ import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import json
 
@@ -31,20 +32,26 @@ from lineshaft.config import Binding, Config, Cron, Queue, take_over
 from lineshaft.config.places import server_context
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.hooks import Hooks
+from lineshaft.engine.keys import POSITION_KEY
 from lineshaft.engine.records import LaneRules, Rate
 from lineshaft.engine.run import check_periodic
 from lineshaft.engine.settings import Periodic, QueueLimits, Settings, Throttle
-from lineshaft.errors import ConfigError, Refusal
+from lineshaft.errors import ConfigError, Refusal, StoreError, UsageError
 from lineshaft.plugin_host import PluginHost, load_plugins
 from lineshaft.schedule import Schedule
+from lineshaft.search.process import SearchProcess
+from lineshaft.server.feeding import Feeder
 from lineshaft.server.listener import AsyncShell, listen, raise_file_limit
 from lineshaft.server.server import Server
-from lineshaft.server.settings import BackupRule, ServerSettings, SyncMode
+from lineshaft.server.settings import BackupRule, Permission, ServerSettings, SyncMode, User
 from lineshaft.store.memory import MemoryStore
 from lineshaft.store.port import Store
 from lineshaft.store.rocks import RocksStore
 from lineshaft.supervisor import Supervisor
 from lineshaft.web_host import HttpServer, serve_http
+
+if TYPE_CHECKING:
+    from lineshaft.cluster.host import ClusterHost
 
 __all__ = ["Daemon", "run"]
 
@@ -54,7 +61,7 @@ log = logging.getLogger(__name__)
 STOP_SECONDS = 10.0
 
 #: How often the free space is looked at: at a gigabyte a second this is well before `min_free` is used up.
-SPACE_SECONDS = 1.0
+WATCH_SECONDS = 1.0
 
 
 def run(config: Config, *, reload: Callable[[], Config], on_started: Callable[[list[str]], None]) -> int:
@@ -78,6 +85,14 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
+class Listener(Protocol):
+    """What accepts connections."""
+
+    def close(self) -> None:
+        """Accept no more."""
+        ...
+
+
 class Daemon:
     """One running server and everything around it."""
 
@@ -86,7 +101,12 @@ class Daemon:
         self.reload = reload
         self.hooks = hooks
         self.stopping = asyncio.Event()
+        self.exit_code = 0
+        self.cluster: ClusterHost | None = None
         self.supervisor = Supervisor(os.environ)
+        #: What looks through the jobs outside of the loop; none where they are in memory.
+        self.search: SearchProcess | None = None
+        self.feeder: Feeder | None = None
         #: One thread, so that of two reloads the later one is taken over last.
         self.readers = ThreadPoolExecutor(max_workers=1)
 
@@ -95,17 +115,22 @@ class Daemon:
         config, loop = self.config, asyncio.get_running_loop()
         raise_file_limit(config.server.connections)
         shell = AsyncShell(loop, lambda: open_store(config))
-        store = open_store(config)
         try:
-            engine = Engine(store, engine_settings(config), random.random, system_clock(), self.hooks)
-            self.server = shell.server = Server(store, engine, server_settings(config), system_clock, shell)
-            self._watch_space(loop)
+            self.server = shell.server = self._build(shell)
+            if not config.ephemeral:
+                self.search = SearchProcess(config.data_dir)
+                self.feeder = Feeder(self.server, self.search.look)
+            self._watch(loop)
             shell.after_sync = self._check_space
             # Before any address is bound: whoever sees one open may send a signal at once.
             self._hear_signals(loop)
             # HTTP first: whoever sees the job port open may count on both.
             web = await self._serve_web()
-            listener = await listen(self.server, bind(config.faktory.binding, "-b"), tls_context(config))
+            listening = bind(config.faktory.binding, "-b")
+            if self.cluster is not None:
+                listener: Listener = await self.cluster.start(listening, tls_context(config), config)
+            else:
+                listener = await listen(self.server, listening, tls_context(config))
             self.server.need_turn()
             _calm_garbage_collector()
             on_started()
@@ -115,14 +140,49 @@ class Daemon:
             self.supervisor.stopping()
             listener.close()
             await self._finish()
+            if self.cluster is not None:
+                await self.cluster.stop()
             if web is not None:
                 await web.stop()
+            if self.feeder is not None and self.search is not None:
+                await self.feeder.stop()
+                await self.search.stop()
         finally:
             self.readers.shutdown(wait=False)
             shell.close()
-            (self.server.store if hasattr(self, "server") else store).close()
+            if hasattr(self, "server"):
+                self.server.store.close()
+            if self.cluster is not None:
+                self.cluster.local.close()
             shell.wait_apart()
-        return 0
+        return self.exit_code
+
+    def _build(self, shell: AsyncShell) -> Server:
+        """The server on its store; on a node of a cluster it has one only while it leads. Raises StoreError."""
+        config = self.config
+        rules, settings = engine_settings(config), server_settings(config)
+        if config.cluster.name is None:
+            store = open_store(config)
+            try:
+                refuse_a_replica(store)
+                engine = Engine(store, rules, random.random, system_clock(), self.hooks)
+            except BaseException:
+                store.close()
+                raise
+            return Server(store, engine, settings, system_clock, shell)
+        self.cluster = cluster = cluster_host(config, self._give_up)
+        shell.open_store = cluster.reopen
+        empty = MemoryStore()
+        engine = Engine(empty, rules, random.random, system_clock(), self.hooks)
+        server = Server(empty, engine, settings, system_clock, shell, cluster.group)
+        cluster.adopt(server)
+        return server
+
+    def _give_up(self, error: StoreError) -> None:
+        """A node of a cluster cannot go on: end, and let the supervisor start it anew."""
+        log.critical("%s", error)
+        self.exit_code = 1
+        self.stopping.set()
 
     def _hear_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -155,8 +215,7 @@ class Daemon:
             return
         self.config = config
         server = self.server
-        settings = server_settings(config)
-        server.settings = settings
+        server.apply(server_settings(config))
         server.begin_turn()
         server.engine.apply(rules)
         server.need_turn()
@@ -164,10 +223,12 @@ class Daemon:
         if waiting:
             log.warning("changed, but only a restart takes it into effect: %s", ", ".join(waiting))
 
-    def _watch_space(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Look how full the disk is, now and every second."""
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Look how full the disk is, and whether a MUTATE can be fed, now and every second."""
         self._check_space()
-        loop.call_later(SPACE_SECONDS, self._watch_space, loop)
+        if self.feeder is not None:
+            self.feeder.rouse()
+        loop.call_later(WATCH_SECONDS, self._watch, loop)
 
     def _check_space(self) -> None:
         """Refuse pushes while the disk has less than `min_free` left; FETCH and ACK go on and make room."""
@@ -183,7 +244,7 @@ class Daemon:
         if binding is None or not self.config.web.enabled:
             return None
         # Bound here: uvicorn ends the process when it cannot have an address.
-        return await serve_http(self.server, lambda: self.config, bind(binding, "-w"))
+        return await serve_http(self.server, lambda: self.config, bind(binding, "-w"), self.feeder)
 
     async def _finish(self) -> None:
         """Answer what is in flight, sync, and close every connection."""
@@ -233,6 +294,28 @@ def open_store(config: Config) -> Store:
     if config.ephemeral:
         return MemoryStore()
     return RocksStore(config.data_dir, memory_bytes=config.storage.memory_bytes)
+
+
+def refuse_a_replica(store: Store) -> None:
+    """Raises StoreError for the store of a cluster's node: what a single server writes there no other node has."""
+    if store.get(POSITION_KEY) is not None:
+        raise StoreError(
+            "the jobs here are a cluster's: start with its [cluster], or run `lineshaft cluster leave` to make of this"
+            " copy a server of its own"
+        )
+
+
+def cluster_host(config: Config, failed: Callable[[StoreError], None]) -> "ClusterHost":
+    """The node that the configuration asks for. Raises UsageError when nats-py is missing, ConfigError, StoreError."""
+    try:
+        from lineshaft.cluster.host import ClusterHost  # noqa: PLC0415 - an optional dependency
+    except ModuleNotFoundError as missing:
+        if missing.name is None or missing.name.partition(".")[0] == "lineshaft":
+            raise
+        raise UsageError(
+            f"a cluster needs {missing.name}, which is not installed: pip install 'lineshaft[cluster]'"
+        ) from None
+    return ClusterHost(config.cluster, config.data_dir, lambda: open_store(config), failed)
 
 
 def engine_settings(config: Config) -> Settings:
@@ -302,9 +385,14 @@ def periodic(cron: Cron) -> Periodic:
 def server_settings(config: Config) -> ServerSettings:
     """What of the configuration concerns the conversation with clients."""
     return ServerSettings(
-        sync=SyncMode(config.storage.sync),
+        # In a cluster every reply waits for the log, whatever is said of this machine's disk.
+        sync=SyncMode.ALWAYS if config.cluster.name is not None else SyncMode(config.storage.sync),
         sync_interval_ms=config.storage.interval_ms,
         password=config.password,
+        users={
+            name: User(name, user.password, frozenset(map(Permission, user.may)), user.queues)
+            for name, user in config.auth.users.items()
+        },
         max_connections=config.server.connections,
         line_limit_bytes=config.server.line_limit_bytes,
         description=config.server.description,
@@ -317,7 +405,8 @@ def backup_rule(config: Config) -> BackupRule:
     root, data = config.storage.backups, str(config.data_dir)
     if root is not None:
         return BackupRule(root, data=data)
-    return BackupRule(anywhere=config.password is not None or config.faktory.binding.is_local, data=data)
+    is_guarded = config.password is not None or bool(config.auth.users)
+    return BackupRule(anywhere=is_guarded or config.faktory.binding.is_local, data=data)
 
 
 def tls_context(config: Config) -> ssl.SSLContext | None:

@@ -11,6 +11,7 @@ A boundary (session, timer, command line) decides by the class alone what happen
 __all__ = [
     "ConfigError",
     "LineshaftError",
+    "NotLeading",
     "PeerError",
     "Refusal",
     "StoreBusy",
@@ -66,6 +67,10 @@ class StoreError(LineshaftError):
 
 class StoreBusy(StoreError):
     """The store asks for a pause (a write stall): nothing was written, and the same commit may be tried again."""
+
+
+class NotLeading(StoreError):
+    """This node of a cluster does not lead it, or does not any more: another one has the jobs."""
 
 
 class StoreCorrupt(StoreError):

@@ -6,20 +6,27 @@ Pages know the engine's facade and nothing else; what they look at and what they
 
 import asyncio
 import os
+import shutil
 import socket
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import uvicorn
 from msgspec import Struct
+from starlette.responses import RedirectResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lineshaft.config import Config
 from lineshaft.config.model import TABLES
 from lineshaft.config.tables import keys_of
 from lineshaft.engine.engine import Engine
+from lineshaft.engine.scan import Seen, Sought
 from lineshaft.errors import StoreError
-from lineshaft.server import errands
+from lineshaft.server import errands, feeding
+from lineshaft.server.cluster import ClusterView
+from lineshaft.server.feeding import Feeder
 from lineshaft.server.server import Server
 from lineshaft.store.timing import Durations
 from lineshaft.web.accounts import Account, Role, Token
@@ -35,9 +42,11 @@ T = TypeVar("T")
 class ServerBackend:
     """The server, as the pages see it; `config` gives what is in effect at the moment."""
 
-    def __init__(self, server: Server, config: Callable[[], Config]) -> None:
+    def __init__(self, server: Server, config: Callable[[], Config], feeder: Feeder | None = None) -> None:
         self.server = server
         self.config = config
+        #: What looks for jobs outside of the loop; None where the jobs are in memory.
+        self.feeder = feeder
 
     def settings(self) -> WebSettings:
         """What is in effect at this moment."""
@@ -51,6 +60,8 @@ class ServerBackend:
             slow_after_ms=config.web.slow_after_ms,
             history_ms=config.history.completed_ms,
             dead_ms=config.retention.dead_ms,
+            hosts=frozenset(name.lower() for name in config.web.hosts),
+            hsts=config.web.hsts and config.tls is not None,
         )
 
     def look(self, view: Callable[[Engine], T]) -> T:
@@ -60,18 +71,14 @@ class ServerBackend:
 
     async def act(self, verb: Callable[[Engine], T]) -> T:
         """Do what `verb` does with the engine; returns when that is on disk, as far as that is promised."""
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        result: T = await feeding.act(self.server, verb)
+        if self.feeder is not None:
+            self.feeder.rouse()
+        return result
 
-        def done(result: T, error: Exception | None) -> None:
-            if future.cancelled():
-                return
-            if error is None:
-                future.set_result(result)
-            else:
-                future.set_exception(error)
-
-        errands.run(self.server, verb, done)
-        return await future
+    async def seek(self, sought: Sought, *, fresh: bool) -> Seen | None:
+        """One look of the search process; None where there is none."""
+        return None if self.feeder is None else await self.feeder.look(sought, fresh=fresh)
 
     def info(self) -> dict[str, Any]:
         """What INFO gives."""
@@ -90,7 +97,18 @@ class ServerBackend:
         """Why jobs can be neither pushed nor fetched at the moment; None when they can."""
         if self.server.stopping:
             return "shutdown in progress"
+        if self.server.cluster is not None:
+            # A standby that carries its clients to the leader is as good as that.
+            return None if self.server.cluster.has_leader() else "nobody leads the cluster at the moment"
         return None if self.server.failed is None else f"storage failed: {self.server.failed}"
+
+    def is_leading(self) -> bool:
+        """Whether jobs are served here, and not by another node of the cluster."""
+        return self.is_healthy() and (self.server.cluster is None or self.server.cluster.is_leading())
+
+    def cluster(self) -> dict[str, Any] | None:
+        """The cluster that the server is a node of, as CLUSTER STATUS gives it."""
+        return None if self.server.cluster is None else self.server.cluster.status()
 
     def storage(self) -> dict[str, int]:
         """The store's own figures."""
@@ -102,6 +120,21 @@ class ServerBackend:
     def durations(self) -> Mapping[str, Durations]:
         """How long commits and syncs took, since the store was opened."""
         return self.server.store.durations()
+
+    def verbs(self) -> Mapping[str, tuple[int, Durations]]:
+        """How often each verb of the protocol was said, and how long some of them took."""
+        meter = self.server.meter
+        return {verb.decode(): (count, meter.durations[verb]) for verb, count in list(meter.counts.items())}
+
+    def space(self) -> tuple[int, int] | None:
+        """The bytes that are free where the data lies, and below how many pushes are refused."""
+        config = self.config()
+        if config.ephemeral:
+            return None
+        try:
+            return shutil.disk_usage(config.data_dir).free, config.storage.min_free_bytes
+        except OSError:
+            return None
 
     def configuration(self) -> list[Setting]:
         """Every key that is in effect, secrets masked."""
@@ -117,6 +150,11 @@ class ServerBackend:
             if table == "queues":
                 for name, queue in values.named.items():
                     found += _settings(f"queues.{name}", type(queue), queue)
+            if table == "auth":
+                found += [
+                    Setting("auth.users", name, f"{', '.join(user.may)} on {', '.join(user.queues)}", False)
+                    for name, user in values.users.items()
+                ]
             if table == "web":
                 found += [Setting("web.users", name, user.role, False) for name, user in values.users.items()]
             if table == "api":
@@ -136,6 +174,27 @@ def _settings(table: str, shape: type[Struct], values: Struct) -> list[Setting]:
             shown = f"{value / 1000:g}s"
         settings.append(Setting(table, name, shown, value == default))
     return settings
+
+
+class ToLeader:
+    """On a standby of a cluster: health and metrics are its own, everything else is the leader's, who is named."""
+
+    OWN = ("/health", "/metrics")
+
+    def __init__(self, app: ASGIApp, cluster: ClusterView, scheme: str) -> None:
+        self.app = app
+        self.cluster = cluster
+        self.scheme = scheme
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve, or send there."""
+        leader = self.cluster.leader_web()
+        is_own = scope["type"] != "http" or scope["path"].startswith(self.OWN)
+        if is_own or leader is None:
+            await self.app(scope, receive, send)
+            return
+        query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
+        await RedirectResponse(f"{self.scheme}://{leader}{quote(scope['path'])}{query}")(scope, receive, send)
 
 
 class _Uvicorn(uvicorn.Server):
@@ -163,9 +222,12 @@ class HttpServer:
         await self.task
 
 
-async def serve_http(server: Server, config: Callable[[], Config], listening: socket.socket) -> HttpServer:
+async def serve_http(
+    server: Server, config: Callable[[], Config], listening: socket.socket, feeder: Feeder | None = None
+) -> HttpServer:
     """Serve the application on a bound socket; returns when it answers."""
-    app, site = build_app(ServerBackend(server, config))
+    pages, site = build_app(ServerBackend(server, config, feeder))
+    app = pages if server.cluster is None else ToLeader(pages, server.cluster, "https" if config().tls else "http")
     tls = config().tls
     files: dict[str, Any] = {} if tls is None else {"ssl_certfile": os.fspath(tls[0]), "ssl_keyfile": os.fspath(tls[1])}
     settings = uvicorn.Config(

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from servers import Reference, Server, ServerFailed, memory_mb
+from contestants import Reference
+from servers import Server, memory_mb
+from talk import ServerFailed
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the bench reads /proc")
 
@@ -17,13 +19,16 @@ class Script:
 
     source: str
     name: str = "script"
-    jid_index: bool | None = None
+    protocol: str = "faktory"
 
     def command(self, port: int, directory: Path, sync: str) -> list[str]:
         return [sys.executable, "-c", self.source, str(port), str(directory), sync]
 
     def begin_batch(self, port: int) -> str:
         raise NotImplementedError(port)
+
+    def answers(self, port: int) -> bool:
+        return Reference().answers(port)
 
 
 def is_alive(pid: int) -> bool:

@@ -1,6 +1,7 @@
 """Takes the pictures of every page for the documentation, in light and dark: `make screenshots`."""
 
 import sys
+import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -8,9 +9,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from playwright.sync_api import sync_playwright
 
 from browser.conftest import ARGUMENTS, PICTURES
-from browser.scene import CRON, THROTTLES, heard, past, played
+from browser.scene import CRON, QUEUES, THROTTLES, heard, past, played
 from browser.stage import Stage, staged
 from lineshaft.config.model import History
+from lineshaft.store.rocks import RocksStore
 
 
 def paths(stage: Stage) -> dict[str, str]:
@@ -20,6 +22,7 @@ def paths(stage: Stage) -> dict[str, str]:
         "home": "/",
         "queues": "/queues",
         "queue": "/queues/reports",
+        "lanes": "/queues/invoices",
         "retries": "/retries",
         "scheduled": "/scheduled",
         "dead": "/morgue",
@@ -39,8 +42,14 @@ def main(only: list[str]) -> None:
     """Take them all, or those that are named."""
     PICTURES.mkdir(exist_ok=True)
     with (
+        tempfile.TemporaryDirectory() as data,
         staged(
-            Path("/etc/lineshaft"), history=History(completed_ms=86_400_000), cron=CRON, throttles=THROTTLES
+            Path("/etc/lineshaft"),
+            open_store=lambda: RocksStore(Path(data)),
+            history=History(completed_ms=86_400_000),
+            cron=CRON,
+            throttles=THROTTLES,
+            queues=QUEUES,
         ) as stage,
         played(stage),
         sync_playwright() as playwright,

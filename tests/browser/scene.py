@@ -9,8 +9,9 @@ from contextlib import ExitStack, contextmanager
 from browser.stage import Stage
 from lineshaft.clock import format_instant
 from lineshaft.config import Cron, CronJob
-from lineshaft.config.model import Throttle, Throttles
-from lineshaft.web.pulse import GRAINS, Note, Trend
+from lineshaft.config.model import Queue, Queues, Throttle, Throttles
+from lineshaft.web.past import GRAINS, Note
+from lineshaft.web.pulse import Trend
 
 TRACE = [
     "app/jobs/report_job.rb:41:in `render'",
@@ -57,6 +58,7 @@ def played(stage: Stage) -> Iterator[None]:
                 worker.command(order)
         _tracked(stage, stack)
         _batches(stage)
+        _lanes(stage, stack)
         _silent(stage)
         yield
 
@@ -154,6 +156,26 @@ def _batches(stage: Stage) -> None:
         stage.do(lambda: stage.server.engine.pause(["import"]))
 
 
+def _lanes(stage: Stage, stack: ExitStack) -> None:
+    """A queue of many tenants, of which some run and one is held."""
+    tenants = ["acme", "bodega-norte", "initech", "umbrella", "wayne", "zorro"]
+    stage.push(
+        *[
+            {"jobtype": "Invoice::Sync", "queue": "invoices", "args": [n], "custom": {"tenant": tenants[n % 6]}}
+            for n in range(83)
+        ]
+    )
+    worker = stack.enter_context(stage.worker("beef0002", "worker-5", ("python",), 3109))
+    jobs = [json.loads(worker.command(b"FETCH invoices")) for _ in range(3)]
+    failure = {
+        "jid": jobs[0]["jid"],
+        "errtype": "Stripe::RateLimitError",
+        "message": "Too many requests",
+        "retry_in": 900,
+    }
+    worker.command(b"FAIL " + json.dumps(failure).encode())
+
+
 #: The clock of the scene goes two days back and comes again: what has a run in them would push jobs into the picture.
 CRON = (
     Cron(CronJob("ReportJob", "reports"), "30 2 1 1 *", tz="Europe/Madrid", catch_up="once", name="yearly-report"),
@@ -191,7 +213,7 @@ def past(stage: Stage) -> None:
         queue.processed += 30_400_000
         queue.failed += 310_000
     pulse.take(stage.server.engine.views.overview())
-    last = pulse.notes["5m"][-1]
+    last = pulse.past.notes["5m"][-1]
     for grain in GRAINS:
         notes, processed, failed = [], last.processed, last.failed
         for step in range(grain.length):
@@ -206,8 +228,12 @@ def past(stage: Stage) -> None:
             )
             processed -= round(max(wave, 0) * grain.every_ms / 1000)
             failed -= round((17 + chance.random() * 8 + burst) * grain.every_ms / 1000)
-        pulse.notes[grain.name].clear()
-        pulse.notes[grain.name].extend(reversed(notes))
+        pulse.past.notes[grain.name].clear()
+        pulse.past.notes[grain.name].extend(reversed(notes))
+    for _ in range(9000):
+        pulse.loop.add(chance.lognormvariate(-8, 1.1))
+        for name, taken in stage.server.store.durations().items():
+            taken.add(chance.lognormvariate(-8.4 if name == "commit" else -6.6, 0.7))
     for name, (size, done) in stage.server.engine.views.counts(50).items():
         trend = pulse.queues.setdefault(name, Trend())
         trend.notes.clear()
@@ -221,4 +247,7 @@ def past(stage: Stage) -> None:
             trend.notes.append((now - step * 5000, round(wave), done - pace * 5 * step))
 
 
-__all__ = ["CRON", "THROTTLES", "heard", "past", "played"]
+QUEUES = Queues(named={"invoices": Queue(lane_by="tenant", lane_order="strict")})
+
+
+__all__ = ["CRON", "QUEUES", "THROTTLES", "heard", "past", "played"]

@@ -21,6 +21,7 @@ from lineshaft.engine.engine import Engine
 from lineshaft.server.listener import AsyncShell, listen
 from lineshaft.server.server import Server
 from lineshaft.store.memory import MemoryStore
+from lineshaft.store.port import Store
 from lineshaft.web.site import Site
 from lineshaft.web_host import serve_http
 from wire_client import WireClient
@@ -99,7 +100,7 @@ class ShiftedClock:
 
 
 @contextmanager
-def staged(root: Path, **tables: Any) -> Iterator[Stage]:
+def staged(root: Path, *, open_store: Callable[[], Store] = MemoryStore, **tables: Any) -> Iterator[Stage]:
     """A server with these tables of configuration, until the block ends."""
     config = Config(config_dir=root, data_dir=root, ephemeral=True, **tables)
     clock = ShiftedClock()
@@ -109,8 +110,8 @@ def staged(root: Path, **tables: Any) -> Iterator[Stage]:
 
     async def serve() -> None:
         loop = asyncio.get_running_loop()
-        shell = AsyncShell(loop, MemoryStore)
-        store = MemoryStore()
+        shell = AsyncShell(loop, open_store)
+        store = open_store()
         engine = Engine(store, engine_settings(config), random.random, clock())
         server = shell.server = Server(store, engine, server_settings(config), clock, shell)
         web_socket, wire_socket = bind(Binding("127.0.0.1", 0), "-w"), bind(Binding("127.0.0.1", 0), "-b")

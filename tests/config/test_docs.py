@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import fields
 
 from lineshaft.config import Cron, CronJob, Queue
-from lineshaft.config.model import TABLES, ApiToken, Throttle, WebUser
+from lineshaft.config.model import TABLES, ApiToken, AuthUser, Throttle, WebUser
 from lineshaft.config.tables import keys_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
@@ -19,6 +19,7 @@ SHAPES = {
     "queues.NAME": Queue,
     "[cron]": Cron,
     "cron.job": CronJob,
+    "auth.users.NAME": AuthUser,
     "web.users.NAME": WebUser,
     "api.tokens.NAME": ApiToken,
 }

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from lineshaft.config import Config, Queue
+from lineshaft.config import Config, Flags, Queue
 from lineshaft.config.model import TABLES, Queues, Throttle
 from lineshaft.config.tables import keys_of
 from lineshaft.daemon import engine_settings
@@ -146,12 +146,16 @@ TIME = 'a number of seconds, or a string such as "90s", "30m", "24h" or "180d"'
 PASSWORD = "a string that is not empty; leave the key out for no password"
 
 
+NODE = "1 to 50 characters out of a-z, A-Z, 0-9, dash, underscore"
+
 CASES = [
     # One of each key.
     ("[faktory]\nbinding = 7419", f"faktory.binding must be {ADDRESS}, not 7419"),
     ("[faktory]\npassword = 1234", f"faktory.password must be {PASSWORD}"),
     ("[web]\nbinding = true", f'web.binding must be {ADDRESS}, or ":0" to switch it off, not true'),
     ('[web]\nenabled = "no"', 'web.enabled must be true or false, not "no"'),
+    ("[web]\nhsts = 1", "web.hsts must be true or false, not 1"),
+    ("[web]\nhosts = 1", "web.hosts must be a list of names, each a string, not 1"),
     ('[web]\nslow_after = "never"', f'web.slow_after must be {TIME}, from 1s to 365d, not "never"'),
     ('[web]\npassword = ""', f"web.password must be {PASSWORD}"),
     ('[storage]\nsync = "often"', 'storage.sync must be "always", "interval" or "never", not "often"'),
@@ -167,6 +171,17 @@ CASES = [
     ("[server]\ndescription = []", "server.description must be a non-empty string of one line, not []"),
     ("[server]\nrefuse_duplicate_jids = 1", "server.refuse_duplicate_jids must be true or false, not 1"),
     ('[workers]\nrecover_after = "2d"', f'workers.recover_after must be {TIME}, from 0s to 1d, not "2d"'),
+    ('[cluster]\nname = "a.b"', f'cluster.name must be {NODE}, not "a.b"'),
+    ("[cluster]\nnode = 1", f"cluster.node must be {NODE}, not 1"),
+    ('[cluster]\nservers = "x"', 'cluster.servers must be a list of URLs such as "nats://10.0.0.1:4222"'),
+    ("[cluster]\nreplicas = 9", "cluster.replicas must be a whole number from 1 to 5, not 9"),
+    ("[cluster]\naddress = 1", f"cluster.address must be {ADDRESS}, not 1"),
+    ("[cluster]\nweb_address = 1", f"cluster.web_address must be {ADDRESS}, not 1"),
+    ("[cluster]\ncredentials = 1", "cluster.credentials must be a non-empty string of one line, not 1"),
+    ("[cluster]\nsnapshot_after = 5", f"cluster.snapshot_after must be {SIZE}, from 1MB to 1TB, not 5"),
+    ("[cluster]\ntls_ca = 1", "cluster.tls_ca must be a non-empty string of one line, not 1"),
+    ("[cluster]\ntls_cert = 1", "cluster.tls_cert must be a non-empty string of one line, not 1"),
+    ("[cluster]\ntls_key = 1", "cluster.tls_key must be a non-empty string of one line, not 1"),
     ("[workers]\nrecover_limit = 0", "workers.recover_limit must be a whole number from 1 to 1000000, not 0"),
     ("[retention]\ndead = {}", f"retention.dead must be {TIME}, from 1s to 36500d, not a table"),
     ("[retention]\ndead_max = 0", "retention.dead_max must be a whole number from 1 to 1000000000000, not 0"),
@@ -231,8 +246,8 @@ CASES = [
     ),
     (
         "sync = 'always'",
-        "there is no table [sync]; the tables are [faktory], [web], [api], [storage], [server],"
-        " [log], [workers], [retention], [history], [plugins], [queues], [throttles], [[cron]]",
+        "there is no table [sync]; the tables are [faktory], [auth], [web], [api], [storage], [server],"
+        " [log], [workers], [retention], [history], [plugins], [queues], [throttles], [cluster], [[cron]]",
     ),
     ("storage = 1", "storage must be a table, written [storage]"),
     ("[[storage]]", "storage must be a table, written [storage]"),
@@ -365,3 +380,18 @@ def test_a_users_password_may_lie_in_a_file(machine):
     secret.write_text("$argon2id$hash\n")
     machine.write(f'[web.users.ana]\npassword = "{secret}"')
     assert machine.load().web.users["ana"].password == "$argon2id$hash"
+
+
+def test_a_node_of_a_cluster_needs_all_of_its_names(machine):
+    machine.write('[cluster]\nname = "jobs"\n')
+    with pytest.raises(ConfigError, match="needs node, servers under"):
+        machine.load()
+    machine.write('[cluster]\nname = "jobs"\nnode = "a"\nservers = ["nats://n:4222"]\n')
+    assert machine.load().cluster.replicas == 3
+    with pytest.raises(ConfigError, match="cannot be together"):
+        machine.load(Flags(ephemeral=True))
+
+
+def test_who_insists_on_a_cluster_gets_none_without_a_table(machine):
+    with pytest.raises(ConfigError, match="needs name, node, servers under"):
+        machine.load(Flags(cluster=True))

@@ -1,6 +1,7 @@
 """The project's pages as the tests of this folder read them: blocks of code, inline code, tables."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,13 @@ def blocks(text: str, *languages: str) -> list[Block]:
     """The fenced blocks of these languages, in order."""
     found = [Block(language, body) for language, body in _FENCE.findall(text)]
     return [block for block in found if block.language in languages]
+
+
+def every_block() -> Iterator[tuple[str, Block]]:
+    """The fenced blocks of all pages and of the examples' own, each with its page as named from the project's root."""
+    for page in [*PAGES, *sorted((ROOT / "examples").rglob("*.md"))]:
+        for language, body in _FENCE.findall(page.read_text("utf-8")):
+            yield str(page.relative_to(ROOT)), Block(language, body)
 
 
 def inline(text: str) -> list[str]:

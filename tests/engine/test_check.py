@@ -25,6 +25,8 @@ from lineshaft.engine.records import (
     Extras,
     GroupRecord,
     LaneRules,
+    NoteRecord,
+    PositionRecord,
     Rate,
     decode_bucket,
     decode_group,
@@ -397,7 +399,7 @@ def bucket_of_nothing(rows: Rows) -> None:
 
 
 def unknown_kind(rows: Rows) -> None:
-    rows[b"Z?"] = b""
+    rows[b"?!"] = b""
 
 
 def set_aside_earlier(rows: Rows) -> None:
@@ -774,8 +776,29 @@ def miscounted_failures(rows: Rows) -> None:
     rewrite(rows, key, decode_group, count=decode_group(rows[key]).count + 3)
 
 
+def break_position(rows: Rows) -> None:
+    rows[keys.POSITION_KEY] = b"\xc1"
+
+
+def misnamed_position(rows: Rows) -> None:
+    rows[keys.POSITION_KEY + b"?"] = encode_record(PositionRecord("log-1", 7, 1, 6))
+
+
 def failures_of_nobody(rows: Rows) -> None:
     rows[keys.group_key(b"r", b"nobody..")] = encode_record(GroupRecord("Boom", "job", "no", 0, NOW, NOW))
+
+
+def failures_of_a_week(rows: Rows) -> None:
+    key = next(key for key in rows if key.startswith(b"Yd"))
+    rewrite(rows, key, decode_group, hours=[1] * 25)
+
+
+def note_between_minutes(rows: Rows) -> None:
+    rows[keys.note_key(NOW + 1)] = encode_record(NoteRecord(0, 0, 0, 0, 0, 0, 0))
+
+
+def note_of_less_than_nothing(rows: Rows) -> None:
+    rows[keys.note_key(NOW // 60_000 * 60_000)] = encode_record(NoteRecord(0, 0, -1, 0, 0, 0, 0))
 
 
 BREAKS: list[tuple[Callable[[Rows], None], Law, str]] = [
@@ -795,7 +818,9 @@ BREAKS: list[tuple[Callable[[Rows], None], Law, str]] = [
     (break_chore, Law.RECORD, "chore 3"),
     (break_mutate, Law.RECORD, "chore 3"),
     (unknown_chore, Law.CHORE, "'bake'"),
-    (unknown_kind, Law.KEY, "b'Z?'"),
+    (unknown_kind, Law.KEY, "b'?!'"),
+    (break_position, Law.RECORD, "position in the log"),
+    (misnamed_position, Law.KEY, "nothing ever looks here"),
     (set_aside_earlier, Law.SET_ASIDE, "could not be read"),
     (misshapen_job_key, Law.KEY, "nothing ever looks here"),
     (impossible_priority, Law.KEY, "nothing ever looks here"),
@@ -862,12 +887,17 @@ BREAKS: list[tuple[Callable[[Rows], None], Law, str]] = [
     (stuck_batch, Law.BATCH, "its callback 'c' is due, and nothing will enqueue it"),
     (miscounted_failures, Law.GROUP, "the groups of failures count"),
     (failures_of_nobody, Law.GROUP, "it counts 0 jobs"),
+    (failures_of_a_week, Law.GROUP, "what came in each hour"),
+    (note_between_minutes, Law.KEY, "nothing ever looks here"),
+    (note_of_less_than_nothing, Law.NOTE, "a figure is negative"),
     (entry_of_another, Law.ASTRAY, "index entry of nobody-01, seq 700"),
     (entry_of_nothing, Law.STALE, "nothing lies at dead, 2025-11-24T16:00:00.000Z, order 700"),
 ]
 HARMLESS = {
     miscounted_failures,
     failures_of_nobody,
+    failures_of_a_week,
+    note_of_less_than_nothing,
     set_aside_earlier,
     unknown_kind,
     ended_group,

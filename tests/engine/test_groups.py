@@ -7,7 +7,7 @@ import pytest
 from harness import Harness
 from lineshaft.engine import groups
 from lineshaft.engine.filter import Filter
-from lineshaft.engine.groups import shape_of
+from lineshaft.engine.groups import HOURS, shape_of
 from lineshaft.engine.settings import Settings
 from lineshaft.engine.timed import SetName
 from lineshaft.store.faulty import FaultyStore
@@ -153,3 +153,33 @@ def test_a_row_that_cannot_be_read_is_counted_no_more() -> None:
     box.store.commit({key: b"{"})
     box.connect().ask('MUTATE {"cmd":"discard","target":"dead"}')
     assert told(box) == []
+
+
+def test_a_group_knows_how_it_grew() -> None:
+    box = Harness()
+
+    def hours() -> list[int]:
+        box.server.begin_turn()
+        (group,), _ = box.server.engine.views.groups(SetName.DEAD)
+        assert len(group.hours) == HOURS
+        return group.hours[-4:]
+
+    fail(box, "mail", "no")
+    fail(box, "mail", "no")
+    assert hours() == [0, 0, 0, 2]
+    box.advance(2 * 3600)
+    assert hours() == [0, 2, 0, 0]
+    fail(box, "mail", "no")
+    assert hours() == [0, 2, 0, 1]
+    again = Harness(store=box.store.crash(box.store.unsynced), now=box.clock())
+    again.server.begin_turn()
+    assert again.server.engine.views.groups(SetName.DEAD)[0][0].hours[-4:] == [0, 2, 0, 1]
+    box.advance(23 * 3600)
+    fail(box, "mail", "no")
+    box.server.begin_turn()
+    (group,), _ = box.server.engine.views.groups(SetName.DEAD)
+    assert (group.hours[0], group.hours[-1], sum(group.hours)) == (1, 1, 2)
+    box.advance(60 * 3600)
+    assert hours() == [0, 0, 0, 0]
+    fail(box, "mail", "no")
+    assert hours() == [0, 0, 0, 1]

@@ -1333,6 +1333,9 @@ def _tiny_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "MOST", 2)
 
 
+# Each machine takes half a minute, and several times that where others are at work.
+pytestmark = pytest.mark.timeout(900)
+
 EXAMPLES = int(os.environ.get("LINESHAFT_EXAMPLES", "150"))
 MODEL = settings(max_examples=EXAMPLES, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck))
 

@@ -153,7 +153,7 @@ def check_disk(data: Path, ledger: Ledger, *, is_power_cut: bool = False) -> Non
         rows = rows_of(store)
     finally:
         store.close()
-    live = {decode_stored(split_value(value)[1]).jid for key, value in rows.items() if key[:1] in {b"R", b"T"}}
+    live = {decode_stored(split_value(value)[1]).jid for key, value in rows.items() if key[:1] in {b"R", b"T", b"V"}}
     leased = {lease.jid for lease in leases_in(rows).values()}
     missing = ledger.pushed - ledger.let_go - live
     assert not missing, f"acknowledged pushes are missing: {sorted(missing)[:5]}"

@@ -139,9 +139,10 @@ def test_queue() -> None:
     assert parse_queue(b"PAUSE a b") == ("PAUSE", ["a", "b"])
     assert parse_queue(b"pause *") == ("PAUSE", ["*"])
     assert parse_queue(b"Latency  a ") == ("LATENCY", ["a"])
-    assert parse_queue(b"what") == ("WHAT", [])
-    assert parse_queue(b"") == parse_queue(b" ") == ("", [])
-    assert parse_queue(b"\xff a") == ("\ufffd", ["a"])
+    assert parse_queue(b"RESUME") == parse_queue(b" resume ") == ("RESUME", [])
+    assert refusal(parse_queue, b"what a") == "no such QUEUE subcommand: WHAT"
+    assert refusal(parse_queue, b"") == refusal(parse_queue, b" ") == "no such QUEUE subcommand: "
+    assert refusal(parse_queue, b"\xff a") == "no such QUEUE subcommand: \ufffd"
     assert refusal(parse_queue, b"PAUSE \xff") == "invalid queue name: not UTF-8"
 
 

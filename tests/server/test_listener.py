@@ -152,3 +152,16 @@ def test_a_stop_answers_who_waits() -> None:
         assert world.server.is_idle()
 
     run(play)
+
+
+def test_peers_that_vanish_without_a_word_are_noticed() -> None:
+    """A machine that loses its power sends no FIN: without keepalive its connections would stay for ever."""
+
+    async def play(world: Listening) -> None:
+        await world.connect()
+        (session,) = world.server.sessions
+        accepted = session.transport.get_extra_info("socket")  # type: ignore[attr-defined]
+        assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 60
+
+    run(play)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from browser.stage import Stage, staged
 from lineshaft.config import Cron, CronJob, Secret
 from lineshaft.config.model import Api, ApiToken, Web, WebUser
-from lineshaft.web.api import OPERATIONS, PREFIX
+from lineshaft.web.api.table import OPERATIONS, PREFIX
 from web.asking import Answer, ask
 
 LATER = "2099-01-01T00:00:00Z"

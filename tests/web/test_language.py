@@ -81,7 +81,16 @@ def test_numbers() -> None:
 
 def test_spans() -> None:
     english = languages()["en"]
-    spans = {0: "0.0 s", 4200: "4.2 s", 26_000: "26 s", 60_000: "1 min", 252_000: "4 min 12 s", 7_500_000: "2 h 5 min"}
+    spans = {
+        0: "0.0 s",
+        7: "7 ms",
+        999: "999 ms",
+        4200: "4.2 s",
+        26_000: "26 s",
+        60_000: "1 min",
+        252_000: "4 min 12 s",
+        7_500_000: "2 h 5 min",
+    }
     spans |= {86_400_000 * 12 + 3_600_000 * 4: "12 d 4 h", 180 * 86_400_000: "180 d", -5: "0.0 s"}
     assert {milliseconds: english.span(milliseconds) for milliseconds in spans} == spans
 

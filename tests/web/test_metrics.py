@@ -42,6 +42,33 @@ def test_the_figures_are_there(stage: Stage) -> None:
     assert samples(stage.web_port)["lineshaft_jobs_total", (("outcome", "success"),)] == 1
 
 
+def test_outcomes_by_type_and_commands_by_verb(stage: Stage) -> None:
+    before = samples(stage.web_port)
+    stage.push(*[{"queue": "by-type", "jobtype": 'Mail"}', "retry": retry} for retry in (5, 5, 0, -1)])
+    with stage.worker("m2") as worker:
+        for number in range(4):
+            job = worker.fetch("by-type")
+            assert job is not None
+            if number:
+                worker.fail(job["jid"])
+            else:
+                worker.ack(job["jid"])
+    found = samples(stage.web_port)
+    kinds = {dict(labels)["outcome"]: value for (name, labels), value in found.items() if "type_jobs" in name}
+    assert kinds == {"success": 1, "retry": 1, "discarded": 1, "dead": 1}
+    labels = (("jobtype", 'Mail"}'), ("outcome", "success"), ("queue", "by-type"))
+    assert found["lineshaft_type_jobs_total", labels] == 1
+
+    def more(verb: str) -> float:
+        key = "lineshaft_commands_total", (("verb", verb),)
+        return found[key] - before.get(key, 0)
+
+    assert (more("FETCH"), more("FAIL"), more("ACK"), more("PUSHB")) == (4, 3, 1, 1)
+    assert found["lineshaft_command_seconds_count", (("verb", "FAIL"),)] >= 1, "the first of each verb is timed"
+    assert found["lineshaft_command_seconds_sum", (("verb", "FAIL"),)] > 0
+    assert found["lineshaft_loop_delay_seconds_count", ()] >= 1
+
+
 def test_a_real_store_tells_how_long_it_takes(tmp_path: Path) -> None:
     with ServerProcess(tmp_path, web=True) as server:
         with WireClient(server.port) as client:

@@ -90,8 +90,8 @@ def test_it_works(relay: tuple[Relay, str], client: Client) -> None:
         sample.progresses.job(),
     ):
         client.push(job)
-    work(Worker(sample.jobs, url=relay[1], concurrency=2), in_sets(client, retries=1, dead=1))
-    assert all_processed(client, 5)()
+    processed, settled = all_processed(client, 5), in_sets(client, retries=1, dead=1)
+    work(Worker(sample.jobs, url=relay[1], concurrency=2), lambda: processed() and settled())
     assert {line.split()[0] for line in relay[0].refused} == {b"TRACK"}
 
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "workers": ("lineshaft.cli.workers:app", "List worker processes, and tell them to go quiet or to terminate."),
     "batch": ("lineshaft.cli.batch:app", "Show how far a batch is."),
     "cron": ("lineshaft.cli.cron:app", "List, run, pause and resume periodic jobs."),
+    "cluster": ("lineshaft.cli.cluster:app", "Show the cluster; let another node lead."),
     "backup": ("lineshaft.cli.backup:backup", "Copy the data of the running server."),
     "restore": ("lineshaft.cli.restore:restore", "Make a backup a data directory."),
     "export": ("lineshaft.cli.export:export", "Write the jobs of a data directory or backup as lines of JSON."),

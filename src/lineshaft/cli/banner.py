@@ -28,6 +28,9 @@ def start_banner(config: Config, plugins: Sequence[str] = ()) -> str:
         "password": _password_row(config),
         "TLS": f"on ({config.tls[0]})" if config.tls else "off",
     }
+    if config.cluster.name is not None:
+        rows["sync"] = "by the cluster's log (+OK means that a majority has it)"
+        rows["cluster"] = f"{config.cluster.name}, as node {config.cluster.node}"
     if plugins:
         rows["plugins"] = ", ".join(plugins)
     head = f"Lineshaft {__version__}, {config.environment}"
@@ -49,7 +52,7 @@ def _sync_row(config: Config) -> str:
 
 
 def _password_row(config: Config) -> str:
-    if config.password:
+    if config.password or config.auth.users:
         return "required"
     skipped = " (FAKTORY_SKIP_PASSWORD)" if config.password_skipped else ""
     is_open = "" if config.faktory.binding.is_local else ", and other machines can connect"

@@ -133,7 +133,7 @@ def _version(name: str) -> str | None:
 
 def _password(config: Config) -> Finding:
     binding = config.faktory.binding
-    if config.password is not None:
+    if config.password is not None or config.auth.users:
         found = "asked for" + (", over TLS" if config.tls else "")
         if config.tls is None and not binding.is_local:
             advice = "jobs cross the network in the clear: a certificate beside conf.d switches TLS on"

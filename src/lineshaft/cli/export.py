@@ -30,21 +30,19 @@ from rich.console import Console
 from lineshaft import __version__
 from lineshaft.cli.check import find_data, require_store
 from lineshaft.cli.words import plural
-from lineshaft.clock import format_instant, system_clock
+from lineshaft.clock import system_clock
 from lineshaft.config.model import Environment
 from lineshaft.engine import keys
+from lineshaft.engine.exported import first_line, job_line, last_line
 from lineshaft.engine.findings import SETS, shown
 from lineshaft.engine.reader import Reader
-from lineshaft.engine.records import Extras, QueueRecord, decode_leases, decode_queue, split_value
+from lineshaft.engine.records import QueueRecord, decode_leases, decode_queue, split_value
 from lineshaft.errors import StoreCorrupt, StoreError, UsageError
-from lineshaft.job import DEFAULT_PRIORITY
 from lineshaft.lifecycle import Place
 from lineshaft.store.port import Store
 from lineshaft.store.rocks import RocksStore
 
-__all__ = ["EXPORT_VERSION", "Export", "export", "open_for_reading"]
-
-EXPORT_VERSION: Final = 1
+__all__ = ["Export", "export", "open_for_reading"]
 
 #: Lines between two reports of how far it came.
 STEP: Final = 1000
@@ -101,12 +99,12 @@ class Export:
 
     def lines(self, now: int) -> Iterator[bytes]:
         """Every line, without its end."""
-        yield _line({"export": EXPORT_VERSION, "lineshaft": __version__, "at": format_instant(now)})
+        yield first_line(now, __version__)
         self._remember_leases()
         for key, value in self._rows(b"Q"):
             name = key[1:].decode()
             self._queues[name] = decode_queue(value)
-            yield _line({"queue": name, "paused": self._queues[name].paused})
+            yield msgspec_json.encode({"queue": name, "paused": self._queues[name].paused})
         # Those in lanes lie under a key of their own kind.
         for prefix in (b"R", b"V"):
             for key, value in self._rows(prefix):
@@ -114,7 +112,7 @@ class Export:
         for code, place in SETS.items():
             for key, value in self._rows(b"T" + code):
                 yield from self._job(place, key, value, at=keys.timed_due(key))
-        yield _line({"end": {place.value: count for place, count in self.counts.items()}})
+        yield last_line(self.counts)
 
     def _rows(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         for rows in self._reader.slices(*keys.prefix_range(prefix)):
@@ -150,26 +148,13 @@ class Export:
     ) -> Iterator[bytes]:
         try:
             extras, payload = split_value(value)
-            job = _with_priority(payload, extras, priority)
+            number = extras.priority if priority is None else priority
+            line = job_line(place, payload, number, at=at, worker=worker)
         except DecodeError as error:
             self._complaints.append(f"{shown(key)}: {error}")
             return
         self.counts[place] += 1
-        due = b"" if at is None else b'"at":%b,' % msgspec_json.encode(format_instant(at))
-        held = b'"worker":%b,' % msgspec_json.encode(worker) if worker else b""
-        yield b'{"place":"%b",%b%b"job":%b}' % (place.encode(), due, held, job)
-
-
-def _with_priority(payload: bytes, extras: Extras, priority: int | None) -> bytes:
-    """The job with its priority in it, which workers are not shown. Raises DecodeError for what is no job."""
-    if not payload.startswith(b"{"):
-        raise DecodeError("it is no job")
-    number = extras.priority if priority is None else priority
-    return payload if number == DEFAULT_PRIORITY else b'{"priority":%d,%b' % (number, payload[1:])
-
-
-def _line(value: dict[str, Any]) -> bytes:
-    return msgspec_json.encode(value)
+        yield line
 
 
 @contextmanager

@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lineshaft.cli.adoption import Candidate, Tally, jid_of, send_all
-from lineshaft.cli.export import EXPORT_VERSION
 from lineshaft.cli.reach import reach
 from lineshaft.cli.words import plural
 from lineshaft.client import Client
+from lineshaft.engine.exported import EXPORT_VERSION
 from lineshaft.errors import UsageError
 from lineshaft.job import ABSENT
 from lineshaft.lifecycle import Place

@@ -47,6 +47,11 @@ def _run(words: Sequence[str]) -> int:
         from lineshaft.cli.work import work  # noqa: PLC0415 - imported when it is the one that runs
 
         return work(words[1:])
+    if words[:1] == ["search-process"]:
+        # The server starts this, beside itself; it must be small and begin at once.
+        from lineshaft.search.helper import main as search  # noqa: PLC0415 - imported when it is the one that runs
+
+        return search(list(words[1:]))
     try:
         from lineshaft.cli.app import ParserError, build_app  # noqa: PLC0415 - an optional dependency
     except ModuleNotFoundError as missing:

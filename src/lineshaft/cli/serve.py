@@ -25,6 +25,7 @@ def serve(
     log_level: Annotated[LogLevel | None, Parameter(name=["--log-level", "-l"])] = None,
     log_format: Annotated[LogFormat | None, Parameter(name="--log-format")] = None,
     ephemeral: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    cluster: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
 ) -> int:
     """Start the server and run it until SIGTERM or SIGINT; SIGHUP reloads the configuration.
 
@@ -48,6 +49,8 @@ def serve(
         Lines for people, or JSON lines for programs [default: console].
     ephemeral
         Keep everything in memory; it is gone when the server stops.
+    cluster
+        Insist on being a node of a cluster: refuse to start when the files have no [cluster].
     """
     flags = Flags(
         binding=binding,
@@ -58,6 +61,7 @@ def serve(
         log_level=log_level,
         log_format=log_format,
         ephemeral=ephemeral,
+        cluster=cluster,
     )
     load = partial(load_config, flags, os.environ)
     return _run(load(), load)

@@ -14,7 +14,7 @@ from lineshaft.worker.process import run_worker
 from lineshaft.worker.reload import run_reloading
 from lineshaft.worker.worker import Worker
 
-__all__ = ["work"]
+__all__ = ["parser", "work"]
 
 
 def work(words: Sequence[str], command: Sequence[str] = (sys.executable, "-m", "lineshaft", "work")) -> int:
@@ -22,7 +22,7 @@ def work(words: Sequence[str], command: Sequence[str] = (sys.executable, "-m", "
 
     `command` is what is typed before the words, should it have to be run again.
     """
-    options = _parser().parse_args(words)
+    options = parser().parse_args(words)
     log_to(options.log_format, options.log_level)
     if options.reload:
         return run_reloading([*command, *(word for word in words if word != "--reload")])
@@ -41,8 +41,9 @@ def work(words: Sequence[str], command: Sequence[str] = (sys.executable, "-m", "
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """What it understands."""
+    made = argparse.ArgumentParser(
         prog="lineshaft work",
         description="Run the job functions of a module. FAKTORY_URL says for which server [tcp://localhost:7419].",
         epilog="SIGTSTP: fetch no more. SIGTERM, Ctrl-C: end when nothing runs any more; twice: end now.",
@@ -51,9 +52,9 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(flag: str, kind: Any, default: Any, what: str, **more: Any) -> None:
         shown = "" if default is None else " [%(default)s]"
-        parser.add_argument(flag, type=kind, default=default, help=what + shown, **more)
+        made.add_argument(flag, type=kind, default=default, help=what + shown, **more)
 
-    parser.add_argument("modules", nargs="+", metavar="MODULE", help="where the functions are: myapp.jobs, or :NAME")
+    made.add_argument("modules", nargs="+", metavar="MODULE", help="where the functions are: myapp.jobs, or :NAME")
     add("--queues", str, "default", "in strict order, or by weight: critical:5,default:1", metavar="Q,Q")
     add("--concurrency", int, 10, "how many jobs run at a time", metavar="N")
     add("--prefetch", int, 0, "how many are fetched ahead", metavar="N")
@@ -62,5 +63,5 @@ def _parser() -> argparse.ArgumentParser:
     add("--wid", str, None, "the worker's name [random]", metavar="NAME")
     add("--log-format", str, "console", "console or json", choices=["console", "json"])
     add("--log-level", str, "info", "debug, info, warning or error", choices=["debug", "info", "warning", "error"])
-    parser.add_argument("--reload", action="store_true", help="for development: start anew when a source file changes")
-    return parser
+    made.add_argument("--reload", action="store_true", help="for development: start anew when a source file changes")
+    return made

@@ -102,7 +102,7 @@ class AwaitingTalker:
 
 
 class HeldLink:
-    """A connection that one task keeps to itself, for talks that are short and many.
+    """A connection that is held by one who asks, for talks that are short and many.
 
     It asks once and waits: no pool, no second try. A failure closes it, and the next question opens it anew.
     """
@@ -111,8 +111,8 @@ class HeldLink:
         self._talker = talker
         self._link: Link | None = None
 
-    async def ask(self, commands: Sequence[bytes]) -> list[Reply]:
-        """As `talk.ask`, without its second tries."""
+    async def ask(self, commands: Sequence[bytes], take: Callable[[Reply], None]) -> None:
+        """Send commands, and hand on each reply when it comes, in order."""
         seconds = self._talker.pool.timeout_seconds
         link = self._link
         try:
@@ -121,11 +121,10 @@ class HeldLink:
             connection, stream = link.connection, cast(AwaitingStream, link.stream)
             for command in commands:
                 connection.send(command)
-            replies: list[Reply] = []
             while connection.unanswered:
-                # The timeout is that of each piece: a server that is there answers all of them in no time.
-                replies += replies_in(link, await stream.carry(connection.take_outgoing(), seconds))
-            return replies
+                # The timeout is that of each piece: what is asked is answered in its order, and nothing takes as long.
+                for reply in replies_in(link, await stream.carry(connection.take_outgoing(), seconds)):
+                    take(reply)
         except BaseException:
             self._link = None
             if link is not None:

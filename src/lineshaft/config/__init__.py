@@ -14,11 +14,12 @@ files give the same Config, and a reload is a second call.
 
 from lineshaft.config.kinds import Binding, Secret
 from lineshaft.config.load import Flags, load_config
-from lineshaft.config.model import Config, Cron, CronJob, Environment, LogFormat, LogLevel, Queue, Queues, Sync
+from lineshaft.config.model import Cluster, Config, Cron, CronJob, Environment, LogFormat, LogLevel, Queue, Queues, Sync
 from lineshaft.config.reload import take_over
 
 __all__ = [
     "Binding",
+    "Cluster",
     "Config",
     "Cron",
     "CronJob",

@@ -30,6 +30,7 @@ __all__ = [
     "json_array",
     "json_object",
     "names",
+    "patterns",
     "queue_name",
     "rate",
     "schedule",
@@ -170,9 +171,37 @@ def entry_name() -> Kind:
     return _matching(r"[A-Za-z0-9._-]{1,100}", "1 to 100 characters out of a-z, A-Z, 0-9, dot, dash, underscore")
 
 
+def node_name() -> Kind:
+    """The name of a cluster or of a node in it; NATS has it in its own names."""
+    return _matching(r"[A-Za-z0-9_-]{1,50}", "1 to 50 characters out of a-z, A-Z, 0-9, dash, underscore")
+
+
+def nats_servers() -> Kind:
+    """Where NATS is; such a URL may hold a password."""
+
+    def read(value: object) -> tuple[str, ...]:
+        given = names().read(value)
+        _need(len(given) > 0 and all(re.match(r"(nats|tls)://.", each) is not None for each in given))
+        return tuple(given)
+
+    return Kind('a list of URLs such as "nats://10.0.0.1:4222"', read, is_secret=True)
+
+
 def queue_name() -> Kind:
     """The name of a queue, as the engine has it; stated again because one that no client can use helps nobody."""
     return _matching(r"[a-zA-Z0-9._-]{1,255}", "1 to 255 characters out of a-z, A-Z, 0-9, dot, dash, underscore")
+
+
+def patterns() -> Kind:
+    """A list of names of queues, in which `*` stands for any characters."""
+
+    def read(value: object) -> tuple[str, ...]:
+        if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
+            raise ValueError
+        _need(all(re.fullmatch(r"[a-zA-Z0-9._*-]{1,255}", item) for item in value))
+        return tuple(value)
+
+    return Kind('a list of queues, each a name or a pattern with "*" for any characters', read)
 
 
 def _matching(pattern: str, allowed: str) -> Kind:

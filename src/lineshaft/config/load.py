@@ -7,20 +7,22 @@ Config a running server uses.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from lineshaft.config.cron import read_cron
 from lineshaft.config.kinds import Binding, Kind, Secret, address, web_address
-from lineshaft.config.model import ENVIRONMENTS, LOG_FORMATS, LOG_LEVELS, Config, Environment, Log, WebUser
+from lineshaft.config.model import ENVIRONMENTS, LOG_FORMATS, LOG_LEVELS, AuthUser, Config, Environment, Log, WebUser
 from lineshaft.config.places import find_places, find_tls, need_value
 from lineshaft.config.tables import read_tables
 from lineshaft.config.toml import Document, read_directory
 from lineshaft.errors import ConfigError
 
 __all__ = ["Flags", "load_config"]
+
+User = TypeVar("User", AuthUser, WebUser)
 
 
 class Flags(Struct, frozen=True, kw_only=True):
@@ -34,6 +36,7 @@ class Flags(Struct, frozen=True, kw_only=True):
     log_level: str | None = None
     log_format: str | None = None
     ephemeral: bool = False
+    cluster: bool = False
 
 
 def load_config(flags: Flags, variables: Mapping[str, str], *, root: Path = Path("/")) -> Config:
@@ -42,8 +45,8 @@ def load_config(flags: Flags, variables: Mapping[str, str], *, root: Path = Path
     Reads files, changes nothing, and gives the same Config for the same input. Raises ConfigError for the first
     thing that cannot be; its message is one line that names the file or flag, the key and what is allowed.
 
-    A running server takes over on reload: `[faktory] password`, `[web] password`, `[queues]` and its tables,
-    `[[cron]]`, `[throttles]`, `[workers]`, `[retention]`, `[storage] min_free`, `[server] description` and
+    A running server takes over on reload: `[faktory] password`, `[auth.users.NAME]`, `[web] password`, `[queues]` and
+    its tables, `[[cron]]`, `[throttles]`, `[workers]`, `[retention]`, `[storage] min_free`, `[server] description` and
     `refuse_duplicate_jids`. Both bindings, both directories, TLS, `[log]`, `[storage] sync`, `interval_ms`, `jid_index`
     and `memory`, `[server] connections` and `line_limit` need a restart.
     """
@@ -66,6 +69,7 @@ def load_config(flags: Flags, variables: Mapping[str, str], *, root: Path = Path
     )
     config = _with_passwords(_with_bindings(config, flags), variables, document)
     _check_whole(config)
+    _check_cluster(config, flags)
     return config
 
 
@@ -110,18 +114,33 @@ def _with_passwords(config: Config, variables: Mapping[str, str], document: Docu
             own = _opened(own, document.located(("faktory", "password")))
         if web is not None:
             web = _opened(web, document.located(("web", "password")))
-    users = {} if config.password_skipped else _with_own_passwords(config, document)
+    users = {} if config.password_skipped else _with_own_passwords(config.web.users, "web", document)
+    clients = {} if config.password_skipped else _with_own_passwords(config.auth.users, "auth", document)
+    for name, client in clients.items():
+        _check_is_no_hash(client.password, document.located(("auth", "users", name, "password")))
     return replace(
-        config, faktory=replace(config.faktory, password=own), web=replace(config.web, password=web, users=users)
+        config,
+        faktory=replace(config.faktory, password=own),
+        web=replace(config.web, password=web, users=users),
+        auth=replace(config.auth, users=clients),
     )
 
 
-def _with_own_passwords(config: Config, document: Document) -> dict[str, WebUser]:
-    """The users of the pages, each password out of the file that it may name."""
+def _with_own_passwords(users: dict[str, User], table: str, document: Document) -> dict[str, User]:
+    """The users of a table, each password out of the file that it may name."""
     return {
-        name: replace(user, password=_opened(user.password, document.located(("web", "users", name, "password"))))
-        for name, user in config.web.users.items()
+        name: replace(user, password=_opened(user.password, document.located((table, "users", name, "password"))))
+        for name, user in users.items()
     }
+
+
+def _check_is_no_hash(password: Secret, name: str) -> None:
+    """A hash here would be taken for the password, and nobody could come in."""
+    if password.startswith(("$argon2", "sha256:")):
+        raise ConfigError(
+            f"{name} is a hash, and must be the password itself, or the file that holds it: the handshake of clients"
+            " needs it (docs/security.md)"
+        )
 
 
 def _opened(given: Secret, name: str) -> Secret:
@@ -148,6 +167,27 @@ def _is_same(one: Binding, other: Binding) -> bool:
     return one.port == other.port != 0 and (one.host == other.host or not one.host or not other.host)
 
 
+def _is_open(config: Config) -> bool:
+    """Whether there is a port at which nobody is asked for a password."""
+    has_pages = config.web.enabled and config.web.binding is not None
+    is_open_to_jobs = config.password is None and not config.auth.users
+    return is_open_to_jobs or (has_pages and config.web_password is None and not config.web.users)
+
+
+def _check_cluster(config: Config, flags: Flags) -> None:
+    """A node needs all of its names, and a disk."""
+    cluster = config.cluster
+    given = {"name": cluster.name, "node": cluster.node, "servers": cluster.servers}
+    missing = [key for key, value in given.items() if value is None]
+    if (flags.cluster or len(missing) < len(given)) and missing:
+        where = config.config_dir / "conf.d"
+        raise ConfigError(f"a node of a cluster needs {', '.join(missing)} under [cluster] in {where}/*.toml")
+    if cluster.name is not None and config.ephemeral:
+        raise ConfigError("--ephemeral and [cluster] cannot be together: a node keeps its copy of the jobs on disk")
+    if (cluster.tls_cert is None) is not (cluster.tls_key is None):
+        raise ConfigError("cluster.tls_cert and cluster.tls_key go together: give both or neither")
+
+
 def _check_whole(config: Config) -> None:
     """What no key can know alone."""
     jobs, http = config.faktory.binding, config.web.binding
@@ -156,10 +196,11 @@ def _check_whole(config: Config) -> None:
             f"jobs ({jobs}) and HTTP ({http}) cannot both have the same address: change --binding (faktory.binding)"
             ' or --web (web.binding; ":0" switches HTTP off)'
         )
-    if config.environment != "development" and config.password is None and not config.password_skipped:
+    if config.environment != "development" and _is_open(config) and not config.password_skipped:
+        pages = "the pages are open to all: " if config.auth.users else ""
         raise ConfigError(
-            f"a password is required in {config.environment}: set FAKTORY_PASSWORD to it, or to the path of a file that"
-            f' holds it, or write password = "..." under [faktory] in {config.config_dir / "conf.d"}/*.toml'
+            f"{pages}a password is required in {config.environment}: set FAKTORY_PASSWORD to it, or to the path of a"
+            f' file that holds it, or write password = "..." under [faktory] in {config.config_dir / "conf.d"}/*.toml'
             " (FAKTORY_SKIP_PASSWORD=1 starts without one)"
         )
     if config.server.refuse_duplicate_jids and not config.storage.jid_index:

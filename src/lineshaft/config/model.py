@@ -29,6 +29,9 @@ from lineshaft.config.kinds import (
     json_array,
     json_object,
     names,
+    nats_servers,
+    node_name,
+    patterns,
     queue_name,
     rate,
     schedule,
@@ -50,7 +53,10 @@ __all__ = [
     "TABLES",
     "Api",
     "ApiToken",
+    "Auth",
+    "AuthUser",
     "CatchUp",
+    "Cluster",
     "Config",
     "Cron",
     "CronJob",
@@ -108,6 +114,20 @@ class Faktory(Struct, frozen=True):
     password: Annotated[Secret | None, secret()] = None  #: what clients must know; None asks for none
 
 
+class AuthUser(Struct, frozen=True):
+    """`[auth.users.NAME]`: a program that may come to the port of producers and workers."""
+
+    password: Annotated[Secret, secret()]  #: itself, not a hash: the handshake needs it
+    may: Annotated[tuple[str, ...], words("push", "work", "admin")]
+    queues: Annotated[tuple[str, ...], patterns()] = ("*",)
+
+
+class Auth(Struct, frozen=True):
+    """`[auth]`: who may do what on the port of producers and workers."""
+
+    users: dict[str, AuthUser] = {}  #: no key of its own: `tables` collects the `[auth.users.NAME]` here
+
+
 class WebUser(Struct, frozen=True):
     """`[web.users.NAME]`: somebody who may use the pages."""
 
@@ -123,6 +143,10 @@ class Web(Struct, frozen=True):
     password: Annotated[Secret | None, secret()] = None  #: None takes the one of `[faktory]`
     #: A queue whose oldest job waits longer is shown as one that needs attention.
     slow_after_ms: Annotated[int, duration("1s", "365d")] = field(default=60_000, name="slow_after")
+    #: Under which names the pages may be asked for where there is no password; beside addresses and the machine's own.
+    hosts: Annotated[tuple[str, ...], names()] = ()
+    #: Have browsers ask for this name over TLS only, whatever the port.
+    hsts: Annotated[bool, switch()] = False
     users: dict[str, WebUser] = {}  #: no key of its own: `tables` collects the `[web.users.NAME]` here
 
 
@@ -288,8 +312,29 @@ class Cron(Struct, frozen=True):
         return hashlib.sha256(content).hexdigest()[:16]
 
 
+class Cluster(Struct, frozen=True):
+    """`[cluster]`: this server is a node of a cluster; None for its name is none."""
+
+    name: Annotated[str | None, node_name(), AT_START] = None
+    node: Annotated[str | None, node_name(), AT_START] = None  #: what this node is called in it
+    servers: Annotated[tuple[str, ...] | None, nats_servers(), AT_START] = None  #: where NATS is
+    replicas: Annotated[int, whole(1, 5), AT_START] = 3  #: how many servers of NATS keep the log
+    #: Where other nodes reach the job port of this one.
+    job_address: Annotated[Binding | None, address(), AT_START] = field(default=None, name="address")
+    web_address: Annotated[Binding | None, address(), AT_START] = None  #: the same of its HTTP port
+    credentials: Annotated[str | None, text(), AT_START] = None  #: a file for NATS, as `nsc` makes them
+    #: How large the log grows before a copy of the jobs is stored beside it.
+    snapshot_after_bytes: Annotated[int, size("1MB", "1TB"), AT_START] = field(
+        default=256_000_000, name="snapshot_after"
+    )
+    tls_ca: Annotated[str | None, text(), AT_START] = None  #: PEM file: who signs the certificates of NATS
+    tls_cert: Annotated[str | None, text(), AT_START] = None  #: PEM file: what this node shows to NATS
+    tls_key: Annotated[str | None, text(), AT_START] = None  #: PEM file: its private key
+
+
 TABLES: Final[dict[str, type[Struct]]] = {
     "faktory": Faktory,
+    "auth": Auth,
     "web": Web,
     "api": Api,
     "storage": Storage,
@@ -301,6 +346,7 @@ TABLES: Final[dict[str, type[Struct]]] = {
     "plugins": Plugins,
     "queues": Queues,
     "throttles": Throttles,
+    "cluster": Cluster,
 }
 
 
@@ -317,6 +363,7 @@ class Config(Struct, frozen=True, kw_only=True):
     tls: tuple[Path, Path] | None = None  #: certificate chain and private key, PEM
     # The tables.
     faktory: Faktory = Faktory()
+    auth: Auth = Auth()
     web: Web = Web()
     api: Api = Api()
     storage: Storage = Storage()
@@ -328,6 +375,7 @@ class Config(Struct, frozen=True, kw_only=True):
     plugins: Plugins = Plugins()
     queues: Queues = Queues()
     throttles: Throttles = Throttles()
+    cluster: Cluster = Cluster()
     cron: tuple[Cron, ...] = ()
     # For those who ask where it all came from.
     files: tuple[Path, ...] = ()  #: the files of conf.d, in the order in which they were read

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from lineshaft.config.kinds import Kind
-from lineshaft.config.model import AT_START, TABLES, ApiToken, Queue, Queues, Throttle, Throttles, WebUser
+from lineshaft.config.model import AT_START, TABLES, ApiToken, AuthUser, Queue, Queues, Throttle, Throttles, WebUser
 from lineshaft.config.toml import Document, KeyPath, dotted, keys_only
 from lineshaft.schedule import ScheduleError
 
@@ -28,7 +28,11 @@ _QUEUE_NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,255}")
 
 
 #: Tables that hold a table of named ones: its name and field, and what each of them is.
-_NAMED: Final[dict[str, tuple[str, type[Struct]]]] = {"web": ("users", WebUser), "api": ("tokens", ApiToken)}
+_NAMED: Final[dict[str, tuple[str, type[Struct]]]] = {
+    "auth": ("users", AuthUser),
+    "web": ("users", WebUser),
+    "api": ("tokens", ApiToken),
+}
 
 #: Whoever has such a name can be written into a log line and typed into a login.
 _ENTRY_NAME: Final = re.compile(r"[A-Za-z0-9._@-]{1,100}")

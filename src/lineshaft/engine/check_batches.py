@@ -5,12 +5,11 @@ job is held by counting, as with the jid index: each job looks for its own state
 """
 
 from collections import Counter
-from collections.abc import Callable
 
 from lineshaft.engine import keys
 from lineshaft.engine.batch import BATCHED, DEAD, MEMBER_STATES, PENDING, Batch, Role, Slot, decode_batch
 from lineshaft.engine.batches import BATCH
-from lineshaft.engine.findings import Law
+from lineshaft.engine.findings import Law, MalformedKey, Report
 from lineshaft.engine.reader import Reader
 from lineshaft.engine.records import Extras, split_value
 from lineshaft.job import decode_stored
@@ -21,9 +20,9 @@ BID_LENGTH = 18
 
 
 class BatchLaws:
-    """What a walk through a store learns of batches; `report` is told the law, the key and what is wrong."""
+    """What a walk through a store learns of batches."""
 
-    def __init__(self, reader: Reader, report: Callable[[Law, bytes, str], None]) -> None:
+    def __init__(self, reader: Reader, report: Report) -> None:
         self.reader = reader
         self.report = report
         #: Callbacks and states that were found, less those that were looked for and found.
@@ -33,8 +32,8 @@ class BatchLaws:
         self.counted: dict[str, tuple[int, int, int]] = {}
         self.found: dict[str, Counter[bytes]] = {}
 
-    def row(self, key: bytes, value: bytes) -> bool:
-        """Look at a row; False when its key is not made as it must be. Raises msgspec.DecodeError, ValueError."""
+    def row(self, key: bytes, value: bytes) -> None:
+        """A row under B. Raises MalformedKey, DecodeError, ValueError."""
         kind, bid = key[1:2], key[2 : 2 + BID_LENGTH]
         if kind == b"b" and len(key) == 2 + BID_LENGTH:
             self._batch(key, bid.decode(), decode_batch(value))
@@ -47,8 +46,7 @@ class BatchLaws:
             self.members += 1
             self.found.setdefault(bid.decode(), Counter())[value] += 1
         else:
-            return False
-        return True
+            raise MalformedKey
 
     def job(self, key: bytes, jid: str, seq: int, extras: Extras, *, is_dead: bool) -> None:
         """Look for the state of a job that joined a batch."""

@@ -7,22 +7,16 @@ remembered are a few sums for each queue.
 While a chore judges the lanes of a queue anew (`relane`), some of them are still as the former rules had them.
 """
 
-from collections.abc import Callable
-
 from msgspec import DecodeError, Struct
 
 from lineshaft.engine import keys
-from lineshaft.engine.findings import Law, Severity
+from lineshaft.engine.findings import Law, MalformedKey, Report, Severity
 from lineshaft.engine.lane import UNLIMITED
 from lineshaft.engine.lanes import WAIT
 from lineshaft.engine.reader import Reader
 from lineshaft.engine.records import LaneRecord, LanesRecord, decode_lane, decode_queue
 
-__all__ = ["LaneLaws", "MalformedKey"]
-
-
-class MalformedKey(Exception):
-    """A key is not made as those about lanes are."""
+__all__ = ["LaneLaws"]
 
 
 class _Sum(Struct):
@@ -36,7 +30,7 @@ class _Sum(Struct):
 class LaneLaws:
     """One way through all that is kept about lanes."""
 
-    def __init__(self, reader: Reader, report: Callable[..., None]) -> None:
+    def __init__(self, reader: Reader, report: Report) -> None:
         self.reader = reader
         self.report = report
         #: Queues whose lanes are being judged anew.
@@ -52,7 +46,13 @@ class LaneLaws:
     # Rows about lanes
 
     def row(self, key: bytes, value: bytes) -> None:
-        """A row under O. Raises MalformedKey, or IndexError when it is too short; DecodeError."""
+        """A row under O. Raises MalformedKey, DecodeError."""
+        try:
+            self._row(key, value)
+        except IndexError:
+            raise MalformedKey from None
+
+    def _row(self, key: bytes, value: bytes) -> None:
         name, generation, kind = keys.lanes_parts(key)
         self._enter(name, generation)
         if self._lanes is None:

@@ -5,8 +5,11 @@ came is written only now and then: a crash repeats some slices, which does no ha
 there, or came back with an order above the chore's bound. A new kind of long work is a function from a record to the
 changes of its next slice, entered in `engine.KINDS`, for which the same must hold.
 
+A chore may be *fed*: somebody outside looks for what it is to touch, and hands in each slice. Then `tick` leaves it
+alone, until it is let go again.
+
 What is true after every call: the C keys are those of `active` as the turn leaves them; a chore that ended is on
-`finished`, once, for whoever waits for it.
+`finished`, once, for whoever waits for it; `fed` are some of the active ones.
 """
 
 from typing import Final
@@ -30,11 +33,13 @@ class Chores:
         self.turn = turn
         self.active: dict[int, ChoreRecord] = {}
         self.finished: list[int] = []
+        self.fed: set[int] = set()
         self.slices = 0
 
     def load(self) -> None:
         """Read what was in progress. Raises StoreError."""
         self.active.clear()
+        self.fed.clear()
         start, end = keys.prefix_range(b"C")
         for key, value in self.turn.scan(start, end, limit=100_000):
             self.active[int.from_bytes(key[1:])] = decode_chore(value)
@@ -43,6 +48,7 @@ class Chores:
         """Forget all; whoever waits for one is told that it ended. The keys are the caller's business."""
         self.finished += self.active
         self.active.clear()
+        self.fed.clear()
 
     def begin(self, change: Change, number: int, record: ChoreRecord) -> None:
         """Take a chore on."""
@@ -54,12 +60,14 @@ class Chores:
         del self.active[number]
         self.turn.take_back(keys.chore_key(number))
 
+    @property
+    def is_due(self) -> bool:
+        """Whether a slice of some chore can be done now."""
+        return len(self.active) > len(self.fed)
+
     def next(self) -> tuple[int, ChoreRecord] | None:
         """The chore whose turn it is; each slice goes to another."""
-        if not self.active:
-            return None
-        number = next(iter(self.active))
-        return number, self.active[number]
+        return next(((number, record) for number, record in self.active.items() if number not in self.fed), None)
 
     def advance(self, change: Change, number: int, cursor: bytes, done: int) -> None:
         """Note how far a chore came; the other chores have their turn first."""
@@ -80,4 +88,5 @@ class Chores:
 
     def _end(self, number: int) -> None:
         del self.active[number]
+        self.fed.discard(number)
         self.finished.append(number)

@@ -101,6 +101,7 @@ def flush(state: State) -> None:
     for timed in state.sets.values():
         timed.clear()
     state.groups.clear()
+    state.notes.clear()
     state.chores.clear()
     state.expiries.clear()
     state.cancels.clear()

@@ -28,7 +28,8 @@ from lineshaft.engine.history import find_finished, page, sweep_history
 from lineshaft.engine.hooks import Hooks, fetch_hooked, push_bulk_hooked, push_hooked
 from lineshaft.engine.lanes import RELANE
 from lineshaft.engine.leases import NEVER
-from lineshaft.engine.mutate import MUTATE, begin_mutate, mutate_slice
+from lineshaft.engine.mutate import MUTATE, begin_mutate, mutate_found, mutate_slice, sought_by
+from lineshaft.engine.notes import take_note
 from lineshaft.engine.periodic import SkippedRun
 from lineshaft.engine.push import accept, push, push_bulk
 from lineshaft.engine.records import ChoreRecord
@@ -36,6 +37,7 @@ from lineshaft.engine.relane import relane
 from lineshaft.engine.reschedule import reschedule
 from lineshaft.engine.retry import Report
 from lineshaft.engine.run import run_due, run_now
+from lineshaft.engine.scan import Sought
 from lineshaft.engine.settings import Settings
 from lineshaft.engine.state import State
 from lineshaft.engine.stop import cancel
@@ -212,6 +214,28 @@ class Engine:
         """MUTATE: returns a chore's number while the work goes on, None when it is through. Raises Refusal."""
         return begin_mutate(self.state, command, target, jids=jids, jobtype=jobtype, regexp=regexp, chosen=chosen)
 
+    def feed(self) -> int | None:
+        """A chore that a process apart can look for, from now on left to it; None when there is none."""
+        chores = self.state.chores
+        for number, record in chores.active.items():
+            if number not in chores.fed and sought_by(record) is not None:
+                chores.fed.add(number)
+                return number
+        return None
+
+    def sought_by(self, number: int) -> Sought | None:
+        """What is to be looked for next for a chore that is fed; None when it is through."""
+        record = self.state.chores.active.get(number)
+        return sought_by(record) if record is not None and number in self.state.chores.fed else None
+
+    def mutate_found(self, number: int, found: list[bytes], cursor: bytes) -> None:
+        """The next slice of a chore that is fed. Raises StoreError."""
+        mutate_found(self.state, number, found, cursor)
+
+    def let_go(self, number: int) -> None:
+        """A chore is fed no more: what is left of it is done by `tick`."""
+        self.state.chores.fed.discard(number)
+
     def reschedule(self, name: SetName, jid: str, at: int) -> None:
         """Let the waiting jobs of a timed set with this jid run at another instant. Raises Refusal, StoreError."""
         reschedule(self.state, name, jid, at)
@@ -351,7 +375,7 @@ class Engine:
     def deadline(self) -> int:
         """When `tick` has something to do, as far as is known; it may be early, never late."""
         state = self.state
-        if state.chores.active or state.lost or state.dead.size > state.settings.dead_max:
+        if state.chores.is_due or state.lost or state.dead.size > state.settings.dead_max:
             return state.now
         return min(
             state.scheduled.next_due,
@@ -379,9 +403,13 @@ class Engine:
             or state.throttles.next_at < instant
             or state.periodic.next_due < instant
             or (state.history.count > 0 and state.history.next_due(state) < instant)
-            or bool(state.chores.active)
+            or state.chores.is_due
             or (state.dead.size > 0 and state.dead.size > state.settings.dead_max)
         )
+
+    def take_note(self) -> bool:
+        """Note the figures of the whole server, once a minute; False when this minute has its note."""
+        return take_note(self.state)
 
     def take_set_aside(self) -> list[bytes]:
         """The keys of the damaged rows that were set aside since the last call."""

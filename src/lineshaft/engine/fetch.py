@@ -12,6 +12,7 @@ from lineshaft.engine.ending import Ending
 from lineshaft.engine.feature import Subject
 from lineshaft.engine.line import Window
 from lineshaft.engine.moves import leave
+from lineshaft.engine.outcomes import Outcome
 from lineshaft.engine.ready import Queue
 from lineshaft.engine.records import Extras, Lease
 from lineshaft.engine.state import State
@@ -66,7 +67,8 @@ def fetch(state: State, names: Iterable[str], holder: str, most_dropped: int = M
             # From here on nothing can fail.
             entries.popleft()
             leases = state.leases
-            leases.grant(Lease(entry.seq, entry.key, entry.jid, holder, now, now + seconds * 1000, name, leases.group))
+            until, group = now + seconds * 1000, leases.group
+            leases.grant(Lease(entry.seq, entry.key, entry.jid, holder, now, until, name, group, "", entry.jobtype))
             queue.size -= 1
             if not queue.dirty:
                 queue.dirty = True
@@ -83,10 +85,11 @@ def _fetch_using(state: State, queue: Queue, window: Window, extras: Extras, hol
         change.delete(entry.key)
         leave(state, change, entry.jid, entry.seq, extras, Ending.EXPIRED)
         state.queues.lose(change, queue, entry.key)
+        change.then(queue.outcomes.count, Outcome.EXPIRED, entry.jobtype)
         change.merge()
         return False
     until, group = now + seconds * 1000, state.leases.group
-    lease = Lease(entry.seq, entry.key, entry.jid, holder, now, until, queue.name, group, extras.uses)
+    lease = Lease(entry.seq, entry.key, entry.jid, holder, now, until, queue.name, group, extras.uses, entry.jobtype)
     # From here on nothing can fail.
     change.merge()
     window.entries.popleft()

@@ -4,6 +4,7 @@ One function for all who ask: the pages that list jobs, the counts before a bulk
 (`mutate`), so that what is shown, counted and changed is the same.
 """
 
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -11,7 +12,7 @@ from msgspec import Struct
 from lineshaft.engine.groups import digest_of
 from lineshaft.job import DEFAULT_QUEUE, Job
 
-__all__ = ["EVERYTHING", "MOST_TEXT", "Filter"]
+__all__ = ["EVERYTHING", "MOST_TEXT", "Filter", "contains"]
 
 #: A text to look for is compared with every job; a longer one finds nothing that a shorter one would not.
 MOST_TEXT: Final = 1000
@@ -40,7 +41,23 @@ class Filter(Struct, frozen=True, omit_defaults=True):
             return False
         if self.group and digest_of(job).hex() != self.group:
             return False
-        return not self.text or self.text.casefold() in payload.decode("utf-8", "replace").casefold()
+        return not self.text or contains(payload, self.text)
 
 
 EVERYTHING: Final = Filter()
+
+
+def contains(payload: bytes, text: str) -> bool:
+    """Whether a text stands in a stored job, whatever its case."""
+    folded, plain = _folded(text)
+    if payload.isascii():
+        # Most jobs: for ASCII, lower case is the folded case, and nothing has to be decoded.
+        return plain is not None and plain in payload.lower()
+    return folded in payload.decode("utf-8", "replace").casefold()
+
+
+@lru_cache(maxsize=64)
+def _folded(text: str) -> tuple[str, bytes | None]:
+    """A text as it is looked for, and as bytes where ASCII can hold it."""
+    folded = text.casefold()
+    return folded, folded.encode() if folded.isascii() else None

@@ -2,18 +2,27 @@
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 
-from msgspec import Struct, field
+from msgspec import DecodeError, Struct, field
 
 from lineshaft.clock import format_instant
 from lineshaft.engine import keys
 from lineshaft.lifecycle import Place
 
-__all__ = ["SETS", "Finding", "Law", "Severity", "Tally", "instant_shown", "shown"]
+__all__ = [
+    "SETS", "UNREADABLE", "Finding", "Law", "MalformedKey", "Report", "Severity", "Tally", "instant_shown", "shown",
+]  # fmt: skip
 
 #: The place that the code of a set in its keys stands for.
 SETS: Final = {b"s": Place.SCHEDULED, b"r": Place.RETRIES, b"d": Place.DEAD}
+
+#: What a decoder raises over bytes that are not what they should be.
+UNREADABLE: Final = (DecodeError, ValueError, OverflowError, RecursionError)
+
+
+class MalformedKey(Exception):
+    """A key is not made as those of its kind are."""
 
 
 class Severity(StrEnum):
@@ -51,6 +60,7 @@ class Law(StrEnum):
     CHORE = "unknown chore"
     BATCH = "batch counted wrongly"
     GROUP = "failures counted wrongly"
+    NOTE = "impossible note"
     NOT_INDEXED = "job not in the index"
     ASTRAY = "index entry of another job"
     STALE = "index entry of no job"
@@ -63,6 +73,13 @@ class Finding(Struct, frozen=True):
     key: str  #: where, in words; see `shown`
     what: str
     severity: Severity = Severity.DAMAGE
+
+
+class Report(Protocol):
+    """Who is told what is wrong."""
+
+    def __call__(self, law: Law, key: bytes, what: str, severity: Severity = ..., /) -> None:
+        """One thing that is not as it must be."""
 
 
 class Tally(Struct):
@@ -137,6 +154,7 @@ def _shown_text(word: str) -> Callable[[bytes], str]:
 
 
 _SHOWN: Final[dict[bytes, Callable[[bytes], str]]] = {
+    b"A": _shown_text("position in the log"),
     b"B": _shown_batch,
     b"C": _shown_number("chore"),
     b"D": _shown_text("day"),
@@ -147,6 +165,7 @@ _SHOWN: Final[dict[bytes, Callable[[bytes], str]]] = {
     b"K": _shown_text("worker"),
     b"L": _shown_number("leases of turn"),
     b"M": _shown_text("throttle of the queue"),
+    b"Z": lambda key: f"note of {instant_shown(keys.note_at(key))}",
     b"N": _shown_text("sequence"),
     b"O": _shown_about_lanes,
     b"Q": _shown_text("queue"),

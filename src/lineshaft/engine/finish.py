@@ -14,6 +14,7 @@ from lineshaft.engine.feature import Subject
 from lineshaft.engine.history import Over, keep_finished
 from lineshaft.engine.hooks import acked, failed
 from lineshaft.engine.moves import Damaged, count, join_set, keep_place, leave, put_back, read_leased
+from lineshaft.engine.outcomes import Outcome, type_of
 from lineshaft.engine.records import Extras, Lease, split_value
 from lineshaft.engine.retry import LOST, RESERVATION_EXPIRED, Dead, Report, Retry, judge
 from lineshaft.engine.state import State
@@ -54,6 +55,10 @@ def ack(state: State, jid: str, holder: str) -> bool:
         state.add_totals(1, 0)
         return True
     queue.processed += 1
+    try:
+        queue.outcomes.done[lease.jobtype] += 1
+    except KeyError:
+        queue.outcomes.count(Outcome.SUCCESS, lease.jobtype)
     if not queue.dirty:
         queue.dirty = True
         state.queues.dirty.append(queue)
@@ -98,7 +103,7 @@ def _complete(state: State, lease: Lease, result: bytes | None = None) -> bool:
         if result is not None:
             keep_result(state, change, lease.jid, lease.seq, result)
         change.then(_end, state, lease)
-        change.then(count, state, lease.queue, 1, 0)
+        change.then(count, state, lease.queue, Outcome.SUCCESS, lease.jobtype)
     if state.hooks is not None:
         acked(state, state.hooks, job, lease.holder)
     return True
@@ -126,7 +131,7 @@ def _late_ack(state: State, jid: str, holder: str, result: bytes | None = None) 
             keep_finished(state, change, Over(jid, seq, payload, holder, 0, "success", result))
             if result is not None:
                 keep_result(state, change, jid, seq, result)
-            change.then(count, state, name, 1, 0)
+            change.then(count, state, name, Outcome.SUCCESS, type_of(job.jobtype))
         if state.hooks is not None:
             acked(state, state.hooks, job, holder)
         return True
@@ -227,7 +232,7 @@ def _fail(state: State, lease: Lease, report: Report) -> None:
         extras, job, payload = read_leased(change, lease)
         if CANCELLED in lease.uses:
             _stop(state, change, lease, extras, payload)
-            change.then(count, state, lease.queue, 1, 1)
+            change.then(count, state, lease.queue, Outcome.CANCELLED, lease.jobtype)
             return
         backoff = extras.backoff or state.settings.limits(lease.queue).backoff or ""
         outcome = judge(job, report, state.now, state.chance(), backoff)
@@ -237,12 +242,15 @@ def _fail(state: State, lease: Lease, report: Report) -> None:
         if isinstance(outcome, Retry):
             kept = keep_place(state, lease, kept)
             join_set(state, change, state.retries, outcome.at, job, lease.seq, kept)
+            became = Outcome.RETRY
         elif isinstance(outcome, Dead):
             join_set(state, change, state.dead, state.now, job, lease.seq, kept)
+            became = Outcome.DEAD
         else:
             leave(state, change, lease.jid, lease.seq, extras, Ending.DISCARDED)
             _keep(state, change, lease, payload, "discarded")
+            became = Outcome.DISCARDED
         _let_go(state, change, lease, kept)
-        change.then(count, state, lease.queue, 1, 1)
+        change.then(count, state, lease.queue, became, lease.jobtype)
     if state.hooks is not None:
         failed(state, state.hooks, job, report, lease.holder, is_dead=isinstance(outcome, Dead))

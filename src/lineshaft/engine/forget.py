@@ -16,11 +16,13 @@ from lineshaft.engine.expiries import Expiry
 from lineshaft.engine.expiring import END
 from lineshaft.engine.lanes import WAIT
 from lineshaft.engine.moves import leave, take_out
-from lineshaft.engine.records import decode_head, split_value
+from lineshaft.engine.outcomes import Outcome, type_of
+from lineshaft.engine.records import split_value
 from lineshaft.engine.state import State
 from lineshaft.engine.tracks import FORGET
 from lineshaft.engine.turn import Change
 from lineshaft.engine.unique import LOCK
+from lineshaft.job import DEFAULT_QUEUE, decode_stored
 
 __all__ = ["KINDS", "forget"]
 
@@ -52,12 +54,14 @@ def _drop_expired(state: State, change: Change, expiry: Expiry) -> None:
         return
     try:
         extras, payload = split_value(value)
-        jid = decode_head(payload).jid
+        job = decode_stored(payload)
     except DecodeError:
         state.turn.damaged[key] = value
         return
     if take_out(state, change, key, extras, payload):
-        leave(state, change, jid, seq, extras, Ending.EXPIRED)
+        leave(state, change, job.jid, seq, extras, Ending.EXPIRED)
+        if queue := state.queues.by_name.get(job.queue or DEFAULT_QUEUE):
+            change.then(queue.outcomes.count, Outcome.EXPIRED, type_of(job.jobtype))
 
 
 def _forget_track(state: State, change: Change, expiry: Expiry) -> None:  # noqa: ARG001

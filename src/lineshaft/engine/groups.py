@@ -6,9 +6,10 @@ Y <set> 00000000 -> GroupRecord        all others, when there are too many ways
 ```
 
 The shape of a message is the message without what differs from job to job: numbers, identifiers, what stands in quotes.
-A group is counted in the change with which a job comes into its set or leaves it, and written once per turn. It goes
-with its last job, and its place is free for another; so a job that was counted among the others may leave from a group
-of its own that has come since, and the counts of single groups are as good as exact.
+A group is counted in the change with which a job comes into its set or leaves it, and written once per turn. Since it
+is written then anyway, it knows as well how many came in each hour of the last day. It goes with its last job, and its
+place is free for another; so a job that was counted among the others may leave from a group of its own that has come
+since, and the counts of single groups are as good as exact.
 
 What is true after every call: for each set, the counts of its groups are together its size, as the turn leaves it. A
 start sees to that, whatever an older version or a damaged row has left: what is missing is counted among the others.
@@ -26,10 +27,14 @@ from lineshaft.job import Job
 if TYPE_CHECKING:
     from lineshaft.engine.timed import TimedSet
 
-__all__ = ["MOST_GROUPS", "OTHERS", "Groups", "digest_of", "shape_of"]
+__all__ = ["HOURS", "MOST_GROUPS", "OTHERS", "Groups", "digest_of", "hours_until", "shape_of"]
 
 #: By set. More ways to fail than anybody looks through.
 MOST_GROUPS: Final = 500
+
+#: How long it is known when a group grew.
+HOURS: Final = 24
+HOUR_MS: Final = 3_600_000
 
 #: The digest of all others.
 OTHERS: Final = bytes(8)
@@ -57,6 +62,23 @@ def digest_of(job: Job) -> bytes:
     failure = job.failure
     told = [job.jobtype] if failure is None else [job.jobtype, failure.errtype, shape_of(failure.message)]
     return blake2b("\0".join(told).encode("utf-8", "replace"), digest_size=8).digest()
+
+
+def _count_hour(record: GroupRecord, now: int) -> None:
+    """One more in this hour; a clock that was set back counts in the last one that is known."""
+    hour = now // HOUR_MS
+    passed = hour - record.hour
+    if passed >= HOURS or not record.hours:
+        record.hour, record.hours = hour, [0]
+    elif passed > 0:
+        record.hour, record.hours = hour, (record.hours + [0] * passed)[-HOURS:]
+    record.hours[-1] += 1
+
+
+def hours_until(record: GroupRecord, now: int) -> list[int]:
+    """How many came in each of the last HOURS hours, this one the last."""
+    passed = max(now // HOUR_MS - record.hour, 0)
+    return ([0] * HOURS + record.hours + [0] * passed)[-HOURS:] if passed < HOURS else [0] * HOURS
 
 
 class Groups:
@@ -119,6 +141,7 @@ class Groups:
             else:
                 record = GroupRecord(failure.errtype, job.jobtype, shape_of(failure.message), 0, now, now)
         record.last_at = now
+        _count_hour(record, now)
         self._count(key, 1, record)
 
     def leave(self, code: bytes, job: Job | None) -> None:

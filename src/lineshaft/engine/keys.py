@@ -1,6 +1,7 @@
 """The key space: where everything lies, in byte order.
 
 ```
+A                                        PositionRecord: up to where a node of a cluster has applied its log
 B b <bid>                                Batch: what is counted of a set of jobs
 B j <bid> <role>                         a callback of a batch, as a job that is not enqueued yet
 B m <bid> <seq>                          a job that belongs to a batch: pending, failing or dead
@@ -31,6 +32,7 @@ H t <finished> <seq>                     HistoryRecord: a job that is over
 G                                        TotalsRecord: what removed queues had counted
 J <name>                                 PeriodicRecord: up to where the runs of a periodic job have been dealt with
 Y <set> <digest>                         GroupRecord: jobs of a set that failed in the same way
+Z <at>                                   NoteRecord: the figures of the whole server at a minute
 ```
 
 Integers are big-endian, 8 bytes (a generation and an order too), so that byte order is time or sequence
@@ -56,6 +58,8 @@ __all__ = [
     "HISTORY_SIZE_KEY",
     "INDEX_KEY",
     "JOB_RANGES",
+    "NOTES",
+    "POSITION_KEY",
     "SEQUENCE_KEY",
     "TOTALS_KEY",
     "WHERE",
@@ -86,6 +90,8 @@ __all__ = [
     "lock_key",
     "member_key",
     "member_prefix",
+    "note_at",
+    "note_key",
     "periodic_key",
     "prefix_range",
     "queue_key",
@@ -115,16 +121,21 @@ SEQUENCE_KEY: Final = b"N"
 TOTALS_KEY: Final = b"G"
 INDEX_KEY: Final = b"I"
 HISTORY_SIZE_KEY: Final = b"Hn"
+#: The cluster's, not the engine's: FLUSH leaves it, and a single server does not look at it.
+POSITION_KEY: Final = b"A"
 
 #: How the keys of groups begin.
 GROUPS: Final = b"Y"
+
+#: How the keys of notes begin.
+NOTES: Final = b"Z"
 
 #: How the keys of finished jobs begin.
 HISTORY: Final = b"Ht"
 
 #: All that FLUSH removes: everything but the format, the sequence (it must go on rising), the known workers, and how
 #: far the periodic jobs have come (else a run could come twice).
-JOB_RANGES: Final = ((b"B", b"F"), (b"G", b"I"), (b"L", b"N"), (b"O", b"Z"))
+JOB_RANGES: Final = ((b"B", b"F"), (b"G", b"I"), (b"L", b"N"), (b"O", b"["))
 
 #: How the keys of ready jobs begin.
 _READY: Final = frozenset((b"R", b"V"))
@@ -285,6 +296,16 @@ def where_seq(key: bytes) -> int:
 def group_key(code: bytes, digest: bytes) -> bytes:
     """Y <set> <digest>; the digest has 8 bytes."""
     return GROUPS + code + digest
+
+
+def note_key(at: int) -> bytes:
+    """Z <at>"""
+    return NOTES + max(at, 0).to_bytes(8)
+
+
+def note_at(key: bytes) -> int:
+    """The instant in the key of a note."""
+    return int.from_bytes(key[1:9])
 
 
 def worker_key(wid: str) -> bytes:

@@ -9,6 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from lineshaft.engine import keys
+from lineshaft.engine.outcomes import type_of
 from lineshaft.engine.records import Extras, decode_head
 
 __all__ = ["LARGE_PAYLOAD_BYTES", "Entry", "Line", "Window", "make_entry"]
@@ -27,6 +28,7 @@ class Entry(Struct, gc=False):
     payload: bytes | None  #: None for a large one, which is read when it is fetched
     reserve_for: int | None
     special: Extras | None  #: its Extras, of a job that uses a feature
+    jobtype: str = ""  #: its beginning (see `outcomes`)
 
 
 class Window:
@@ -125,4 +127,4 @@ def make_entry(key: bytes, seq: int, extras: Extras, payload: bytes) -> Entry:
     head = decode_head(payload)
     kept = payload if len(payload) <= LARGE_PAYLOAD_BYTES else None
     special = extras if extras.uses else None
-    return Entry(keys.ready_order(key), key, seq, head.jid, kept, head.reserve_for, special)
+    return Entry(keys.ready_order(key), key, seq, head.jid, kept, head.reserve_for, special, type_of(head.jobtype))

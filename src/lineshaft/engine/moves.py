@@ -15,6 +15,7 @@ from lineshaft.engine.feature import Subject
 from lineshaft.engine.lane import Lane
 from lineshaft.engine.line import Entry, Line, make_entry
 from lineshaft.engine.naming import open_queue
+from lineshaft.engine.outcomes import Outcome
 from lineshaft.engine.ready import Queue
 from lineshaft.engine.records import Extras, Lease, join_value, split_value
 from lineshaft.engine.state import State
@@ -187,12 +188,13 @@ def put_back(state: State, change: Change, lease: Lease, extras: Extras, payload
         change.then(state.index.move, lease.jid, lease.seq, key)
 
 
-def count(state: State, name: str, processed: int, failed: int) -> None:
-    """Count what became of a job of a queue; an effect. A queue that is gone counts in the totals."""
-    queue = state.queues.by_name.get(name)
+def count(state: State, name: str, outcome: Outcome, jobtype: str) -> None:
+    """Count what became of a try at a job of a queue; an effect. A queue that is gone counts in the totals."""
+    queue, failed = state.queues.by_name.get(name), int(outcome is not Outcome.SUCCESS)
     if queue is not None:
-        queue.processed += processed
+        queue.processed += 1
         queue.failed += failed
+        queue.outcomes.count(outcome, jobtype)
         state.queues.touch(queue)
     else:
-        state.add_totals(processed, failed)
+        state.add_totals(1, failed)

@@ -6,13 +6,16 @@ round again, and must not be met twice. A small one is through within its first 
     target      scheduled, retries, dead, or queue:NAME
     filter      jids (they win), jobtype (exact) and regexp (a glob over the job's compact JSON), both = and;
                 a `Filter` beside them says more
+
+One with a `Filter` may be fed: a process apart looks for the jobs that match (`sought_by`), and hands in their keys
+(`mutate_found`). They are judged here all the same, so what it found is a hint, never an order.
 """
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Final
 
-from msgspec import DecodeError, Struct, json
+from msgspec import DecodeError, Struct, json, structs
 
 from lineshaft.engine import keys
 from lineshaft.engine.ending import Ending
@@ -21,6 +24,7 @@ from lineshaft.engine.glob import Glob
 from lineshaft.engine.hooks import killed
 from lineshaft.engine.moves import join_queue, join_set, leave, take_out
 from lineshaft.engine.records import ChoreRecord, Extras, split_value
+from lineshaft.engine.scan import Sought
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import SetName
 from lineshaft.engine.turn import Change
@@ -28,7 +32,7 @@ from lineshaft.errors import Refusal
 from lineshaft.job import Job, decode_stored
 from lineshaft.store.port import KeyRange
 
-__all__ = ["MUTATE", "begin_mutate", "describe", "mutate_slice"]
+__all__ = ["MUTATE", "begin_mutate", "describe", "mutate_found", "mutate_slice", "sought_by"]
 
 MUTATE: Final = "mutate"
 
@@ -136,6 +140,35 @@ def mutate_slice(state: State, number: int, record: ChoreRecord) -> None:
     """One slice of a MUTATE. Raises StoreError."""
     order = _decode_order(record.arguments)
     rows, cursor = _rows_by_jid(state, order, record) if _by_index(state, order) else _rows(state, order, record)
+    _treat(state, number, record, rows, cursor)
+
+
+def sought_by(record: ChoreRecord) -> Sought | None:
+    """What a process apart is to look for, so that a chore can be fed; None when it cannot."""
+    order = _decode_order(record.arguments) if record.kind == MUTATE else None
+    if order is None or order.chosen is None or order.jids is not None or order.regexp is not None:
+        return None
+    wanted = order.chosen if order.jobtype is None else structs.replace(order.chosen, jobtype=order.jobtype)
+    ranges = [(max(start, record.cursor), end) for start, end in _ranges(order) if record.cursor < end]
+    return Sought(ranges, wanted, SLICE)
+
+
+def mutate_found(state: State, number: int, found: list[bytes], cursor: bytes) -> None:
+    """One slice of a chore that is fed: the jobs under these keys; it goes on at `cursor`, empty at the end.
+
+    Raises StoreError.
+    """
+    record = state.chores.active.get(number)
+    if record is None:
+        return
+    values = ((key, state.turn.get(key)) for key in found)
+    rows = [row for key, value in values if value is not None and (row := _row(state, key, value)) is not None]
+    _treat(state, number, record, rows, cursor or None)
+
+
+def _treat(state: State, number: int, record: ChoreRecord, rows: list[Row], cursor: bytes | None) -> None:
+    """Do it to those of the rows that are meant, and note how far the chore came."""
+    order = _decode_order(record.arguments)
     matches = _matcher(state, order)
     wanted = [row for row in rows if row.order <= record.bound and matches(row)]
     with state.change() as change:

@@ -12,6 +12,7 @@ from lineshaft.engine.custom import NO_WISHES, Wishes, read_custom
 from lineshaft.engine.feature import Subject
 from lineshaft.engine.line import LARGE_PAYLOAD_BYTES, Entry, Line, Window
 from lineshaft.engine.naming import open_queue
+from lineshaft.engine.outcomes import type_of
 from lineshaft.engine.ready import MAX_QUEUES, Queue
 from lineshaft.engine.records import Extras, join_value
 from lineshaft.engine.state import State
@@ -105,7 +106,8 @@ def accept(state: State, job: Job) -> None:
     if not window.more:
         if len(window.entries) < state.queues.bound:
             kept = payload if len(payload) <= LARGE_PAYLOAD_BYTES else None
-            window.entries.append(Entry(order, key, order, job.jid, kept, job.reserve_for, None))
+            jobtype = type_of(job.jobtype)
+            window.entries.append(Entry(order, key, order, job.jid, kept, job.reserve_for, None, jobtype))
         else:
             window.more, window.tail = True, order
     queue.size += 1
@@ -137,7 +139,8 @@ def enter(
         extras = extras.at_home(seq=0, priority=DEFAULT_PRIORITY if rank == priority else priority)
         change.changes[key] = join_value(extras, payload)
         kept = payload if len(payload) <= LARGE_PAYLOAD_BYTES else None
-        entry = Entry(order, key, order, job.jid, kept, job.reserve_for, extras if extras.uses else None)
+        special, jobtype = extras if extras.uses else None, type_of(job.jobtype)
+        entry = Entry(order, key, order, job.jid, kept, job.reserve_for, special, jobtype)
         change.effects.append((_entered, (state, queue, line, window, entry)))
     feature.placed(state, change, subject, key)
 

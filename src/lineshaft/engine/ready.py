@@ -30,6 +30,7 @@ from msgspec import DecodeError
 
 from lineshaft.engine import keys
 from lineshaft.engine.line import Entry, Line, Window, make_entry
+from lineshaft.engine.outcomes import Outcomes
 from lineshaft.engine.records import (
     LanesRecord,
     QueueRecord,
@@ -77,6 +78,7 @@ class Queue(Line):
         "lanes",
         "max_jobs",
         "name",
+        "outcomes",
         "paused",
         "processed",
         "pushed",
@@ -95,6 +97,8 @@ class Queue(Line):
         self.pushed = 0
         self.processed = 0
         self.failed = 0
+        #: The same by type, since the start.
+        self.outcomes = Outcomes()
         #: Its lanes; None where it has none, as nearly all. Their jobs are counted in its size, too.
         self.lanes: Lanes | None = None
         # From the configuration, again at every reload.

@@ -31,7 +31,9 @@ __all__ = [
     "LanesRecord",
     "Lease",
     "LockRecord",
+    "NoteRecord",
     "PeriodicRecord",
+    "PositionRecord",
     "QueueRecord",
     "Rate",
     "SetRecord",
@@ -48,7 +50,9 @@ __all__ = [
     "decode_lane",
     "decode_leases",
     "decode_lock",
+    "decode_note",
     "decode_periodic",
+    "decode_position",
     "decode_queue",
     "decode_set",
     "decode_totals",
@@ -113,10 +117,11 @@ def split_value(value: bytes) -> tuple[Extras, bytes]:
 
 
 class Head(Struct, gc=False):
-    """The few fields of a stored job that a FETCH needs."""
+    """The few fields of a stored job that a FETCH needs, or its lease."""
 
     jid: str
     reserve_for: int | None = None
+    jobtype: str = ""
 
 
 decode_head: Final = json.Decoder(Head).decode
@@ -135,6 +140,7 @@ class Lease(Struct, array_like=True, gc=False):
     queue: str
     group: int  #: the record that it stands in
     uses: str = ""  #: the features that the job uses, and a letter when it was cancelled (see `cancel`)
+    jobtype: str = ""  #: its beginning, to count by when the lease ends
 
 
 class Rate(Struct, frozen=True, array_like=True):
@@ -210,6 +216,15 @@ class TotalsRecord(Struct, array_like=True, gc=False):
     processed: int = 0
     failed: int = 0
     expired: int = 0  #: in all queues
+
+
+class PositionRecord(Struct, frozen=True, array_like=True):
+    """Up to where a store has applied the log of its cluster."""
+
+    log_id: str
+    sequence: int
+    epoch: int
+    number: int
 
 
 class DayRecord(Struct, array_like=True, gc=False):
@@ -299,6 +314,20 @@ class GroupRecord(Struct, array_like=True, gc=False):
     count: int
     first_at: int  #: an instant: when a job first came into the group; 0 when that is not known
     last_at: int
+    hour: int = 0  #: the last of `hours`, counted since 1970
+    hours: list[int] = []  #: how many came in each hour, a day of them at most
+
+
+class NoteRecord(Struct, array_like=True, gc=False):
+    """The figures of the whole server at an instant."""
+
+    processed: int
+    failed: int
+    enqueued: int
+    busy: int
+    retries: int
+    scheduled: int
+    dead: int
 
 
 encode_record: Final = msgpack.Encoder().encode
@@ -311,6 +340,7 @@ decode_history: Final = msgpack.Decoder(HistoryRecord).decode
 decode_history_size: Final = msgpack.Decoder(HistorySizeRecord).decode
 decode_lane: Final = msgpack.Decoder(LaneRecord).decode
 decode_lock: Final = msgpack.Decoder(LockRecord).decode
+decode_note: Final = msgpack.Decoder(NoteRecord).decode
 decode_queue: Final = msgpack.Decoder(QueueRecord).decode
 decode_set: Final = msgpack.Decoder(SetRecord).decode
 decode_totals: Final = msgpack.Decoder(TotalsRecord).decode
@@ -318,4 +348,5 @@ decode_day: Final = msgpack.Decoder(DayRecord).decode
 decode_track: Final = msgpack.Decoder(TrackRecord).decode
 decode_worker: Final = msgpack.Decoder(WorkerRecord).decode
 decode_chore: Final = msgpack.Decoder(ChoreRecord).decode
+decode_position: Final = msgpack.Decoder(PositionRecord).decode
 decode_periodic: Final = msgpack.Decoder(PeriodicRecord).decode

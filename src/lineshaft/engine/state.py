@@ -20,6 +20,7 @@ from lineshaft.engine.history import History
 from lineshaft.engine.index import MOST_BEYOND, Index
 from lineshaft.engine.lanes import Lanes
 from lineshaft.engine.leases import Leases
+from lineshaft.engine.notes import Notes
 from lineshaft.engine.periodic import PeriodicJobs
 from lineshaft.engine.ready import Queue, Queues
 from lineshaft.engine.records import (
@@ -73,6 +74,7 @@ class State:
         self.retries = self.sets[SetName.RETRIES]
         self.dead = self.sets[SetName.DEAD]
         self.groups = Groups(self.turn)
+        self.notes = Notes(self.turn)
         self.workers = Workers(self.turn)
         self.chores = Chores(self.turn)
         self.expiries = Expiries(self.turn)
@@ -127,6 +129,7 @@ class State:
         for timed in self.sets.values():
             timed.load()
         self.groups.load([timed for timed in self.sets.values() if timed.is_grouped])
+        self.notes.load()
         self.workers.load(self.now)
         self.chores.load()
         self.expiries.load()

@@ -5,33 +5,40 @@ is true of every call: it reads at most `limit` rows and a few megabytes, wherev
 that cannot be read is left out, and who works with it next sets it aside.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from heapq import nlargest, nsmallest
 from itertools import islice
 from typing import Any, Final
 
 from msgspec import Struct
 
-from lineshaft.engine import views_jobs, views_workers
+from lineshaft.engine import views_jobs, views_lanes, views_workers
 from lineshaft.engine.batching import batch_status, batches_page
 from lineshaft.engine.control import queue_latency
 from lineshaft.engine.filter import EVERYTHING, Filter
-from lineshaft.engine.groups import OTHERS
+from lineshaft.engine.groups import OTHERS, hours_until
 from lineshaft.engine.history import find_finished, page
 from lineshaft.engine.mutate import describe
 from lineshaft.engine.ready import Queue
+from lineshaft.engine.records import NoteRecord
+from lineshaft.engine.scan import Sought
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import SetName
 from lineshaft.engine.tracks import track_get
 from lineshaft.engine.views_jobs import JobView, Slice
+from lineshaft.engine.views_lanes import LanesView, LaneView
 from lineshaft.engine.views_periodic import cron_page
 from lineshaft.engine.views_workers import HeldView, WorkerView
+from lineshaft.lifecycle import WorkerState
 
 __all__ = [
     "ChoreView",
     "GroupView",
     "HeldView",
     "JobView",
+    "LaneView",
+    "LanesView",
     "Overview",
     "QueueView",
     "Slice",
@@ -91,6 +98,7 @@ class GroupView(Struct, frozen=True):
     count: int
     first_at: int
     last_at: int
+    hours: list[int]  #: how many came in each hour of the last day, this one the last
 
 
 class ChoreView(Struct, frozen=True):
@@ -140,6 +148,10 @@ class Views:
         """The last days, the newest first: day, processed, failed. Raises StoreError."""
         return self._state.days(limit)
 
+    def notes(self, since: int) -> list[tuple[int, NoteRecord]]:
+        """The figures of once a minute from an instant on, the oldest first (see `notes`). Raises StoreError."""
+        return self._state.notes.since(since, self._state.now)
+
     # Queues
 
     def queue(self, name: str) -> QueueView | None:
@@ -158,6 +170,10 @@ class Views:
         """The queues that say most about the server: those that are paused, then the longest. Raises StoreError."""
         queues = nlargest(limit, self._state.queues, key=lambda queue: (queue.paused, queue.size))
         return [self._queue(queue) for queue in queues]
+
+    def lanes(self, name: str, *, after: str = "", limit: int = 50) -> LanesView | None:
+        """Some lanes of a queue, shorter names first; None for a queue without. Raises StoreError."""
+        return views_lanes.lanes(self._state, name, after, limit)
 
     def queue_names(self, limit: int) -> list[str]:
         """Some names of queues, in order, for a list to choose from."""
@@ -187,6 +203,18 @@ class Views:
     ) -> Slice:
         """Jobs of a timed set, the earliest first, or the latest. Raises Refusal for a bad cursor, StoreError."""
         return views_jobs.timed(self._state, name, cursor, limit, filter, newest=newest)
+
+    def sought_in_queue(self, name: str, *, cursor: str, limit: int, filter: Filter) -> Sought:
+        """What a process apart is to look for, to go on where `enqueued` stopped. Raises Refusal for a bad cursor."""
+        return views_jobs.sought_in_queue(self._state, name, cursor, limit, filter)
+
+    def sought_in_set(self, name: SetName, *, cursor: str, limit: int, filter: Filter, newest: bool) -> Sought:
+        """What a process apart is to look for, to go on where `timed` stopped. Raises Refusal for a bad cursor."""
+        return views_jobs.sought_in_set(self._state, name, cursor, limit, filter, newest=newest)
+
+    def confirm(self, found: list[bytes], filter: Filter) -> list[JobView]:
+        """Those of the jobs that it found that are still there, and match. Raises StoreError."""
+        return views_jobs.confirm(self._state, found, filter)
 
     def find(self, jid: str) -> list[JobView]:
         """The live jobs with a jid, wherever they are, the oldest first. Raises StoreError."""
@@ -219,14 +247,36 @@ class Views:
         record = self._state.groups.by_key[key]
         digest = "" if key[2:] == OTHERS else key[2:].hex()
         return GroupView(
-            digest, record.errtype, record.jobtype, record.shape, record.count, record.first_at, record.last_at
+            digest,
+            record.errtype,
+            record.jobtype,
+            record.shape,
+            record.count,
+            record.first_at,
+            record.last_at,
+            hours_until(record, self._state.now),
         )
+
+    def outcomes(self, names: Iterable[str], limit: int) -> list[tuple[str, str, str, int]]:
+        """Queue, job type, outcome and count of what became of jobs in these queues since the start; some of it."""
+        by_name = self._state.queues.by_name
+        found = (
+            (name, *counted)
+            for name in names
+            if (queue := by_name.get(name)) is not None
+            for counted in queue.outcomes.all()
+        )
+        return list(islice(found, limit))
 
     # Workers
 
-    def workers(self, *, limit: int = 100) -> list[WorkerView]:
-        """The worker processes that are connected, the longest silent first."""
-        return views_workers.workers(self._state, limit)
+    def workers(self, *, limit: int = 100, first: int = 0, wid: str = "") -> list[WorkerView]:
+        """The connected worker processes, the longest silent first, from that place on; or the one of a wid."""
+        return views_workers.workers(self._state, limit, first, wid)
+
+    def worker_states(self) -> dict[WorkerState, int]:
+        """How many worker processes are in each state."""
+        return Counter(worker.state for worker in self._state.workers.present.values())
 
     def held(self, *, after: int = 0, limit: int = 50, holder: str = "") -> tuple[list[HeldView], int]:
         """Jobs in workers' hands, the longest held first, and where the next page begins, 0 at the end.

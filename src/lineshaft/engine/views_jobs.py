@@ -2,10 +2,13 @@
 
 A cursor is the key of the last row that was looked at, in hexadecimal; the next slice begins behind it. So a page costs
 the same at the beginning and behind ten million jobs, and rows that come or go meanwhile move nothing.
+
+A long search is left to a process apart (`scan`): `sought_in_queue` and `sought_in_set` say where it is to look, from
+the same cursors, and `confirm` shows what it has found, as far as it is still there.
 """
 
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 from typing import Final
 
 from msgspec import DecodeError, Struct
@@ -14,6 +17,7 @@ from lineshaft.engine import keys
 from lineshaft.engine.filter import Filter
 from lineshaft.engine.ready import Queue
 from lineshaft.engine.records import Extras, Lease, split_value
+from lineshaft.engine.scan import Sought, narrowed
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import SetName
 from lineshaft.errors import Refusal
@@ -21,7 +25,17 @@ from lineshaft.job import Job, decode_stored
 from lineshaft.lifecycle import Place
 from lineshaft.store.port import KeyRange
 
-__all__ = ["JobView", "Slice", "enqueued", "find", "find_at", "timed"]
+__all__ = [
+    "JobView",
+    "Slice",
+    "confirm",
+    "enqueued",
+    "find",
+    "find_at",
+    "sought_in_queue",
+    "sought_in_set",
+    "timed",
+]
 
 #: What one slice reads at most, however few jobs that is.
 SLICE_BYTES: Final = 1 << 20
@@ -106,24 +120,57 @@ def _spans(state: State, queue: Queue, begin: bytes) -> Iterator[KeyRange]:
 
 def timed(state: State, name: SetName, cursor: str, limit: int, filter: Filter, *, newest: bool) -> Slice:
     """Jobs of a timed set, by their instant. Raises Refusal, StoreError."""
-    jobs_set = state.sets[name]
     limit = max(1, min(limit, MOST_ROWS))
-    start, end = jobs_set.prefix + jobs_set.cursor.to_bytes(8), keys.prefix_range(jobs_set.prefix)[1]
-    if filter.since:
-        start = max(start, keys.timed_key(jobs_set.code, filter.since, 0))
-    if filter.until:
-        end = min(end, keys.timed_key(jobs_set.code, filter.until, 0))
-    if cursor:
-        at = _decode_cursor(cursor, keys.prefix_range(jobs_set.prefix))
-        start, end = (start, min(end, at)) if newest else (max(start, at), end)
-    if start >= end:
+    left = _span(state, name, cursor, filter, newest=newest)
+    if not left:
         return Slice([], "", 0)
+    start, end = left[0]
     rows = state.turn.scan(start, end, limit=limit, limit_bytes=SLICE_BYTES, reverse=newest)
     views = [view for key, value in rows if (view := _view(state, key, value)) is not None]
     jobs = [view for view in views if filter.matches(view.job, view.payload, view.due)]
     full = len(rows) >= limit or sum(len(value) for _, value in rows) >= SLICE_BYTES
     last = rows[-1][0] if full else b""
     return Slice(jobs, (last if newest else keys.after(last)).hex() if full else "", len(rows))
+
+
+def _span(state: State, name: SetName, cursor: str, filter: Filter, *, newest: bool) -> list[KeyRange]:
+    """Where the jobs of a set lie that may match, from a cursor on; none when there is nothing left. Raises Refusal."""
+    jobs_set = state.sets[name]
+    start, end = jobs_set.prefix + jobs_set.cursor.to_bytes(8), keys.prefix_range(jobs_set.prefix)[1]
+    if filter.since:
+        start = max(start, keys.timed_key(jobs_set.code, filter.since, 0))
+    if filter.until:
+        end = min(end, keys.timed_key(jobs_set.code, filter.until, 0))
+    at = _decode_cursor(cursor, keys.prefix_range(jobs_set.prefix)) if cursor else b""
+    return narrowed([(start, end)], at, newest=newest)
+
+
+def sought_in_set(state: State, name: SetName, cursor: str, limit: int, filter: Filter, *, newest: bool) -> Sought:
+    """What to look for outside of the loop, as `timed` would. Raises Refusal."""
+    return Sought(_span(state, name, cursor, filter, newest=newest), filter, limit, newest)
+
+
+def sought_in_queue(state: State, name: str, cursor: str, limit: int, filter: Filter) -> Sought:
+    """What to look for outside of the loop, as `enqueued` would. Raises Refusal."""
+    queue = state.queues.by_name.get(name)
+    if queue is None:
+        return Sought([], filter, limit)
+    laned = keys.laned_range(name, queue.generation)
+    # What has left has left many deleted keys behind: the process apart has the time to skip those of lanes.
+    spans = [*islice(_spans(state, queue, b""), len(queue.windows)), laned]
+    at = _decode_cursor(cursor, keys.ready_range(name, queue.generation), laned) if cursor else b""
+    return Sought(narrowed(spans, at, newest=False), filter, limit)
+
+
+def confirm(state: State, found: list[bytes], filter: Filter) -> list[JobView]:
+    """Those of the jobs that were found that are still there, waiting and matching. Raises StoreError."""
+    values = ((key, state.turn.get(key)) for key in found)
+    views = [view for key, value in values if value is not None and (view := _view(state, key, value)) is not None]
+    return [
+        view
+        for view in views
+        if view.lease is None and _is_in_reach(state, view) and filter.matches(view.job, view.payload, view.due)
+    ]
 
 
 def find(state: State, jid: str) -> list[JobView]:

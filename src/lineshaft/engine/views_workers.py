@@ -11,7 +11,7 @@ from msgspec import DecodeError, Struct
 
 from lineshaft.engine import keys
 from lineshaft.engine.cancel import CANCELLED
-from lineshaft.engine.records import Lease, decode_track, split_value
+from lineshaft.engine.records import Lease, TrackRecord, decode_track, split_value
 from lineshaft.engine.state import State
 from lineshaft.job import Job, decode_stored
 from lineshaft.lifecycle import WorkerState
@@ -50,10 +50,12 @@ class HeldView(Struct, frozen=True):
     desc: str | None
 
 
-def workers(state: State, limit: int) -> list[WorkerView]:
-    """The connected worker processes, the longest silent first."""
+def workers(state: State, limit: int, first: int, wid: str) -> list[WorkerView]:
+    """The connected worker processes, the longest silent first, from that place on; with a wid, that one."""
     holds = Counter(lease.holder for lease in state.leases.by_seq.values())
-    chosen = nsmallest(limit, state.workers.present.values(), key=lambda worker: worker.heard_at)
+    present = state.workers.present
+    known = present.values() if not wid else [present[wid]] if wid in present else []
+    chosen = nsmallest(first + limit, known, key=lambda worker: worker.heard_at)[first:]
     return [
         WorkerView(
             worker.wid,
@@ -86,8 +88,7 @@ def _held(state: State, lease: Lease) -> HeldView:
         job = None if value is None else decode_stored(split_value(value)[1])
     except DecodeError:
         job = None
-    tracked = state.turn.get(keys.track_key(lease.jid)) if "t" in lease.uses else None
-    track = None if tracked is None else decode_track(tracked)
+    track = _track(state, lease)
     own = track is not None and track.seq == lease.seq
     return HeldView(
         lease.seq,
@@ -101,3 +102,12 @@ def _held(state: State, lease: Lease) -> HeldView:
         track.percent if track is not None and own else None,
         track.desc if track is not None and own else None,
     )
+
+
+def _track(state: State, lease: Lease) -> TrackRecord | None:
+    """What the job says of itself; None as well when that cannot be read."""
+    value = state.turn.get(keys.track_key(lease.jid)) if "t" in lease.uses else None
+    try:
+        return None if value is None else decode_track(value)
+    except DecodeError:
+        return None

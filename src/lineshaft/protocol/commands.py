@@ -15,6 +15,7 @@ from lineshaft.fields import Decoder
 from lineshaft.job import Job, decode_pushed
 
 __all__ = [
+    "SUBCOMMANDS",
     "Ack",
     "Batch",
     "Beat",
@@ -51,7 +52,13 @@ MAX_NAME_LENGTH: Final = 1000
 #: A queue this much heavier than another leaves it as good as nothing already.
 MAX_WEIGHT: Final = 1_000_000
 
-CRON_SUBCOMMANDS: Final = ("LIST", "RUN", "PAUSE", "RESUME")
+SUBCOMMANDS: Final = {
+    "BATCH": ("NEW", "OPEN", "COMMIT", "STATUS"),
+    "CRON": ("LIST", "RUN", "PAUSE", "RESUME"),
+    "QUEUE": ("PAUSE", "RESUME", "REMOVE", "LATENCY"),
+    "TRACK": ("GET", "SET"),
+}
+"""What may follow these verbs."""
 
 #: What JSON's readers everywhere hold exactly; it is also repeated in INFO and in the pages.
 Count = Annotated[int, Meta(ge=-(2**53), le=2**53)]
@@ -227,7 +234,7 @@ def parse_batch(argument: bytes) -> tuple[str, Batch | str]:
             _callback(sent.success),
             _callback(sent.death),
         )
-    if word not in {"OPEN", "COMMIT", "STATUS"}:
+    if word not in SUBCOMMANDS["BATCH"]:
         raise Refusal(f"no such BATCH subcommand: {word[:50]}")
     try:
         bid = rest.strip().decode()
@@ -345,7 +352,7 @@ def parse_cron(argument: bytes) -> tuple[str, str]:
     """CRON's subcommand, in upper case whatever it was, and the name after it. Raises Refusal."""
     subcommand, _, rest = argument.strip().partition(b" ")
     word, name = subcommand.decode(errors="replace").upper(), rest.strip().decode(errors="replace")
-    if word not in CRON_SUBCOMMANDS:
+    if word not in SUBCOMMANDS["CRON"]:
         raise Refusal(f"no such CRON subcommand: {word[:50]}")
     if word != "LIST" and not name:
         raise Refusal(f"CRON {word} needs the name of a periodic job")
@@ -355,6 +362,9 @@ def parse_cron(argument: bytes) -> tuple[str, str]:
 
 
 def parse_queue(argument: bytes) -> tuple[str, list[str]]:
-    """QUEUE's subcommand, in upper case whatever it was, and the names after it. Raises Refusal as `parse_names`."""
+    """QUEUE's subcommand, in upper case whatever it was, and the names after it. Raises Refusal, as `parse_names`."""
     subcommand, _, rest = argument.lstrip().partition(b" ")
-    return subcommand.decode(errors="replace").strip().upper(), parse_names(rest)
+    word = subcommand.decode(errors="replace").strip().upper()
+    if word not in SUBCOMMANDS["QUEUE"]:
+        raise Refusal(f"no such QUEUE subcommand: {word[:50]}")
+    return word, parse_names(rest)

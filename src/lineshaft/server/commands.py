@@ -13,7 +13,7 @@ from lineshaft.engine.batching import Wanted
 from lineshaft.engine.filter import EVERYTHING, Filter
 from lineshaft.engine.retry import Report
 from lineshaft.errors import PeerError, Refusal
-from lineshaft.job import decode_pushed, decode_pushed_list
+from lineshaft.job import Job, decode_pushed, decode_pushed_list
 from lineshaft.lifecycle import WorkerState
 from lineshaft.protocol.admin import instant_of
 from lineshaft.protocol.commands import (
@@ -31,14 +31,15 @@ from lineshaft.protocol.commands import (
     parse_track,
 )
 from lineshaft.protocol.commands import Filter as SentFilter
-from lineshaft.protocol.handshake import parse_hello, verify
+from lineshaft.protocol.handshake import parse_hello
 from lineshaft.protocol.resp import OK, bulk
 from lineshaft.server.admin import adopt, backup, inspect, signal
+from lineshaft.server.cluster import cluster
 
 if TYPE_CHECKING:
     from lineshaft.server.session import Session
 
-__all__ = ["COMMANDS", "HANDSHAKE", "Verb"]
+__all__ = ["COMMANDS", "HANDSHAKE", "Verb", "push_all"]
 
 Verb = Callable[["Session", bytes], bytes | None]
 """Session and argument to the reply; None when it comes later, or not at all."""
@@ -55,10 +56,7 @@ def hello(session: "Session", argument: bytes) -> bytes | None:
     greeting = parse_hello(b"HELLO " + argument)
     if server.stopping:
         raise PeerError("shutdown in progress")
-    if session.salt is not None:
-        password = server.settings.password or ""
-        if not verify(greeting, password, session.salt, server.settings.password_iterations):
-            raise PeerError("Invalid password")
+    session.rights = server.users.admit(session, greeting, server.settings)
     if greeting.wid:
         session.worker = server.engine.connect(
             greeting.wid, greeting.hostname or "", greeting.pid or 0, tuple(greeting.labels or ())
@@ -66,7 +64,7 @@ def hello(session: "Session", argument: bytes) -> bytes | None:
         session.holder = greeting.wid
         server.join(session)
     session.learns_cancels = CANCEL_FEATURE in (greeting.features or ())
-    session.verbs = server.verbs
+    session.verbs = server.verbs_of(session)
     session.lines.limit_bytes = server.settings.line_limit_bytes
     return OK
 
@@ -84,8 +82,13 @@ def push(session: "Session", argument: bytes) -> bytes | None:
 
 def push_bulk(session: "Session", argument: bytes) -> bytes | None:
     """PUSHB [{job},...]"""
+    return push_all(session, decode_pushed_list(argument), {})
+
+
+def push_all(session: "Session", jobs: list[Job], errors: dict[str, str]) -> bytes:
+    """Push many, beside what is wrong with others already."""
     server = session.server
-    errors = server.engine.push_bulk(decode_pushed_list(argument))
+    errors |= server.engine.push_bulk(jobs)
     session.durable = True
     if server.engine.state.arrivals:
         server.deliver()
@@ -231,10 +234,7 @@ def queue(session: "Session", argument: bytes) -> bytes | None:
     engine = session.server.engine
     if subcommand == "LATENCY":
         return bulk(_latencies(engine.latency(names)))
-    change = {"PAUSE": engine.pause, "RESUME": engine.resume, "REMOVE": engine.remove}.get(subcommand)
-    if change is None:
-        raise Refusal(f"no such QUEUE subcommand: {subcommand[:50]}")
-    change(names)
+    {"PAUSE": engine.pause, "RESUME": engine.resume, "REMOVE": engine.remove}[subcommand](names)
     session.durable = True
     session.server.deliver()
     return OK
@@ -323,6 +323,7 @@ COMMANDS: Final[dict[bytes, Verb]] = {
     b"INSPECT": inspect,
     b"SIGNAL": signal,
     b"CRON": cron,
+    b"CLUSTER": cluster,
     b"END": end,
 }
 """Every verb after the handshake."""

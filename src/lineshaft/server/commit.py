@@ -37,6 +37,9 @@ class Chunk(Struct):
 class GroupCommit:
     """The replies that wait for a sync, in two groups: the one that is being synced, and the next."""
 
+    #: Whether replies that promise nothing wait too; they do in a cluster.
+    waits_for_all = False
+
     def __init__(self, begin_sync: Callable[[], None]) -> None:
         self._begin_sync = begin_sync
         self.syncing: list[Chunk] | None = None

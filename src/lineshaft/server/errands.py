@@ -59,7 +59,7 @@ def run(server: "Server", verb: "Callable[[Engine], Any]", done: Callable[[Any, 
 def look(server: "Server", view: "Callable[[Engine], Any]") -> Any:
     """What `view` reads of the engine. Raises Unavailable, Refusal, StoreError."""
     if server.failed is not None:
-        raise Unavailable(f"storage failed: {server.failed}; the server tries to open it again")
+        raise Unavailable(server.absence())
     server.begin_turn()
     try:
         return view(server.engine)
@@ -71,7 +71,7 @@ def look(server: "Server", view: "Callable[[Engine], Any]") -> Any:
 def _refuse_if_away(server: "Server") -> None:
     """Raises Unavailable when nothing can be done now."""
     if server.failed is not None:
-        raise Unavailable(f"storage failed: {server.failed}; the server tries to open it again")
+        raise Unavailable(server.absence())
     if server.stalled:
         raise Unavailable("the storage asks for a pause; try again in a moment")
     if server.stopping:

@@ -27,6 +27,12 @@ log = logging.getLogger(__name__)
 #: A client that takes longer to agree on TLS is no client; a plain one on a TLS port is told so by this.
 TLS_HANDSHAKE_SECONDS = 3.0
 
+#: A machine that loses its power or its network says nothing: an idle connection is asked for a sign of life after this
+#: long, and, without one, closed a minute later.
+KEEPALIVE_IDLE_SECONDS = 60
+KEEPALIVE_EVERY_SECONDS = 15
+KEEPALIVE_TRIES = 4
+
 #: Unread replies beyond this stop a session until its peer reads.
 WRITE_HIGH_WATER = 256 << 10
 
@@ -150,6 +156,7 @@ class Link(asyncio.Protocol):
 async def listen(server: Server, listening: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
     """Accept the connections that come to a bound socket."""
     loop = asyncio.get_running_loop()
+    _keep_alive(listening)
     return await loop.create_server(
         lambda: Link(server),
         sock=listening,
@@ -157,6 +164,15 @@ async def listen(server: Server, listening: socket.socket, tls: ssl.SSLContext |
         ssl_handshake_timeout=TLS_HANDSHAKE_SECONDS if tls else None,
         backlog=4096,
     )
+
+
+def _keep_alive(listening: socket.socket) -> None:
+    """Have the connections that come to a socket looked after by the system; they inherit what is set here."""
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if sys.platform == "linux":
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_SECONDS)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_EVERY_SECONDS)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_TRIES)
 
 
 def raise_file_limit(connections: int) -> int:

@@ -4,6 +4,9 @@ Memory is ahead of the disk then, or the disk cannot be read. Everyone who waits
 outcome is unknown; jobs that were on their way to a worker are noted as orphans; the store is closed and opened again,
 as often as it takes; and the engine starts from what it finds there, as after a crash. Nothing acknowledged is lost,
 and the process goes on. Until then every command is refused.
+
+To stop leading a cluster is the same, but that another machine goes on: connections are closed, and the store comes
+back when this node leads again.
 """
 
 import logging
@@ -12,17 +15,17 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from lineshaft.engine.records import decode_head
-from lineshaft.errors import Refusal, StoreError
+from lineshaft.errors import NotLeading, Refusal, StoreError, Unavailable
 from lineshaft.protocol.resp import error
-from lineshaft.server.commands import COMMANDS
 from lineshaft.server.commit import Holder
 from lineshaft.server.errands import Errand
 from lineshaft.server.session import Session
+from lineshaft.store.port import Store
 
 if TYPE_CHECKING:
     from lineshaft.server.server import Server
 
-__all__ = ["fetched_jid", "reopen", "store_failed"]
+__all__ = ["fetched_jid", "lead", "reopen", "stand_by", "store_failed"]
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +39,7 @@ def store_failed(server: "Server", failure: StoreError) -> None:
         return
     log.critical("storage failed: %s", failure)
     server.failed = failure
-    server.set_verbs({})
+    server.refuse_all(True)
     if server.stalled:
         # The turn that waited is lost with all the others.
         server.stalled = server.turn_scheduled = False
@@ -49,6 +52,9 @@ def reopen(server: "Server") -> None:
     """Open the store again and start from what it holds; what was on its way is answered with an error."""
     failure = server.failed
     assert failure is not None
+    if isinstance(failure, NotLeading):
+        # The node says when it leads again.
+        return
     unknown = error(Refusal(f"storage failed: {failure}: the outcome is unknown"))
     server.orphans += _answer_all(server, unknown)
     for errand in _take_errands(server):
@@ -61,12 +67,49 @@ def reopen(server: "Server") -> None:
         server.timers.wake_in(REOPEN_PAUSE_MS)
         return
     log.warning("storage is open again")
-    server.failed = None
-    server.set_verbs({} if server.stopping else COMMANDS)
-    for name in server.waiters.names():
-        server.engine.want(name, wanted=True)
+    _serve(server)
     # A MUTATE whose beginning was lost ends here, and not well.
     server.finish_chores(unknown)
+
+
+def stand_by(server: "Server", why: NotLeading, empty: Store) -> None:
+    """Another node of the cluster has the jobs, or will: answer what is owed with an error and close every connection.
+
+    The engine's memory is thrown away; until `lead` it has `empty`.
+    """
+    server.failed = why
+    server.refuse_all(True)
+    if server.stalled:
+        server.stalled = server.turn_scheduled = False
+    unknown = f"{why}: the outcome is unknown"
+    _answer_all(server, error(Refusal(unknown)))
+    for errand in _take_errands(server):
+        errand.fail(Unavailable(unknown))
+    server.orphans = []
+    for session in list(server.sessions):
+        session.transport.close()
+    if server.backup is not None:
+        server.backup.give_up()
+    server.store = empty
+    server.engine.reload(empty)
+
+
+def lead(server: "Server", store: Store) -> None:
+    """This node leads its cluster now: load the engine from `store` and serve. Raises StoreError."""
+    server.engine.reload(store)
+    server.store = store
+    # The leases of the leader before name its connections; none of ours may be called the same.
+    server.accepted = max(server.accepted, server.clock() << 20)
+    _serve(server)
+    server.timers.arm()
+
+
+def _serve(server: "Server") -> None:
+    """The store is there: commands are carried out again."""
+    server.failed = None
+    server.refuse_all(server.stopping)
+    for name in server.waiters.names():
+        server.engine.want(name, wanted=True)
     server.need_turn()
 
 

@@ -21,15 +21,18 @@ from typing import Any, Final, Protocol
 from lineshaft import __version__
 from lineshaft.clock import Clock, format_instant
 from lineshaft.engine.engine import NEVER, Engine
-from lineshaft.errors import PeerError, Refusal, StoreBusy, StoreError
+from lineshaft.errors import NotLeading, PeerError, Refusal, StoreBusy, StoreError
 from lineshaft.lifecycle import WorkerState
 from lineshaft.protocol.handshake import greeting
 from lineshaft.protocol.resp import NULL, OK, bulk, error
 from lineshaft.server.backup import Backup
+from lineshaft.server.cluster import ClusterView
 from lineshaft.server.commands import COMMANDS, HANDSHAKE, Verb
 from lineshaft.server.commit import Chunk, GroupCommit
 from lineshaft.server.errands import Errand
+from lineshaft.server.meter import Meter
 from lineshaft.server.rescue import fetched_jid, store_failed
+from lineshaft.server.rights import Users
 from lineshaft.server.session import Session, Transport
 from lineshaft.server.settings import ServerSettings, SyncMode
 from lineshaft.server.timers import Timers
@@ -87,13 +90,22 @@ class Server:
 
     handshake_verbs = HANDSHAKE
 
-    def __init__(self, store: Store, engine: Engine, settings: ServerSettings, clock: Clock, shell: Shell) -> None:
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        settings: ServerSettings,
+        clock: Clock,
+        shell: Shell,
+        group: GroupCommit | None = None,
+    ) -> None:
         self.store = store
         self.engine = engine
         self.settings = settings
         self.clock = clock
         self.shell = shell
         # Who is there.
+        self.users = Users(settings.users)
         self.sessions: set[Session] = set()
         self.by_wid: dict[str, set[Session]] = {}
         self.waiters = Waiters()
@@ -102,6 +114,7 @@ class Server:
         #: Names the connections without a wid; goes on rising over restarts, since their leases outlive them.
         self.accepted = clock() << 20
         self.commands = 0
+        self.meter = Meter()
         # This turn.
         self.talking: list[Session] = []
         #: Bytes held in lines that have no end yet.
@@ -111,15 +124,17 @@ class Server:
         self.errands: list[Errand] = []
         self.turn_scheduled = False
         # The store, and what is owed to it.
-        self.group = GroupCommit(self._begin_sync)
+        self.group = group or GroupCommit(self._begin_sync)
         #: Fetched jobs that never reached their worker, by jid and holder.
         self.orphans: list[tuple[str, str]] = []
         self.stalled = False
         self.backup: Backup | None = None
         self.failed: StoreError | None = None
-        #: What a session may say once its handshake is through; empty while every command is refused.
-        self.verbs = COMMANDS
+        #: Every command is refused.
+        self.refuses_all = False
         self.stopping = False
+        #: The cluster that this server is a node of.
+        self.cluster: ClusterView | None = None
 
     # Connections
 
@@ -132,7 +147,7 @@ class Server:
         self.accepted += 1
         session = Session(self, transport, self.accepted)
         self.sessions.add(session)
-        if self.settings.password:
+        if self.settings.asks_for_password:
             session.salt = secrets.token_hex(8)
             transport.write(greeting(salt=session.salt, iterations=self.settings.password_iterations))
         else:
@@ -167,8 +182,14 @@ class Server:
         if self.stopping:
             return Refusal("shutdown in progress")
         if self.failed is not None:
-            return Refusal(f"storage failed: {self.failed}; the server tries to open it again")
+            return Refusal(self.absence())
         return Refusal(f"unknown command {verb.decode(errors='replace')[:50]}")
+
+    def absence(self) -> str:
+        """Why every command is refused while `failed` is set."""
+        if isinstance(self.failed, NotLeading):
+            return str(self.failed)
+        return f"storage failed: {self.failed}; the server tries to open it again"
 
     # Turns
 
@@ -214,12 +235,12 @@ class Server:
         if self.backup is not None and not self.backup.begun and self.failed is None:
             self.backup.begin()
         talking, self.talking = self.talking, []
-        always, said = self.settings.sync is SyncMode.ALWAYS, 0
+        always, all_wait, said = self.settings.sync is SyncMode.ALWAYS, self.group.waits_for_all, 0
         for session in talking:
             replies = session.out
             session.out = []
             said += len(replies)
-            if always and (session.held or (session.durable and self.group.owes())):
+            if always and (session.held or ((session.durable or all_wait) and self.group.owes())):
                 self.group.hold(Chunk(session, replies))
             elif session.unsent or session.closing or session.closed:
                 self.send(session, replies)
@@ -439,14 +460,25 @@ class Server:
             session.hand_over(NULL)
         if self.backup is not None:
             self.backup.give_up()
-        self.set_verbs({})
+        self.refuse_all(True)
 
-    def set_verbs(self, verbs: dict[bytes, Verb]) -> None:
-        """Change what sessions past their handshake may say; nothing at all has every command refused."""
-        self.verbs = verbs
+    def refuse_all(self, refuses: bool) -> None:
+        """Have every command of the sessions past their handshake refused, or carry them out again."""
+        self.refuses_all = refuses
         for session in self.sessions:
             if session.verbs is not HANDSHAKE:
-                session.verbs = verbs
+                session.verbs = self.verbs_of(session)
+
+    def verbs_of(self, session: Session) -> dict[bytes, Verb]:
+        """What a session may say once its handshake is through; nothing while every command is refused."""
+        if self.refuses_all:
+            return {}
+        return COMMANDS if session.rights is None else session.rights.verbs
+
+    def apply(self, settings: ServerSettings) -> None:
+        """Take other settings into effect, now."""
+        self.settings = settings
+        self.users.apply(settings.users, list(self.sessions))
 
     def is_idle(self) -> bool:
         """Whether nothing is in flight: no turn to commit, no reply held."""

@@ -21,8 +21,10 @@ from lineshaft.engine.workers import Worker
 from lineshaft.errors import PeerError, Refusal, StoreError
 from lineshaft.protocol.framing import LineBuffer
 from lineshaft.protocol.resp import error
+from lineshaft.server.meter import MASK
 
 if TYPE_CHECKING:
+    from lineshaft.server.rights import Rights
     from lineshaft.server.server import Server
 
 __all__ = ["TURN_BYTES", "Session", "Transport"]
@@ -98,6 +100,7 @@ class Session:
         "parked_until",
         "place",
         "reading",
+        "rights",
         "salt",
         "server",
         "transport",
@@ -119,6 +122,8 @@ class Session:
         self.holder = f"\0{number}"
         self.worker: Worker | None = None
         self.salt: str | None = None
+        #: What it may do; None is everything.
+        self.rights: Rights | None = None
         #: It said in its HELLO that it understands which jobs it is to stop.
         self.learns_cancels = False
         # What has come in.
@@ -234,7 +239,9 @@ class Session:
             command = self.verbs.get(verb)
             if command is None:
                 raise self.server.refuse(self, verb)
-            reply = command(self, argument or space)
+            meter = self.server.meter
+            meter.counts[verb] = said = meter.counts[verb] + 1
+            reply = (command if said & MASK != 1 else meter.timed(verb, command))(self, argument or space)
         except Refusal as refusal:
             self.durable = self.durable or refusal.reveals
             reply = error(refusal)
@@ -323,15 +330,11 @@ class Session:
     def _read(self, reading: bool) -> None:
         if reading is not self.reading and not self.closed:
             self.reading = reading
-            if reading:
-                self.transport.resume_reading()
-            else:
-                self.transport.pause_reading()
+            (self.transport.resume_reading if reading else self.transport.pause_reading)()
 
     def _overflow(self) -> None:
         if not self.closing:
-            limit = self.lines.limit_bytes
-            self.reply(error(Refusal(f"line too long: the limit is {limit} bytes")))
+            self.reply(error(Refusal(f"line too long: the limit is {self.lines.limit_bytes} bytes")))
             self.close()
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-__all__ = ["BackupRule", "ServerSettings", "SyncMode"]
+__all__ = ["BackupRule", "Permission", "ServerSettings", "SyncMode", "User"]
 
 
 class SyncMode(StrEnum):
@@ -23,15 +23,40 @@ class BackupRule(Struct, frozen=True):
     data: str | None = None  #: but never inside of this one
 
 
+class Permission(StrEnum):
+    """What a client may do that came in with a user name."""
+
+    PUSH = "push"  #: add jobs
+    WORK = "work"  #: fetch jobs, and say what became of them
+    ADMIN = "admin"  #: everything
+
+
+class User(Struct, frozen=True):
+    """Who may come in with a user name; see `rights`."""
+
+    name: str
+    #: Itself, since a handshake proves that both sides know it.
+    password: str
+    may: frozenset[Permission]
+    #: Names of queues; `*` stands for any characters.
+    queues: tuple[str, ...] = ("*",)
+
+
 class ServerSettings(Struct, frozen=True):
     """All settings of the server; a reload hands in another one (the sync mode stays that of the start)."""
 
     sync: SyncMode = SyncMode.ALWAYS
     sync_interval_ms: int = 100
     password: str | None = None
+    users: dict[str, User] = {}
     #: Rounds of the password hash. The reference asks for thousands; each connect costs this many hashes.
     password_iterations: int = 2000
     max_connections: int = 10_000
     line_limit_bytes: int = 16 << 20
     description: str = "Lineshaft"
     backups: BackupRule = BackupRule()
+
+    @property
+    def asks_for_password(self) -> bool:
+        """Whether a client must prove something to come in."""
+        return bool(self.password or self.users)

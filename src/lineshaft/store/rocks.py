@@ -28,6 +28,7 @@ from typing import Final, Self
 from rocksdict import (
     AccessType,
     Checkpoint,
+    Options,
     Rdict,
     RdictIter,
     ReadOptions,
@@ -40,10 +41,13 @@ from lineshaft.store.port import Changes, KeyRange
 from lineshaft.store.rocks_options import DEFAULT_MEMORY_BYTES, rocks_options, rocks_write_options
 from lineshaft.store.timing import Durations
 
-__all__ = ["RocksStore", "has_lost_its_tables"]
+__all__ = ["FOLLOWER", "RocksStore", "has_lost_its_tables"]
 
-#: Where a checkpoint is made before it moves to its place; the one thing in the directory that is not RocksDB's.
+#: Where a checkpoint is made before it moves to its place; with FOLLOWER all in the directory that is not RocksDB's.
 STAGING: Final = "backup.staging"
+
+#: Where a process that follows the store says what it has to say.
+FOLLOWER: Final = "search.log"
 
 #: A manifest that has lost all of its tables is shorter than this; looking into a store costs a replay of its log.
 _SMALL_MANIFEST_BYTES: Final = 64 << 10
@@ -88,6 +92,7 @@ class RocksStore:
             sync_directory(path.parent)
             # What a backup left that a crash cut short would keep old tables on the disk.
             shutil.rmtree(path / STAGING, ignore_errors=True)
+            shutil.rmtree(path / FOLLOWER, ignore_errors=True)
         except StoreCorrupt:
             raise
         except Exception as error:
@@ -101,22 +106,44 @@ class RocksStore:
         RocksDB wants a directory for what it has to say, `log`. No other process may have the store open, or what is
         read is of different moments. Raises as the constructor, and StoreError for every commit.
         """
+        if has_lost_its_tables(path):
+            raise StoreCorrupt(_LOST_TABLES.format(path=path))
+        options = rocks_options()
+        options.set_db_log_dir(str(log))
+        return cls._reader(path, options, AccessType.read_only(error_if_log_file_exist=False))
+
+    @classmethod
+    def following(cls, path: Path, *, log: Path, memory_bytes: int) -> Self:
+        """The store in `path` for reading, while another process has it open and writes (a RocksDB secondary).
+
+        What is read is as of the last `catch_up`, and of one moment. Nothing in `path` changes; RocksDB wants a
+        directory for what it has to say, `log`. Raises StoreError, StoreCorrupt.
+        """
+        options = rocks_options(memory_bytes)
+        # The other process deletes tables as it likes: what is open stays readable.
+        options.set_max_open_files(-1)
+        options.set_keep_log_file_num(1)
+        return cls._reader(path, options, AccessType.secondary(str(log)))
+
+    @classmethod
+    def _reader(cls, path: Path, options: Options, access: AccessType) -> Self:
         store = cls.__new__(cls)
         store._path, store._failure = path, None
         store._syncing, store._copying = threading.Lock(), threading.Lock()
         store._durations = {"commit": Durations(), "sync": Durations()}
-        options = rocks_options()
-        options.set_db_log_dir(str(log))
-        access = AccessType.read_only(error_if_log_file_exist=False)
         try:
-            if has_lost_its_tables(path):
-                raise StoreCorrupt(_LOST_TABLES.format(path=path))
             store._database = Rdict(str(path), options, {"default": options}, access)
-        except StoreCorrupt:
-            raise
         except Exception as error:
             raise store._refusal_to_open(str(error)) from None
         return store
+
+    def catch_up(self) -> None:
+        """Let a store that follows another process see what that has committed by now. Raises StoreError."""
+        self._check()
+        try:
+            self._database.try_catch_up_with_primary()
+        except Exception as error:
+            raise self._translated(error) from None
 
     def get(self, key: bytes) -> bytes | None:
         """The value of `key`, or None. Raises StoreError, StoreCorrupt."""

@@ -2,6 +2,7 @@
 
     GET  /                      the figures, throughput, queues, what needs attention
     GET  /queues, /queues/NAME  queues and their jobs;          POST  pause, resume, delete, clear
+    GET  /queues/NAME/lanes     its lanes
     GET  /retries ... /morgue   the timed sets;                 POST  key=... action=retry|kill|delete
     GET  /jobs/JID              a job, wherever it is;          POST  run, kill, delete, cancel, reschedule
     GET  /busy                  workers and running jobs;       POST  signal=quiet|terminate wid=...|all
@@ -12,6 +13,8 @@
     GET  /finished              the history of finished jobs
     GET  /server, /debug        the server itself
     GET  /live                  server-sent events: a message a second
+    GET  .../?export=1          the jobs of a list as a file (`exports`)
+    GET  .../?stream=1          a list's search, as server-sent events (`streams`)
     /api/v1/...                 the HTTP API (`api`)
     GET  /metrics               for Prometheus
     GET  /stats                 JSON: what INFO gives
@@ -32,12 +35,28 @@ from starlette.staticfiles import StaticFiles
 
 from lineshaft.engine.timed import SetName
 from lineshaft.errors import Refusal, StoreError, Unavailable
-from lineshaft.web import actions, batches, home, jobs, limits, pages, periodic
-from lineshaft.web.api import PREFIX, api_routes
+from lineshaft.web import (
+    batches,
+    exports,
+    finished,
+    home,
+    job_actions,
+    jobs,
+    lanes,
+    limits,
+    periodic,
+    queues,
+    server,
+    set_actions,
+    sets,
+    streams,
+    workers,
+)
+from lineshaft.web.api.openapi import openapi
+from lineshaft.web.api.table import PREFIX, api_routes
 from lineshaft.web.backend import Backend
 from lineshaft.web.health import HEALTH
 from lineshaft.web.metrics import metrics
-from lineshaft.web.openapi import openapi
 from lineshaft.web.pulse import MOST_WATCHERS
 from lineshaft.web.render import STATIC, href, language_of, prefix_of
 from lineshaft.web.security import Guard
@@ -69,21 +88,22 @@ def build_app(backend: Backend) -> tuple[Starlette, Site]:
 
     routes: list[BaseRoute] = [
         Route("/", page(home.home)),
-        Route("/queues", page(pages.queues)),
-        *both("/queues/{name}", _queue, actions.on_queue),
-        *[route for name, path in pages.PATHS.items() for route in _timed_routes(name, path, page, both)],
+        Route("/queues", page(queues.queues)),
+        *both("/queues/{name}", _queue, queues.on_queue),
+        Route("/queues/{name}/lanes", page(lanes.lanes)),
+        *[route for name, path in sets.PATHS.items() for route in _timed_routes(name, path, page, both)],
         Route("/jobs", form(jobs.find)),
-        *both("/jobs/{jid:path}", jobs.by_jid, actions.on_job),
+        *both("/jobs/{jid:path}", jobs.by_jid, job_actions.on_job),
         Route("/batches", page(batches.batches)),
         Route("/batches/{bid:path}", page(batches.batch)),
         Route("/periodic", page(periodic.periodic)),
         Route("/periodic/{name:path}", form(periodic.on_periodic), methods=["POST"]),
         Route("/limits", page(limits.limits)),
-        *both("/busy", pages.busy, actions.on_workers),
-        *both("/push", jobs.push_form, actions.push),
-        Route("/finished", page(pages.finished)),
-        Route("/server", page(pages.server)),
-        Route("/debug", page(pages.server)),
+        *both("/busy", workers.busy, workers.on_workers),
+        *both("/push", jobs.push_form, job_actions.push),
+        Route("/finished", page(finished.finished)),
+        Route("/server", page(server.server)),
+        Route("/debug", page(server.server)),
         Route("/live", form(_live)),
         Route("/metrics", form(metrics)),
         Route("/stats", form(_stats)),
@@ -109,12 +129,16 @@ def build_app(backend: Backend) -> tuple[Starlette, Site]:
 def _timed_routes(name: SetName, path: str, page: Callable[..., Any], both: Callable[..., Any]) -> list[BaseRoute]:
     async def look(request: Request, site: Site) -> Response:
         verb = request.query_params.get("confirm")
+        if "export" in request.query_params:
+            return await exports.export_set(request, site, name)
+        if "stream" in request.query_params:
+            return await (streams.count_set if verb else streams.find_in_set)(request, site, name)
         if verb in ("retry", "kill", "delete"):
-            return await actions.confirm_timed(request, site, name, verb)
-        return await pages.timed(request, site, name)
+            return await set_actions.confirm_timed(request, site, name, verb)
+        return await sets.timed(request, site, name)
 
     async def act(request: Request, site: Site) -> Response:
-        return await actions.on_timed(request, site, name)
+        return await set_actions.on_timed(request, site, name)
 
     async def one(request: Request, site: Site) -> Response:
         return await jobs.by_key(request, site, name)
@@ -124,9 +148,13 @@ def _timed_routes(name: SetName, path: str, page: Callable[..., Any], both: Call
 
 async def _queue(request: Request, site: Site) -> Response:
     verb = request.query_params.get("confirm")
+    if "export" in request.query_params:
+        return await exports.export_queue(request, site)
+    if "stream" in request.query_params:
+        return await streams.find_in_queue(request, site)
     if verb in ("clear", "delete"):
-        return await actions.confirm_queue(request, site, verb)
-    return await pages.queue(request, site)
+        return await queues.confirm_queue(request, site, verb)
+    return await queues.queue(request, site)
 
 
 async def _live(_: Request, site: Site) -> Response:

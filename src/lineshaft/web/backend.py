@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 from msgspec import Struct
 
 from lineshaft.engine.engine import Engine
+from lineshaft.engine.scan import Seen, Sought
 from lineshaft.store.timing import Durations
 from lineshaft.web.accounts import Account, Token
 
@@ -27,6 +28,8 @@ class WebSettings(Struct, frozen=True):
     slow_after_ms: int = 60_000  #: a queue whose oldest job waits longer needs attention
     history_ms: int = 0  #: how long finished jobs are kept
     dead_ms: int = 0  #: how long dead ones are
+    hosts: frozenset[str] = frozenset()  #: names that are ours, in small letters, for those who give no password
+    hsts: bool = False  #: have browsers ask over TLS only; never set where it is not served
 
 
 class Setting(Struct, frozen=True):
@@ -56,6 +59,13 @@ class Backend(Protocol):
         """
         ...
 
+    async def seek(self, sought: Sought, *, fresh: bool) -> Seen | None:
+        """One look of the search process; None where there is none: the jobs are in memory.
+
+        A fresh one sees all that is committed by now; what any other sees is a second old at most. Raises Unavailable.
+        """
+        ...
+
     def info(self) -> dict[str, Any]:
         """What INFO gives."""
         ...
@@ -72,12 +82,28 @@ class Backend(Protocol):
         """Why jobs can be neither pushed nor fetched at the moment; None when they can."""
         ...
 
+    def is_leading(self) -> bool:
+        """Whether jobs are served here, and not by another node of the cluster."""
+        ...
+
+    def cluster(self) -> dict[str, Any] | None:
+        """The cluster that the server is a node of, as CLUSTER STATUS gives it; None for a single server."""
+        ...
+
     def storage(self) -> dict[str, int]:
         """The store's own figures, by name; empty while it is away."""
         ...
 
     def durations(self) -> Mapping[str, Durations]:
         """How long commits and syncs took."""
+        ...
+
+    def verbs(self) -> Mapping[str, tuple[int, Durations]]:
+        """How often each verb of the protocol was said, and how long some of them took."""
+        ...
+
+    def space(self) -> tuple[int, int] | None:
+        """The bytes that are free where the data lies, and below how many pushes are refused; None when unknown."""
         ...
 
     def configuration(self) -> list[Setting]:

@@ -4,12 +4,13 @@ A curve is drawn into a box of WIDTH by HEIGHT that the page stretches to its pl
 nothing written is stretched.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
 
-__all__ = ["Axis", "area", "axis", "bars", "line", "spark"]
+__all__ = ["Axis", "area", "axis", "bars", "columns", "hours", "line", "spark"]
 
 WIDTH: Final = 1000
 HEIGHT: Final = 180
@@ -72,6 +73,38 @@ def bars(days: Sequence[tuple[int, int]], top: float) -> list[dict[str, object]]
                     }
                 )
     return drawn
+
+
+def hours(counts: Sequence[int]) -> list[dict[str, str]]:
+    """A small column for each number, in a box as of a small curve."""
+    step, top = SPARK_WIDTH / max(len(counts), 1), max(counts, default=0) or 1
+    room = SPARK_HEIGHT - 2
+    return [
+        {
+            "x": f"{number * step + step * 0.1:.1f}",
+            "width": f"{step * 0.8:.1f}",
+            "y": f"{SPARK_HEIGHT - max(room * count / top, 2):.1f}",
+            "height": f"{max(room * count / top, 2):.1f}",
+        }
+        for number, count in enumerate(counts)
+        if count
+    ]
+
+
+def columns(counts: Sequence[int]) -> list[dict[str, str]]:
+    """A column for each class of a histogram. Their heights are of logarithms: the rare slow ones are what matters."""
+    step = WIDTH / max(len(counts), 1)
+    top = math.log1p(max(counts, default=0)) or 1.0
+    return [
+        {
+            "x": f"{number * step + step * 0.08:.1f}",
+            "width": f"{step * 0.84:.1f}",
+            "y": f"{HEIGHT - HEIGHT * math.log1p(count) / top:.1f}",
+            "height": f"{HEIGHT * math.log1p(count) / top:.1f}",
+        }
+        for number, count in enumerate(counts)
+        if count
+    ]
 
 
 def spark(values: Sequence[float]) -> str:

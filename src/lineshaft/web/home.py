@@ -1,5 +1,6 @@
 """Home: the figures at a glance, throughput over time, the queues, and what needs attention."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -8,27 +9,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lineshaft.engine.engine import NEVER
-from lineshaft.engine.timed import SetName
-from lineshaft.engine.views import Overview, QueueView, WorkerView
-from lineshaft.lifecycle import WorkerState
+from lineshaft.engine.views import Overview, QueueView
 from lineshaft.web import chart
+from lineshaft.web.attention import notices
 from lineshaft.web.language import Language
-from lineshaft.web.pulse import GRAINS
+from lineshaft.web.past import GRAINS
 from lineshaft.web.render import href, language_of, prefix_of
 from lineshaft.web.site import Site
 
-__all__ = ["SILENT_MS", "Tile", "home", "queue_rows"]
+__all__ = ["Tile", "home", "queue_rows"]
 
 #: Queues that Home shows; the others are a click away.
 MOST_QUEUES: Final = 12
 
-#: A worker that says nothing for longer than two of the longest usual heartbeats.
-SILENT_MS: Final = 35_000
-
 HOUR_MS: Final = 3_600_000
-MOST_NOTICES: Final = 12
 
-_DAYS: Final = {"1w": 7, "6mo": 180}
+_DAYS: Final = {"6mo": 180}
 
 
 class Tile(Struct, frozen=True):
@@ -42,18 +38,6 @@ class Tile(Struct, frozen=True):
     bad: bool = False
 
 
-class Notice(Struct, frozen=True):
-    """Something that somebody should look at."""
-
-    key: str
-    text: str
-    detail: str = ""
-    href: str = ""
-    bad: bool = False
-    action: str = ""  #: what one press does about it; with it `href` is where that is posted
-    button: str = ""
-
-
 async def home(request: Request, site: Site) -> Response:
     """GET /"""
     language = language_of(request)
@@ -63,8 +47,9 @@ async def home(request: Request, site: Site) -> Response:
         range_name = GRAINS[0].name
     overview = site.look(lambda engine: engine.views.overview())
     foremost = site.look(lambda engine: engine.views.foremost_queues(MOST_QUEUES))
+    # With ten thousand queues and workers each look takes a millisecond or two: others have their turn between them.
+    await asyncio.sleep(0)
     queues = sorted(foremost, key=lambda queue: queue.name)
-    workers = site.look(lambda engine: engine.views.workers(limit=20))
     return await site.page(
         request,
         "home.html",
@@ -77,7 +62,7 @@ async def home(request: Request, site: Site) -> Response:
         chart=_days(site, language, range_name) if range_name in _DAYS else _curve(site, language, range_name),
         queues=queue_rows(site, language, queues),
         more_queues=overview.queues > len(queues),
-        notices=_notices(request, site, overview, queues, workers),
+        notices=notices(request, site, overview, queues),
     )
 
 
@@ -89,9 +74,9 @@ def _ranges(language: Language) -> list[dict[str, str]]:
 
 def _tiles(request: Request, site: Site, now: Overview) -> list[Tile]:
     language, prefix = language_of(request), prefix_of(request)
-    text, notes = language.gettext, list(site.pulse.notes["5m"])
-    done, failed = site.pulse.rates("5m")
-    died, known_ms = site.pulse.change("dead", HOUR_MS)
+    text, notes = language.gettext, list(site.pulse.past.notes["5m"])
+    done, failed = site.pulse.past.rates("5m")
+    died, known_ms = site.pulse.past.change("dead", HOUR_MS)
     workers = language.ngettext("%(num)s worker", "%(num)s workers", now.workers)
     share = 100 * sum(failed) / sum(done) if sum(done) else 0.0
 
@@ -161,12 +146,12 @@ def _mean(rates: list[float]) -> float:
 
 def _curve(site: Site, language: Language, name: str) -> dict[str, Any]:
     grain = next(grain for grain in GRAINS if grain.name == name)
-    done, failed = site.pulse.rates(name)
+    done, failed = site.pulse.past.rates(name)
     steps = grain.length - 1
     axis = chart.axis(max(done, default=0))
     minutes = grain.every_ms * steps // 60_000
-    parts = 5 if name == "5m" else 6
-    times = [_before(language, minutes * part // parts) for part in range(parts, 0, -1)]
+    parts = {"5m": 5, "1w": 7}.get(name, 6)
+    times = [_before(minutes * part // parts) for part in range(parts, 0, -1)]
     shown = _mean(done), _mean(failed)
     told = language.gettext("Jobs per second: {done} processed, {failed} failed now; {most} at most")
     return {
@@ -185,8 +170,10 @@ def _curve(site: Site, language: Language, name: str) -> dict[str, Any]:
     }
 
 
-def _before(language: Language, minutes: int) -> str:
-    return f"−{minutes} min" if minutes < 120 else f"−{language.number(minutes // 60)} h"
+def _before(minutes: int) -> str:
+    if minutes < 120:
+        return f"−{minutes} min"
+    return f"−{minutes // 60} h" if minutes <= 1440 else f"−{minutes // 1440} d"
 
 
 def _days(site: Site, language: Language, name: str) -> dict[str, Any]:
@@ -229,71 +216,3 @@ def queue_rows(site: Site, language: Language, queues: Sequence[QueueView]) -> l
             }
         )
     return rows
-
-
-def _notices(
-    request: Request, site: Site, now: Overview, queues: Sequence[QueueView], workers: Sequence[WorkerView]
-) -> list[Notice]:
-    """What needs attention, the worst first."""
-    language, prefix = language_of(request), prefix_of(request)
-    text = language.gettext
-    found = []
-    if now.push_refusal:
-        found.append(Notice("space", text("Pushes are refused"), now.push_refusal, href(prefix, "server"), bad=True))
-    died, known_ms = site.pulse.change("dead", HOUR_MS)
-    if died > 0:
-        told = language.ngettext("%(num)s job died", "%(num)s jobs died", died)
-        detail = text("within the last {span}").format(span=language.about(max(known_ms, 1000)))
-        groups, _ = site.look(lambda engine: engine.views.groups(SetName.DEAD, 1))
-        if groups and groups[0].errtype:
-            most = text("most often {error} in {job}").format(error=groups[0].errtype, job=groups[0].jobtype[:60])
-            detail = f"{detail} · {most}"
-        found.append(
-            Notice("dead", told.replace("%(num)s", language.number(died)), detail, href(prefix, "morgue"), bad=True)
-        )
-    slow_ms = site.backend.settings().slow_after_ms
-    for queue in queues:
-        if queue.latency_seconds * 1000 > slow_ms and not queue.paused:
-            waits = text("{queue} waits {span}").format(
-                queue=queue.name, span=language.span(queue.latency_seconds * 1000)
-            )
-            jobs = language.ngettext("%(num)s job", "%(num)s jobs", queue.size).replace(
-                "%(num)s", language.number(queue.size)
-            )
-            limit = text("threshold {span}").format(span=language.span(slow_ms))
-            found.append(Notice(f"slow {queue.name}", waits, f"{limit} · {jobs}", href(prefix, "queues", queue.name)))
-    for worker in workers:
-        silent_ms = now.now - worker.heard_at
-        if silent_ms > SILENT_MS and worker.state is not WorkerState.TERMINATE:
-            told = text("Worker {name} is silent for {span}").format(
-                name=worker.hostname or worker.wid[:40], span=language.span(silent_ms)
-            )
-            detail = language.ngettext("%(num)s job in hand", "%(num)s jobs in hand", worker.holds)
-            found.append(
-                Notice(
-                    f"silent {worker.wid}",
-                    told,
-                    detail.replace("%(num)s", language.number(worker.holds)),
-                    href(prefix, "busy", wid=worker.wid),
-                )
-            )
-    found += [_paused(request, site, queue.name, now.now) for queue in queues if queue.paused]
-    return found[:MOST_NOTICES]
-
-
-def _paused(request: Request, site: Site, name: str, now: int) -> Notice:
-    language = language_of(request)
-    deed = site.audit.last("pause", f"queue {name}")
-    detail = (
-        ""
-        if deed is None
-        else language.gettext("by {who}, {when}").format(who=deed.who, when=language.ago(now, deed.at))
-    )
-    return Notice(
-        f"paused {name}",
-        language.gettext("{queue} is paused").format(queue=name),
-        detail,
-        href(prefix_of(request), "queues", name, back="home"),
-        action="resume",
-        button=language.gettext("Resume"),
-    )

@@ -80,6 +80,8 @@ class Language:
     def span(self, milliseconds: float) -> str:
         """A span of time, in its two largest units."""
         left = max(int(milliseconds), 0)
+        if 0 < left < _SECOND:
+            return f"{left} ms"
         if left < 10 * _SECOND:
             return f"{self.decimal(left / _SECOND)} s"
         if left < _MINUTE:

@@ -1,7 +1,9 @@
 """`/metrics`: the figures in the text format of Prometheus.
 
-They are read in one step of the loop; writing them takes longer, and is done in a thread. Labels are bounded: queues
-beyond the first MOST_QUEUES, in the order of their names, are one, named `(other)`, which no queue can be.
+They are read family by family, between which the loop serves others; writing them is done in a thread. Labels are
+bounded: queues beyond the first MOST_QUEUES, in the order of their names, are one, named `(other)`, which no queue can
+be; types beyond the first of a queue are `(other)` too (`engine.outcomes`), and of all these pairs the first MOST_PAIRS
+are told apart. Verbs are those that the server knows.
 """
 
 import asyncio
@@ -17,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lineshaft import __version__
-from lineshaft.engine.views import Overview, QueueView, WorkerView
+from lineshaft.engine.views import Overview, QueueView
 from lineshaft.lifecycle import WorkerState
 from lineshaft.store.timing import BOUNDS_SECONDS, Durations
 from lineshaft.web.accounts import Role
@@ -26,15 +28,24 @@ from lineshaft.web.site import Site
 __all__ = ["metrics"]
 
 MOST_QUEUES: Final = 200
-MOST_WORKERS: Final = 10_000
+#: After so long others have their turn.
+STRETCH_SECONDS: Final = 0.001
+#: Of queue, type and outcome.
+MOST_PAIRS: Final = 5000
 OTHER: Final = "(other)"
 
 
 async def metrics(request: Request, site: Site) -> Response:
     """GET /metrics"""
     site.need(request, Role.READER)
-    families = list(_families(site))
+    families: list[Metric] = []
     loop = asyncio.get_running_loop()
+    began = loop.time()
+    for family in _families(site):
+        families.append(family)
+        if loop.time() - began > STRETCH_SECONDS:
+            await asyncio.sleep(0)
+            began = loop.time()
     text = await loop.run_in_executor(None, _written, families)
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
@@ -58,25 +69,54 @@ def _written(families: list[Metric]) -> bytes:
 
 def _families(site: Site) -> Iterator[Metric]:
     backend = site.backend
+    cluster = backend.cluster()
+    if cluster is not None:
+        yield from _of_cluster(cluster)
+    if cluster is not None and not backend.is_leading():
+        # A standby has no jobs of its own: the leader tells of them.
+        return
     yield _gauge("up", "Whether the server can take a job", int(backend.is_healthy()))
     yield _labelled(GaugeMetricFamily("lineshaft_build_info", "The version", labels=["version"]), {__version__: 1})
     info = backend.info()["server"]
     yield _gauge("uptime_seconds", "Since the start", info["uptime"])
     yield _gauge("connections", "Open connections of the job port", info["connections"])
-    yield _counter("commands", "Commands answered", info["command_count"])
+    yield from _of_commands(backend.verbs())
     yield _gauge("memory_highest_bytes", "The most memory that the process has had", info["used_memory_mb"] << 20)
     yield from _of_jobs(site.look(lambda engine: engine.views.overview()))
     queues, more = site.look(lambda engine: engine.views.queues(limit=MOST_QUEUES))
     yield from _of_queues(queues, site.look(lambda engine: engine.views.overview()) if more else None)
-    yield _of_workers(site.look(lambda engine: engine.views.workers(limit=MOST_WORKERS)))
+    yield _of_types(site.look(lambda engine: engine.views.outcomes([queue.name for queue in queues], MOST_PAIRS)))
+    yield _of_workers(site.look(lambda engine: engine.views.worker_states()))
     for name, value in backend.storage().items():
         yield _gauge(f"storage_{name}", "The store's own figure", value)
     yield from _of_times(backend.durations())
-    late = [note.loop_ms for note in site.pulse.notes["5m"]]
-    yield _gauge(
-        "loop_delay_highest_seconds", "The longest that the loop was held, of 5 min", max(late, default=0.0) / 1000
-    )
+    late = [note.loop_ms for note in site.pulse.past.notes["5m"]]
+    yield _gauge("loop_delay_highest_seconds", "The latest of the last 5 min", max(late, default=0.0) / 1000)
+    told = "How late the loop comes to a timer, looked at once a second"
+    yield _histogram(HistogramMetricFamily("lineshaft_loop_delay_seconds", told), {(): site.pulse.loop})
     yield _gauge("web_watchers", "Browsers that keep a page live", site.pulse.watchers)
+
+
+def _of_cluster(cluster: dict[str, Any]) -> Iterator[Metric]:
+    """What this node sees of the cluster; how long appends take stands with the store's times."""
+    yield _gauge("cluster_leader", "Whether this node leads", int(cluster["role"] == "leader"))
+    yield _gauge("cluster_has_leader", "Whether this node knows of a leader", int(cluster["leader"] is not None))
+    if "end" not in cluster:
+        return
+    yield _gauge("cluster_epoch", "The newest epoch that this node knows", cluster["epoch"])
+    yield _gauge("cluster_log_end", "The last entry of the log", cluster["end"])
+    yield _gauge("cluster_forwarded", "Connections that this node carries to the leader", cluster["forwarded"])
+    yield _counter("cluster_takeovers", "How often this node came to lead", cluster["takeovers"])
+    yield _gauge(
+        "cluster_takeover_seconds", "From the silence to the service, the last time", cluster["takeover_ms"] / 1000
+    )
+    for name, key, told in (
+        ("behind", "behind", "Entries of the log that the node has not applied"),
+        ("silent_seconds", "seen_ms", "How long ago it last said something"),
+    ):
+        scale = 1000 if key == "seen_ms" else 1
+        values = {node["node"]: node[key] / scale for node in cluster["nodes"]}
+        yield _labelled(GaugeMetricFamily(f"lineshaft_cluster_node_{name}", told, labels=["node"]), values)
 
 
 def _gauge(name: str, told: str, value: float) -> Metric:
@@ -136,17 +176,37 @@ def _of_queues(queues: list[QueueView], all_of_them: Overview | None) -> Iterato
     yield told("failed", "Failures", CounterMetricFamily, each("failed"))
 
 
-def _of_workers(workers: list[WorkerView]) -> Metric:
-    states = {state.word: 0 for state in WorkerState}
-    for worker in workers:
-        states[worker.state.word] += 1
+def _of_workers(workers: Mapping[WorkerState, int]) -> Metric:
+    states = {state.word: workers.get(state, 0) for state in WorkerState}
     family = GaugeMetricFamily("lineshaft_workers", "Worker processes by state", labels=["state"])
     return _labelled(family, states)
 
 
 def _of_times(durations: Mapping[str, Durations]) -> Iterator[Metric]:
     for name, taken in durations.items():
-        family = HistogramMetricFamily(f"lineshaft_{name}_seconds", f"How long a {name} of the store takes")
-        bounds = [*map(str, BOUNDS_SECONDS), "+Inf"]
-        family.add_metric([], list(zip(bounds, accumulate(taken.counts), strict=True)), taken.seconds)
-        yield family
+        told = f"How long a {name} of the store takes"
+        yield _histogram(HistogramMetricFamily(f"lineshaft_{name}_seconds", told), {(): taken})
+
+
+def _of_commands(verbs: Mapping[str, tuple[int, Durations]]) -> Iterator[Metric]:
+    counts = {verb: float(count) for verb, (count, _) in verbs.items()}
+    family = CounterMetricFamily("lineshaft_commands", "Commands by verb", labels=["verb"])
+    yield _labelled(family, counts)
+    told = "How long a command takes by itself; one of each 64 of a verb is timed"
+    timed = HistogramMetricFamily("lineshaft_command_seconds", told, labels=["verb"])
+    yield _histogram(timed, {(verb,): taken for verb, (_, taken) in verbs.items()})
+
+
+def _histogram(family: HistogramMetricFamily, durations: Mapping[tuple[str, ...], Durations]) -> Metric:
+    bounds = [*map(str, BOUNDS_SECONDS), "+Inf"]
+    for labels, taken in durations.items():
+        family.add_metric(labels, list(zip(bounds, accumulate(taken.counts), strict=True)), taken.seconds)
+    return family
+
+
+def _of_types(outcomes: list[tuple[str, str, str, int]]) -> Metric:
+    told = "Tries at jobs by what became of them, since the start"
+    family = CounterMetricFamily("lineshaft_type_jobs", told, labels=["queue", "jobtype", "outcome"])
+    for queue, jobtype, outcome, count in outcomes:
+        family.add_metric([queue, jobtype, outcome], count)
+    return family

@@ -7,7 +7,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from lineshaft.clock import parse_instant
 from lineshaft.web.accounts import Role
-from lineshaft.web.actions import act, read_form
+from lineshaft.web.forms import act, read_form
 from lineshaft.web.render import href, language_of, prefix_of
 from lineshaft.web.rows import PAGE
 from lineshaft.web.site import Site

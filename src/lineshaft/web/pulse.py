@@ -1,30 +1,29 @@
-"""The pulse: the figures of the last minutes to hours, and the news for who watches.
+"""The pulse: once a second, a look at the figures, and the news for who watches.
 
-Once a second the counters are noted, which costs as much as INFO; everything that is drawn over time comes from these
-notes. They are kept in three grains (seconds for five minutes, ten seconds for an hour, five minutes for a day), in
-memory alone, so they begin anew with the process; whole days are on disk (`Views.days`).
+Each second is noted in the past (`past`), and once a minute the engine is asked to note it too, on disk.
 
 Whoever watches gets one small message a second, the same for all, made once; and none is made when nobody watches. It
 says how large the sets are, and a number that changes when anything has changed, so that a page knows when to look.
 
-What is true after every call: a grain holds at most its LENGTH notes, the oldest first; `queues` follows at most
-MOST_QUEUES queues.
+What is true after every call: `queues` follows at most MOST_QUEUES queues, and `slow` has at most MOST_SLOW.
 """
 
 import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator
-from itertools import pairwise
 from typing import Final
 
 import msgspec
 
+from lineshaft.engine.notes import EVERY_MS as NOTE_EVERY_MS
 from lineshaft.engine.views import Overview
 from lineshaft.errors import LineshaftError
+from lineshaft.store.timing import Durations
 from lineshaft.web.backend import Backend
+from lineshaft.web.past import GRAINS, Note, Past
 
-__all__ = ["GRAINS", "Grain", "Note", "Pulse", "Trend"]
+__all__ = ["Pulse", "Trend"]
 
 log = logging.getLogger(__name__)
 
@@ -36,33 +35,12 @@ MOST_QUEUES: Final = 200
 QUEUE_EVERY_MS: Final = 5000
 QUEUE_NOTES: Final = 121
 
+#: Queues whose latency is looked at each second, and those that are remembered as slow.
+SLOW_LOOKS: Final = 50
+MOST_SLOW: Final = 20
+
 #: More than this watching at once are turned away.
 MOST_WATCHERS: Final = 500
-
-
-class Note(msgspec.Struct, frozen=True, gc=False):
-    """The counters at an instant."""
-
-    at: int
-    processed: int
-    failed: int
-    enqueued: int
-    busy: int
-    retries: int
-    scheduled: int
-    dead: int
-    loop_ms: float = 0.0  #: how late this note was: how long the loop was held
-
-
-class Grain(msgspec.Struct, frozen=True):
-    """How finely a stretch of time is kept."""
-
-    name: str
-    every_ms: int
-    length: int
-
-
-GRAINS: Final = (Grain("5m", 1000, 301), Grain("1h", 10_000, 361), Grain("24h", 300_000, 289))
 
 
 class Trend:
@@ -88,8 +66,13 @@ class Pulse:
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
-        self.notes: dict[str, deque[Note]] = {grain.name: deque(maxlen=grain.length) for grain in GRAINS}
+        self.past = Past()
+        #: How late the loop came to each second.
+        self.loop = Durations()
         self.queues: dict[str, Trend] = {}
+        #: Queues whose oldest job waits too long, as of the last look at each.
+        self.slow: set[str] = set()
+        self._slow_after = ""
         self.watchers = 0
         self.ticks = 0
         self.version = 0
@@ -99,10 +82,19 @@ class Pulse:
         self._news = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
+        #: The minute that was noted last, and the task that does it.
+        self._noted = 0
+        self._noting: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin, in the running loop."""
         self._due = asyncio.get_running_loop().time()
+        try:
+            now = self.backend.look(lambda engine: engine.views.overview()).now
+            longest = max(grain.span_ms for grain in GRAINS)
+            self.past.recall(self.backend.look(lambda engine: engine.views.notes(now - longest)))
+        except LineshaftError as error:
+            log.warning("the charts begin anew: what was noted cannot be read: %s", error)
         self._tick()
 
     def stop(self) -> None:
@@ -110,6 +102,8 @@ class Pulse:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None
+        if self._noting is not None:
+            self._noting.cancel()
         self._message = b""
         self._announce()
 
@@ -124,10 +118,22 @@ class Pulse:
         self._timer = loop.call_at(self._due, self._tick)
         try:
             overview = self.backend.look(lambda engine: engine.views.overview())
+            self.loop.add(late_ms / 1000)
             self.take(overview, late_ms)
+            self._look_for_slow()
+            if overview.now // NOTE_EVERY_MS != self._noted:
+                self._noted = overview.now // NOTE_EVERY_MS
+                self._noting = asyncio.create_task(self._note())
         except LineshaftError as error:
             # The storage is away: the server says so itself, and a second without a note does no harm.
             log.debug("no figures this second: %s", error)
+
+    async def _note(self) -> None:
+        """Have this minute noted on disk."""
+        try:
+            await self.backend.act(lambda engine: engine.take_note())
+        except LineshaftError as error:
+            log.debug("no note of this minute: %s", error)
 
     def take(self, overview: Overview, late_ms: float = 0.0) -> None:
         """Note the counters, and tell those who watch."""
@@ -142,14 +148,7 @@ class Pulse:
             overview.dead,
             late_ms,
         )
-        for grain in GRAINS:
-            kept = self.notes[grain.name]
-            if not kept or note.at // grain.every_ms > kept[-1].at // grain.every_ms:
-                kept.append(note)
-            elif note.at < kept[0].at:
-                # The clock was set back beyond all that is known.
-                kept.clear()
-                kept.append(note)
+        self.past.take(note)
         if not 0 <= overview.now - self._queues_at < QUEUE_EVERY_MS:
             self._queues_at = overview.now
             self._follow_queues(overview.now)
@@ -167,6 +166,18 @@ class Pulse:
             del self.queues[name]
         for name, (size, processed) in counts.items():
             self.queues.setdefault(name, Trend()).notes.append((now, size, processed))
+
+    def _look_for_slow(self) -> None:
+        """Look at a few queues more each time, since each costs a look at its oldest job."""
+        slow_seconds = self.backend.settings().slow_after_ms / 1000
+        looked_at, more = self.backend.look(
+            lambda engine: engine.views.queues(after=self._slow_after, limit=SLOW_LOOKS)
+        )
+        last = looked_at[-1].name if more else "\U0010ffff"
+        passed = {name for name in self.slow if self._slow_after < name <= last}
+        found = {queue.name for queue in looked_at if queue.latency_seconds > slow_seconds and not queue.paused}
+        self.slow = set(sorted((self.slow - passed) | found)[:MOST_SLOW])
+        self._slow_after = last if more else ""
 
     def _tell(self, overview: Overview) -> bytes:
         told = {
@@ -196,23 +207,3 @@ class Pulse:
                     yield self._message
         finally:
             self.watchers -= 1
-
-    def rates(self, name: str) -> tuple[list[float], list[float]]:
-        """Jobs processed and failed per second in each step of a grain, the oldest first."""
-        notes = list(self.notes[name])
-        done, failed = [], []
-        for before, after in pairwise(notes):
-            seconds = max(after.at - before.at, 1) / 1000
-            # A FLUSH begins all counts anew.
-            done.append(max(after.processed - before.processed, 0) / seconds)
-            failed.append(max(after.failed - before.failed, 0) / seconds)
-        return done, failed
-
-    def change(self, figure: str, milliseconds: int) -> tuple[int, int]:
-        """How much a figure has grown within that time, and how much of that time is known."""
-        hour, now = self.notes["1h"], self.notes["5m"]
-        if not now:
-            return 0, 0
-        last = now[-1]
-        first = next((note for note in hour if note.at >= last.at - milliseconds), last)
-        return getattr(last, figure) - getattr(first, figure), last.at - first.at

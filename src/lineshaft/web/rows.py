@@ -1,30 +1,19 @@
-"""Rows: jobs as a list shows them, and the search that finds them.
+"""Rows: jobs as a list shows them, and the filters that choose them."""
 
-Looking for jobs goes through a place in slices, between which the loop serves others; after a tenth of a second it says
-how far it came, and a link goes on from there.
-"""
-
-import asyncio
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
 
 from lineshaft.clock import format_instant, parse_instant
-from lineshaft.engine import keys
-from lineshaft.engine.filter import EVERYTHING, MOST_TEXT, Filter
-from lineshaft.engine.views import JobView, Slice
+from lineshaft.engine.filter import MOST_TEXT, Filter
+from lineshaft.engine.views import JobView
 from lineshaft.job import DEFAULT_QUEUE, Job
 
-__all__ = ["PAGE", "Found", "Row", "filter_of", "row_of", "search", "timed_key_of"]
+__all__ = ["PAGE", "Row", "filter_of", "number_of", "preview", "query_of", "row_of", "timed_key_of"]
 
 #: Jobs on a page.
 PAGE: Final = 50
-
-#: Rows that one slice of a search looks at: about a millisecond.
-SLICE: Final = 200
-SEARCH_SECONDS: Final = 0.1
 
 #: Letters of the arguments that a list shows.
 PREVIEW: Final = 240
@@ -50,14 +39,6 @@ class Row(Struct, frozen=True):
     errtype: str
     message: str
     href: str = ""
-
-
-class Found(Struct, frozen=True):
-    """What a search has found so far."""
-
-    jobs: list[JobView]
-    cursor: str  #: where it goes on; empty at the end
-    looked_at: int
 
 
 def preview(job: Job) -> str:
@@ -106,32 +87,25 @@ def filter_of(asked: Mapping[str, str]) -> Filter:
         queue=asked.get("queue", "").strip()[:255],
         errtype=asked.get("errtype", "").strip()[:MOST_TEXT],
         text=asked.get("text", "").strip()[:MOST_TEXT],
-        since=_number(asked.get("since", "")),
-        until=_number(asked.get("until", "")),
+        since=number_of(asked.get("since", "")),
+        until=number_of(asked.get("until", "")),
         group=asked.get("group", "").strip()[:16],
     )
 
 
-def _number(text: str) -> int:
+def query_of(wanted: Filter) -> dict[str, object]:
+    """The filter as the query of a link."""
+    return {
+        "text": wanted.text,
+        "jobtype": wanted.jobtype,
+        "queue": wanted.queue,
+        "errtype": wanted.errtype,
+        "since": wanted.since,
+        "until": wanted.until,
+        "group": wanted.group,
+    }
+
+
+def number_of(text: str) -> int:
+    """A number of a query; 0 for what is none."""
     return int(text) if text.isdecimal() and len(text) <= _DIGITS else 0
-
-
-async def search(
-    take: Callable[[str, int], Slice], cursor: str, filter: Filter, *, limit: int = PAGE, newest: bool = False
-) -> Found:
-    """Jobs that match, a page of them at most, from `cursor` on; `take` reads one slice: cursor and rows."""
-    rows = limit if filter == EVERYTHING else SLICE
-    jobs: list[JobView] = []
-    looked_at = 0
-    end = time.monotonic() + SEARCH_SECONDS
-    while True:
-        part = take(cursor, rows)
-        looked_at += part.looked_at
-        jobs += part.jobs
-        cursor = part.cursor
-        if len(jobs) > limit:
-            last = jobs[limit - 1].key
-            return Found(jobs[:limit], (last if newest else keys.after(last)).hex(), looked_at)
-        if not cursor or len(jobs) == limit or time.monotonic() > end:
-            return Found(jobs, cursor, looked_at)
-        await asyncio.sleep(0)

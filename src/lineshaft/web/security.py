@@ -5,9 +5,10 @@ One middleware around everything, in this order:
 1. the prefix behind a proxy (`X-Script-Name`) is taken over, if it is a path and nothing else;
 2. the password: HTTP basic auth against the accounts, or against the one password; or, for the API and `/metrics`, the
    bearer token of a program; `/health` wants none;
-3. a form that another site sends is refused: browsers say where a request comes from (`Sec-Fetch-Site`, `Origin`), and
+3. where there is no password, a request names this server by a name that is ours (`hosts`);
+4. a form that another site sends is refused: browsers say where a request comes from (`Sec-Fetch-Site`, `Origin`), and
    what says nothing is no browser;
-4. headers: a content security policy that allows nothing but our own files, and nobody may frame the pages.
+5. headers: a content security policy that allows nothing but our own files, and nobody may frame the pages.
 
 Guessing is slowed: each wrong password from an address costs that address a longer wait, up to a few seconds, and the
 comparing of hashes is done by one thread, so that it never takes a processor from the jobs.
@@ -29,11 +30,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lineshaft.web.accounts import Account, Keyring, Role, Visitor
 from lineshaft.web.backend import Backend
+from lineshaft.web.hosts import is_ours
 
 __all__ = ["POLICY", "Guard", "is_cross_site", "visitor_of"]
 
 #: Wants no password, so that a load balancer need not know it.
-OPEN_PATHS: Final = frozenset({"/health", "/health/live", "/health/ready"})
+OPEN_PATHS: Final = frozenset({"/health", "/health/live", "/health/ready", "/health/leader"})
 
 POLICY: Final = "; ".join(
     (
@@ -59,6 +61,11 @@ _HEADERS: Final = {
 
 #: A path: what a proxy says is written into every link.
 _PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+
+#: For a year.
+HSTS: Final = "max-age=31536000"
+
+_NOT_OURS: Final = "this server does not go by that name: add it to [web] hosts, or set a password\n"
 
 #: Waits after wrong passwords: seconds by how many there were lately.
 WAIT_SECONDS: Final = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
@@ -110,6 +117,8 @@ class Guard:
                 for name, value in _HEADERS.items():
                     ours.setdefault(name, value)
                 ours.setdefault("Cache-Control", "no-store")
+                if self.backend.settings().hsts:
+                    ours["Strict-Transport-Security"] = HSTS
             await send(message)
 
         refusal = await self._refusal(scope, headers)
@@ -123,6 +132,8 @@ class Guard:
             visitor = await (self._recognise(scope, headers) if shown is None else self._admit(scope, shown))
             if isinstance(visitor, Response):
                 return visitor
+            if visitor is _EVERYBODY and not is_ours(headers.get("host"), self.backend.settings().hosts):
+                return PlainTextResponse(_NOT_OURS, 421)
             scope["lineshaft.visitor"] = visitor
         if scope["method"] not in {"GET", "HEAD", "OPTIONS"} and is_cross_site(headers):
             return PlainTextResponse("a form of another site is not taken", 403)

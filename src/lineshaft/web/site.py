@@ -56,15 +56,23 @@ class Site:
         self.audit = Audit()
         self.pulse = Pulse(backend)
         self.host = socket.gethostname()
+        #: Exports that are being sent.
+        self.exports = 0
+        #: Searches that are being told to browsers.
+        self.streams = 0
         self._shared: OrderedDict[tuple[str, ...], tuple[float, bytes]] = OrderedDict()
 
     def look(self, view: Callable[[Engine], T]) -> T:
         """What `view` reads of the engine, now."""
         return self.backend.look(view)
 
+    def is_live(self, request: Request) -> bool:
+        """Whether a page that is open already asks for itself again."""
+        return request.headers.get("x-live") is not None
+
     def shared(self, request: Request) -> Response | None:
         """The same page as somebody has just been given, if it is a live one that asks again."""
-        if request.headers.get("x-live") is None:
+        if not self.is_live(request):
             return None
         found = self._shared.get(_identity(request))
         if found is None or time.monotonic() - found[0] > SHARED_SECONDS:
@@ -88,7 +96,7 @@ class Site:
             **context,
         }
         body = await self.renderer.page(request, template, counts.now, shown)
-        if request.headers.get("x-live") is not None:
+        if self.is_live(request):
             self._shared[_identity(request)] = (time.monotonic(), body)
             while len(self._shared) > MOST_SHARED:
                 self._shared.popitem(last=False)

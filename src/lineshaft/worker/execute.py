@@ -11,11 +11,9 @@ should not go on: what it returns after that is taken for its result.
 """
 
 import asyncio
-import contextvars
 import ctypes
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -24,6 +22,7 @@ from lineshaft.worker.jobs import JobFunction
 from lineshaft.worker.middleware import Middleware, compose
 from lineshaft.worker.outcome import Done, Interrupted, Outcome, outcome_of
 from lineshaft.worker.running import RunningJob, current_job
+from lineshaft.worker.threads import Threads
 
 __all__ = ["Executor", "UnknownJobType"]
 
@@ -48,7 +47,7 @@ class Executor:
     ) -> None:
         self._processes = processes
         self._functions = functions
-        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="job")
+        self._threads = Threads(concurrency)
         self._children = Children()
         # Composed once, for each function.
         self._chains = {
@@ -99,7 +98,7 @@ class Executor:
         thread = _Thread()
         job.on_interrupt(thread.interrupt)
         try:
-            return await self._off_the_loop(thread.run, function, *function.arguments.call(job.fetched.args))
+            return await self._threads.run(thread.run, function, *function.arguments.call(job.fetched.args))
         finally:
             job.on_interrupt(None)
 
@@ -107,14 +106,10 @@ class Executor:
         child = self._children.take()
         job.on_interrupt(lambda _: child.kill())
         try:
-            return await self._off_the_loop(child.run, job, function)
+            return await self._threads.run(child.run, job, function)
         finally:
             job.on_interrupt(None)
             self._children.give_back(child)
-
-    async def _off_the_loop(self, call: Callable[..., Any], *args: Any) -> Any:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, contextvars.copy_context().run, call, *args)
 
     async def _on_the_loop(self, job: RunningJob, function: JobFunction[..., Any, Any]) -> Any:
         args, kwargs = function.arguments.call(job.fetched.args)
@@ -136,7 +131,7 @@ class Executor:
 
     def close(self) -> None:
         """Let nothing new begin, and end the children. Threads that go on are left alone."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
         self._children.close()
 
 

@@ -25,7 +25,8 @@ def check_replies(lines: Sequence[bytes], replies: Sequence[Reply]) -> None:
             if reply.message.startswith(_PASSING):
                 raise reply.refusal()
             if not is_unknown(one, reply):
-                log.error("the server refused %s: %s", one[:100].decode(errors="replace"), reply.message)
+                # The verb alone: what follows it holds results and messages of jobs.
+                log.error("the server refused %s: %s", one.partition(b" ")[0].decode(), reply.message)
 
 
 def payload_of(reply: Reply) -> bytes | None:

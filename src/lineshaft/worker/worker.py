@@ -8,9 +8,9 @@
   terminate the same, and the end when nothing runs       (SIGTERM, SIGINT, or BEAT)
 ```
 
-There is a puller for each job that may run, and for each that may be prefetched; each has its own connection, so no
-report ever waits behind another's FETCH. What is true of each puller: it holds one job at most, and fetches the next
-only in, or after, the packet that reports the last.
+There is a puller for each job that may run, and for each that may be prefetched. What is true of each puller: it
+holds one job at most, and fetches the next only in, or after, the packet that reports the last. Pullers that have
+something to say at the same time share a packet (`worker.exchange`); no report ever waits behind a FETCH.
 
 When the time to stop has passed, jobs that still run are interrupted and given back, so that another worker has them at
 once and no try is burned; a server without REQUEUE is told that they failed. A worker that is killed instead reports
@@ -30,10 +30,10 @@ from typing import Any, Final
 import msgspec
 
 from lineshaft.client.aio import AsyncClient
-from lineshaft.client.awaiting import HeldLink
 from lineshaft.client.commands import Heard
 from lineshaft.errors import LineshaftError, UsageError
 from lineshaft.lifecycle import WorkerState
+from lineshaft.worker.exchange import Exchange
 from lineshaft.worker.execute import Executor
 from lineshaft.worker.jobs import JobFunction, Jobs
 from lineshaft.worker.logs import log_outcome
@@ -151,6 +151,7 @@ class Worker:
         self._executor = Executor(self.functions, self._middleware, self.concurrency + self._prefetch)
         self._slots = asyncio.Semaphore(self.concurrency)
         self._teller = Teller(self.client)
+        self._server = Exchange(self.client._talker)
         beating = asyncio.create_task(self._beat())
         pullers = [asyncio.create_task(self._pull()) for _ in range(self.concurrency + self._prefetch)]
         for puller in pullers:
@@ -166,6 +167,7 @@ class Worker:
                 task.cancel()
             await asyncio.gather(beating, *pullers, return_exceptions=True)
             self._executor.close()
+            await self._server.close()
             self.client.close()
             # The loop says good-bye in its next turn.
             await asyncio.sleep(0)
@@ -201,30 +203,26 @@ class Worker:
     async def _pull(self) -> None:
         """Fetch, run, report, until there is nothing to report and nothing is to be fetched."""
         reports: list[bytes] = []
-        link = HeldLink(self.client._talker)
-        try:
-            while (fetching := self.state is WorkerState.RUNNING) or reports:
-                try:
-                    payload = await self._exchange(link, reports, fetching)
-                except (LineshaftError, OSError) as failure:
-                    await self._pause(failure)
-                    continue
-                reports = [] if payload is None else await self._work(payload)
-        finally:
-            link.close()
+        while (fetching := self.state is WorkerState.RUNNING) or reports:
+            try:
+                payload = await self._exchange(reports, fetching)
+            except (LineshaftError, OSError) as failure:
+                await self._pause(failure)
+                continue
+            reports = [] if payload is None else await self._work(payload)
 
-    async def _exchange(self, link: HeldLink, reports: list[bytes], fetching: bool) -> bytes | None:
+    async def _exchange(self, reports: list[bytes], fetching: bool) -> bytes | None:
         """Report and fetch, in one packet if that can be; returns the job that came. Clears what was reported."""
         if reports and not (fetching and len(reports) == 1 and reports[0].startswith(b"ACK ")):
             # What does harm when it is repeated is not sent with a FETCH, which may be cut off while it waits.
-            await self._settle(link, reports)
+            await self._settle(reports)
         if not fetching:
             return None
         task = asyncio.current_task()
         assert task is not None
         self._fetching.add(task)
         try:
-            replies = await link.ask([*reports, self.queues.fetch_command(knows_weights=self._is_lineshaft)])
+            replies = await self._server.ask(reports, self.queues.fetch_command(knows_weights=self._is_lineshaft))
         except asyncio.CancelledError:
             if self.state is not WorkerState.TERMINATE:
                 raise
@@ -238,16 +236,16 @@ class Worker:
         reports.clear()
         return payload_of(replies[-1])
 
-    async def _settle(self, link: HeldLink, reports: list[bytes]) -> None:
+    async def _settle(self, reports: list[bytes]) -> None:
         if not reports:
             return
-        replies = await link.ask(reports)
+        replies = await self._server.ask(reports)
         self._note_reached()
         check_replies(reports, replies)
         refused = [one for one, reply in zip(reports, replies, strict=True) if is_unknown(one, reply)]
         reports.clear()
         if refused:
-            await link.ask([fail_instead(one) for one in refused])
+            await self._server.ask([fail_instead(one) for one in refused])
 
     async def _pause(self, failure: Exception) -> None:
         """The server is away, or cannot do its work at the moment: say so once, and wait a little."""

@@ -67,6 +67,46 @@ async function look() {
   }
 }
 
+// A search goes on while its page is open: rows are added as they are found.
+
+function search(list) {
+  const stream = new EventSource(list.dataset.search || list.dataset.countOn);
+  const panel = list.closest("section");
+  const told = panel.querySelector("[data-told]");
+  const next = panel.querySelector("[data-next]");
+  const say = (news) => {
+    if (told) told.textContent = news.told;
+    if (news.count) list.textContent = news.count;
+    if (news.html) {
+      const body = list.querySelector("tbody");
+      body.querySelector("[data-nothing]")?.remove();
+      const fresh = new DOMParser().parseFromString(`<table><tbody>${news.html}</tbody></table>`, "text/html");
+      body.append(...fresh.querySelectorAll("tr"));
+      count();
+    }
+  };
+  stream.addEventListener("rows", ({ data }) => {
+    const news = JSON.parse(data);
+    say(news);
+    if (next && news.next) next.href = news.next;
+  });
+  stream.addEventListener("end", ({ data }) => {
+    stream.close();
+    const news = JSON.parse(data);
+    say(news);
+    if (next && news.next) next.textContent = next.dataset.next;
+    else next?.remove();
+    const nothing = list.querySelector("[data-nothing] b");
+    if (nothing) nothing.textContent = list.dataset.none;
+  });
+  stream.addEventListener("failed", ({ data }) => {
+    stream.close();
+    say(JSON.parse(data));
+  });
+  // The link goes on from where it stopped.
+  stream.onerror = () => stream.close();
+}
+
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) unwatch();
   else {
@@ -199,3 +239,4 @@ document.querySelector(".side .item[aria-current]")?.scrollIntoView({ block: "ne
 nameTheme();
 count();
 watch();
+document.querySelectorAll("[data-search], [data-count-on]").forEach(search);

@@ -7,22 +7,22 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from lineshaft.clock import format_instant
-from lineshaft.engine.cancel import CANCELLED
-from lineshaft.engine.engine import NEVER
 from lineshaft.engine.filter import MOST_TEXT, Filter
-from lineshaft.engine.views import HeldView, JobView, Overview, QueueView, WorkerView
-from lineshaft.job import ABSENT, DEFAULT_QUEUE
 
 __all__ = [
     "BatchOut",
     "BatchesOut",
     "BulkIn",
     "BulkOut",
+    "FailureOut",
     "FilterIn",
     "HeldOut",
+    "Jid",
     "JobOut",
     "JobsOut",
+    "LaneOut",
+    "LanesOut",
+    "LeaseOut",
     "Made",
     "OverviewOut",
     "PeriodicOut",
@@ -32,18 +32,13 @@ __all__ = [
     "QueueOut",
     "QueuesOut",
     "RescheduleIn",
+    "Stamp",
     "WorkerOut",
     "WorkersOut",
-    "batch_out",
-    "held_out",
-    "job_out",
-    "overview_out",
-    "periodic_out",
-    "queue_out",
-    "worker_out",
 ]
 
 Jid = Annotated[str, Meta(min_length=8, max_length=512)]
+
 Stamp = Annotated[str, Meta(description="RFC 3339, UTC")]
 
 
@@ -96,6 +91,26 @@ class QueuesOut(Struct):
     next: Annotated[str, Meta(description="pass it as `after`; empty at the end")]
 
 
+class LaneOut(Struct):
+    """A lane of a queue."""
+
+    name: str
+    waiting: int
+    running: int
+    state: Literal["ready", "held", "full", "rate", "empty"]
+    wakes_at: Annotated[Stamp | None, Meta(description="when a lane in the state `rate` is looked at again")]
+
+
+class LanesOut(Struct):
+    """Some lanes of a queue, shorter names first; a name is the JSON of the value."""
+
+    by: Annotated[str, Meta(description="the key of `custom` by which lanes are told apart")]
+    count: int
+    running: Annotated[int, Meta(description="lanes of which a job runs")]
+    lanes: list[LaneOut]
+    next: Annotated[str, Meta(description="pass it as `after`; empty at the end")]
+
+
 class FailureOut(Struct):
     """What the last failure left on a job."""
 
@@ -141,6 +156,7 @@ class JobsOut(Struct):
     jobs: list[JobOut]
     next: Annotated[str, Meta(description="pass it as `cursor`; empty at the end")]
     looked_at: Annotated[int, Meta(description="how many were looked at to find these")]
+    total: Annotated[int, Meta(description="how many jobs there are in that place, whether they match or not")]
 
 
 class Made(Struct):
@@ -280,94 +296,3 @@ class PeriodicOut(Struct):
     next_run: Stamp | None
     runs: int
     skipped: int
-
-
-def overview_out(view: Overview) -> OverviewOut:
-    """The figures as they are given."""
-    next_retry = format_instant(view.next_retry) if view.retries and view.next_retry < NEVER else None
-    same = {name: getattr(view, name) for name in OverviewOut.__struct_fields__ if name not in ("now", "next_retry")}
-    return OverviewOut(now=format_instant(view.now), next_retry=next_retry, **same)
-
-
-def queue_out(view: QueueView) -> QueueOut:
-    """A queue as it is given."""
-    same = {name: getattr(view, name) for name in QueueOut.__struct_fields__ if name != "created_at"}
-    return QueueOut(created_at=format_instant(view.created_at), **same)
-
-
-def job_out(view: JobView) -> JobOut:
-    """A job as it is given."""
-    job, failure, lease = view.job, view.job.failure, view.lease
-    return JobOut(
-        jid=view.jid,
-        jobtype=job.jobtype,
-        queue=view.queue or DEFAULT_QUEUE,
-        place=view.place.value,  # type: ignore[arg-type]
-        due=format_instant(view.due) if view.due else None,
-        priority=view.priority,
-        retry=job.retry,
-        created_at=job.created_at,
-        enqueued_at=job.enqueued_at,
-        args=job.args,
-        custom=job.custom if job.custom is not ABSENT else None,
-        failure=None
-        if failure is None
-        else FailureOut(
-            failure.errtype,
-            failure.message,
-            failure.retry_count,
-            failure.remaining,
-            failure.failed_at,
-            failure.next_at,
-            failure.backtrace,
-        ),
-        lease=None
-        if lease is None
-        else LeaseOut(
-            "" if lease.holder.startswith("\0") else lease.holder,
-            format_instant(lease.since),
-            format_instant(lease.until),
-            CANCELLED in lease.uses,
-        ),
-    )
-
-
-def held_out(view: HeldView) -> HeldOut:
-    """A held job as it is given."""
-    return HeldOut(
-        view.jid,
-        view.job.jobtype if view.job else None,
-        view.queue,
-        view.holder,
-        format_instant(view.since),
-        format_instant(view.until),
-        view.is_cancelled,
-        view.percent,
-        view.desc,
-    )
-
-
-def worker_out(view: WorkerView) -> WorkerOut:
-    """A worker as it is given."""
-    return WorkerOut(
-        view.wid,
-        view.hostname,
-        view.pid,
-        list(view.labels),
-        view.state.word,  # type: ignore[arg-type]
-        format_instant(view.started_at),
-        format_instant(view.heard_at),
-        view.connections,
-        view.rss_kb,
-        view.holds,
-    )
-
-
-def batch_out(row: dict[str, Any]) -> BatchOut:
-    """A batch as it is given."""
-    return BatchOut(**{"parent_bid": "", "death_st": ""} | {n: row[n] for n in BatchOut.__struct_fields__ if n in row})
-
-
-def periodic_out(row: dict[str, Any]) -> PeriodicOut:
-    """A periodic job as it is given."""
-    return PeriodicOut(**{name: row[name] for name in PeriodicOut.__struct_fields__})

@@ -9,8 +9,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from lineshaft import __version__
-from lineshaft.web.api import OPERATIONS, PREFIX, Operation
-from lineshaft.web.api_types import Problem
+from lineshaft.web.api.operation import Operation
+from lineshaft.web.api.records import Problem
+from lineshaft.web.api.table import OPERATIONS, PREFIX
 from lineshaft.web.site import Site
 
 __all__ = ["document", "openapi"]

@@ -1,0 +1,106 @@
+"""The replica: a node's own store, which holds the log applied up to some entry, and says in itself up to which.
+
+```
+Z    PositionRecord: which log, the sequence, and the epoch and number that the fold had there
+```
+
+The row is written in the same commit as what the entry changed, so the two are never apart, whatever a crash takes
+back. Nothing here is synced: the log is what keeps things, and a store that has lost its tail reads it again.
+
+What is true after every call: the store holds every transaction that counts up to `applied` and none behind
+it. A position stands only between transactions: parts of one that is not whole are read again.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from lineshaft.cluster.fold import Fold, Verdict
+from lineshaft.cluster.record import Leadership, Transaction, decode_leadership, decode_record, decode_transactions
+from lineshaft.engine.keys import POSITION_KEY
+from lineshaft.engine.records import PositionRecord, decode_position, encode_record
+from lineshaft.errors import StoreCorrupt, StoreError
+from lineshaft.store.port import Changes, KeyRange, Store
+
+__all__ = ["Replica", "is_empty", "merged", "position_of"]
+
+
+def position_of(store: Store) -> PositionRecord | None:
+    """The position of a store, or None when it has never been part of a cluster. Raises StoreError."""
+    row = store.get(POSITION_KEY)
+    if row is None:
+        return None
+    try:
+        return decode_position(row)
+    except msgspec.DecodeError as error:
+        raise StoreCorrupt(f"the position in the log cannot be read: {error}: run `lineshaft check`") from None
+
+
+def is_empty(store: Store) -> bool:
+    """Whether nothing lies in a store."""
+    return not store.scan(b"", b"\xff", limit=1)
+
+
+def merged(transactions: list[Transaction]) -> tuple[Changes, list[KeyRange]]:
+    """Several transactions as one, with the same effect."""
+    if len(transactions) == 1:
+        return transactions[0]
+    changes: dict[bytes, bytes | None] = {}
+    cleared: list[KeyRange] = []
+    for own, ranges in transactions:
+        for start, end in ranges:
+            changes = {key: value for key, value in changes.items() if not start <= key < end}
+            cleared.append((start, end))
+        changes.update(own)
+    return changes, cleared
+
+
+class Replica:
+    """A store and its place in the log."""
+
+    def __init__(self, store: Store, log_id: str, began: Callable[[Leadership, int], None] | None = None) -> None:
+        """`began` is told of each epoch: who leads it, and the sequence of its record.
+
+        Raises StoreError when the store belongs to another log, or to a single server.
+        """
+        self.store = store
+        self.log_id = log_id
+        self._began = began
+        position = position_of(store)
+        if position is None and not is_empty(store):
+            raise StoreError("the store has jobs that no cluster knows: export them and import them into the cluster")
+        if position is not None and position.log_id != log_id:
+            raise StoreError(
+                f"the store belongs to the log {position.log_id}, and this one is {log_id}: if the log was made anew,"
+                " its jobs are in this store alone: export them before you empty it"
+            )
+        self.fold = Fold() if position is None else Fold(position.sequence, position.epoch, position.number)
+        #: What a restart would begin from.
+        self.applied = self.fold.sequence
+
+    def take(self, sequence: int, data: bytes) -> None:
+        """Read the next entry, and apply what it makes whole. Entries that are known are passed over.
+
+        Raises Gap, UnknownVersion; StoreBusy, and the same entry may then be given again; StoreError.
+        """
+        if sequence <= self.fold.sequence:
+            return
+        record = decode_record(data)
+        # Tried on a copy: a store that asks for a pause must leave the fold where it was.
+        fold = Fold(self.fold.sequence, self.fold.epoch, self.fold.number, list(self.fold.parts))
+        verdict = fold.take(sequence, record)
+        if verdict is Verdict.WHOLE:
+            self.apply(fold, merged(decode_transactions(fold.take_body())))
+        elif verdict is Verdict.EPOCH:
+            self.apply(fold, ({}, []))
+        self.fold = fold
+        if verdict is Verdict.EPOCH and self._began is not None:
+            assert record is not None
+            self._began(decode_leadership(record.body), sequence)
+
+    def apply(self, fold: Fold, transaction: tuple[Changes, list[KeyRange]]) -> None:
+        """Write what counts, with the position behind it. Raises StoreBusy, StoreError."""
+        changes, cleared = transaction
+        position = PositionRecord(self.log_id, fold.sequence, fold.epoch, fold.number)
+        self.store.commit({**changes, POSITION_KEY: encode_record(position)}, cleared)
+        self.applied = fold.sequence

@@ -1,0 +1,188 @@
+"""The search process as the server has it: started when it is asked, ended when nobody has asked for a while.
+
+There is one at most, and one look at a time in it; so many searches as there are take turns. What goes wrong there is
+an error for those who asked, and a new process for those who ask later.
+
+What is true after every call: `_waiting` holds, in order, who has been promised an answer by the process that runs;
+when that ends, all of them have been told why.
+"""
+
+import asyncio
+import logging
+import shutil
+import sys
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from msgspec import DecodeError, json
+
+from lineshaft.engine.scan import Seen, Sought
+from lineshaft.errors import Unavailable
+from lineshaft.search.helper import WORD, Ask, Told
+from lineshaft.store.rocks import FOLLOWER
+
+__all__ = ["SearchProcess"]
+
+log = logging.getLogger(__name__)
+
+#: Nobody has asked for so long: the process ends. Its start costs a tenth of a second or two.
+IDLE_SECONDS: Final = 60.0
+#: More who wait for a look than this are told to come again.
+MOST_WAITING: Final = 32
+#: A look takes hundredths of a second; a disk that answers none in this time is stuck.
+STUCK_SECONDS: Final = 20.0
+#: After one has failed, no other is started for so long.
+REST_SECONDS: Final = 2.0
+#: It ends by itself when its input does; one that does not is killed.
+END_SECONDS: Final = 2.0
+#: The longest line: a hundred keys of the longest names.
+LINE_BYTES: Final = 1 << 20
+
+
+class SearchProcess:
+    """The process, or none while nobody searches. Everything here belongs to the event loop."""
+
+    def __init__(self, directory: Path, *, idle_seconds: float = IDLE_SECONDS) -> None:
+        # Fixed for life.
+        self._directory = directory
+        self._idle_seconds = idle_seconds
+        # Of the process that runs.
+        self._process: asyncio.subprocess.Process | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._waiting: deque[asyncio.Future[Seen]] = deque()
+        self._starting = asyncio.Lock()
+        # When to start none, and when to end it.
+        self._rests_until = 0.0
+        self._why = ""
+        self._asked_at = 0.0
+        self._stopped = False
+
+    @property
+    def pid(self) -> int | None:
+        """The process that runs, if one does."""
+        return None if self._process is None else self._process.pid
+
+    async def look(self, sought: Sought, *, fresh: bool = False) -> Seen:
+        """Look for jobs once. Raises Unavailable, with the reason, when that cannot be done now."""
+        if len(self._waiting) >= MOST_WAITING:
+            raise Unavailable("too many searches at once: try again in a moment")
+        loop = asyncio.get_running_loop()
+        self._asked_at = loop.time()
+        stdin = await self._started()
+        answer: asyncio.Future[Seen] = loop.create_future()
+        self._waiting.append(answer)
+        stdin.write(json.encode(Ask(sought, fresh)) + b"\n")
+        return await answer
+
+    async def stop(self) -> None:
+        """End it, and start no other."""
+        self._stopped = True
+        await self._end()
+
+    async def _started(self) -> asyncio.StreamWriter:
+        async with self._starting:
+            loop = asyncio.get_running_loop()
+            if self._stopped:
+                raise Unavailable("shutdown in progress")
+            if self._process is None:
+                if loop.time() < self._rests_until:
+                    raise Unavailable(self._why)
+                await self._start()
+            assert self._process is not None, "just started"
+            assert self._process.stdin is not None, "it has pipes"
+            return self._process.stdin
+
+    async def _start(self) -> None:
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *_command(self._directory),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                limit=LINE_BYTES,
+            )
+        except OSError as error:
+            self._rest(f"the search process cannot be started: {error}")
+            raise Unavailable(self._why) from None
+        self._reading = asyncio.create_task(self._read(self._process))
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        """Give the answers to those who wait for them, until the process ends or nobody asks."""
+        why = "the search process ended"
+        loop = asyncio.get_running_loop()
+        assert process.stdout is not None, "it has pipes"
+        try:
+            while True:
+                patience = STUCK_SECONDS if self._waiting else self._idle_seconds
+                try:
+                    line = await asyncio.wait_for(process.stdout.readline(), patience)
+                except TimeoutError:
+                    if self._waiting and loop.time() - self._asked_at > STUCK_SECONDS:
+                        why = f"the search process has not answered for {STUCK_SECONDS:.0f} s"
+                        break
+                    if not self._waiting and loop.time() - self._asked_at >= self._idle_seconds:
+                        why = ""
+                        break
+                    continue
+                if not line:
+                    break
+                self._hand_over(json.decode(line, type=Told))
+        except (ValueError, DecodeError) as error:
+            why = f"the search process cannot be understood: {error}"
+        finally:
+            await self._gone(process, why)
+
+    def _hand_over(self, told: Told) -> None:
+        answer = self._waiting.popleft()
+        if answer.done():
+            # Whoever asked has gone.
+            return
+        if told.seen is not None:
+            answer.set_result(told.seen)
+        else:
+            answer.set_exception(Unavailable(f"the search cannot go on: {told.error}"))
+
+    async def _gone(self, process: asyncio.subprocess.Process, why: str) -> None:
+        """It has ended, or is to: tell those who wait."""
+        if self._process is process:
+            self._process = None
+        waiting, self._waiting = self._waiting, deque()
+        code = await _ended(process)
+        # One that was killed has left it behind.
+        shutil.rmtree(self._directory / FOLLOWER, ignore_errors=True)
+        if why and not self._stopped:
+            self._rest(f"{why} (code {code}): a new one is started in a moment")
+            log.error("%s", self._why)
+        for answer in waiting:
+            if not answer.done():
+                answer.set_exception(Unavailable(self._why or "shutdown in progress"))
+
+    def _rest(self, why: str) -> None:
+        self._why = why
+        self._rests_until = asyncio.get_running_loop().time() + REST_SECONDS
+
+    async def _end(self) -> None:
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.cancel()
+            with suppress(asyncio.CancelledError):
+                await reading
+
+
+async def _ended(process: asyncio.subprocess.Process) -> int:
+    """Let it end, or end it; its exit code."""
+    assert process.stdin is not None, "it has pipes"
+    process.stdin.close()
+    try:
+        return await asyncio.wait_for(process.wait(), END_SECONDS)
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            process.kill()
+        return await process.wait()
+
+
+def _command(directory: Path) -> list[str]:
+    """How it is started: by our command line, which is all that there is in a single-file executable."""
+    start = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "lineshaft"]
+    return [*start, WORD, str(directory)]

@@ -1,0 +1,60 @@
+"""The API's jobs: pushed, found, moved."""
+
+import msgspec
+
+from lineshaft.clock import parse_instant
+from lineshaft.engine.push import MOST_JOBS
+from lineshaft.errors import Refusal
+from lineshaft.job import Job, decode_pushed
+from lineshaft.web.api import records as types
+from lineshaft.web.api.operation import Call, Handler
+from lineshaft.web.api.shown import job_out
+from lineshaft.web.jobs import with_jid
+from lineshaft.web.verbs import on_every_place
+from lineshaft.web.verbs import reschedule as move_to
+
+__all__ = ["job", "on_job", "push", "push_many", "reschedule"]
+
+
+async def job(call: Call) -> list[types.JobOut]:
+    views = call.look(lambda engine: engine.views.find(call.path("jid")))
+    if not views:
+        raise Refusal("no such job", "NOTFOUND")
+    return [job_out(view) for view in views]
+
+
+async def push(call: Call) -> types.Made:
+    job = decode_pushed(with_jid(call.body))
+    await call.act("push", f"job {job.jid}", lambda engine: engine.push(job))
+    return types.Made(job.jid)
+
+
+async def push_many(call: Call) -> types.PushedOut:
+    raw = msgspec.json.decode(call.body, type=list[msgspec.Raw])
+    if len(raw) > MOST_JOBS:
+        raise Refusal(f"too many jobs: at most {MOST_JOBS} at once")
+    jobs: list[Job] = [decode_pushed(with_jid(bytes(one))) for one in raw]
+    errors = await call.act("push", f"{len(jobs)} jobs", lambda engine: engine.push_bulk(jobs))
+    return types.PushedOut([job.jid for job in jobs if job.jid not in errors], errors)
+
+
+def on_job(what: str, command: str) -> Handler:
+    async def handler(call: Call) -> None:
+        jid = call.path("jid")
+        if command == "cancel":
+            await call.act(what, f"job {jid}", lambda engine: engine.cancel(jid))
+        elif not await call.act(what, f"job {jid}", lambda engine: on_every_place(engine, jid, command)):
+            raise Refusal("no such job, or not where that means anything", "NOTFOUND")
+
+    return handler
+
+
+async def reschedule(call: Call) -> None:
+    jid, wanted = call.path("jid"), msgspec.json.decode(call.body, type=types.RescheduleIn)
+    try:
+        instant = parse_instant(wanted.at)
+    except (ValueError, OverflowError):
+        raise Refusal("at must be an RFC 3339 time with an offset") from None
+
+    if not await call.act("reschedule", f"job {jid}", lambda engine: move_to(engine, jid, instant)):
+        raise Refusal("no such job that waits for a time", "NOTFOUND")

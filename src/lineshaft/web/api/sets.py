@@ -1,0 +1,52 @@
+"""The API's timed sets."""
+
+import msgspec
+
+from lineshaft.engine.filter import EVERYTHING
+from lineshaft.engine.timed import SetName
+from lineshaft.errors import Refusal
+from lineshaft.web.api import records as types
+from lineshaft.web.api.operation import MOST_ROWS, Call, Handler
+from lineshaft.web.api.shown import job_out
+from lineshaft.web.rows import PAGE, filter_of
+from lineshaft.web.search import Place, search
+from lineshaft.web.verbs import on_set
+
+__all__ = ["bulk", "jobs_out", "timed"]
+
+
+def timed(name: SetName) -> Handler:
+    async def handler(call: Call) -> types.JobsOut:
+        wanted = filter_of(call.request.query_params)
+        return await jobs_out(call, Place(wanted, name, newest=call.query("order") == "newest"))
+
+    return handler
+
+
+async def jobs_out(call: Call, place: Place) -> types.JobsOut:
+    """A page of jobs: what a search finds in a moment, and where the next one goes on."""
+    limit = max(call.number("limit", PAGE, MOST_ROWS), 1)
+    found = await search(call.site, place, call.query("cursor"), limit=limit)
+    total = call.look(place.size)
+    return types.JobsOut([job_out(job) for job in found.jobs], found.cursor, found.looked_at, total)
+
+
+def bulk(name: SetName) -> Handler:
+    async def handler(call: Call) -> types.BulkOut:
+        wanted = msgspec.json.decode(call.body, type=types.BulkIn)
+        if (wanted.jids is None) == (wanted.filter is None):
+            raise Refusal("jids or filter must be given, and not both")
+        chosen = None if wanted.filter is None else wanted.filter.filter()
+        chores: list[int] = []
+        verb = on_set(name, wanted.action, jids=wanted.jids, chosen=chosen, chores=chores)
+        told = (
+            name.value
+            if chosen is None
+            else f"{name.value}, all"
+            if chosen == EVERYTHING
+            else f"{name.value}, filtered"
+        )
+        moved = await call.act(wanted.action, told, verb)
+        return types.BulkOut(moved, bool(chores))
+
+    return handler

@@ -1,0 +1,113 @@
+"""What pullers report and ask for, in as few packets as can be.
+
+```
+  puller: ACK a, FETCH ┐                  a turn of the loop, one packet, one connection
+  puller: ACK b, FETCH ┼──> [ACK a, ACK b, FETCH, FETCH] ──> replies, each to its puller when it comes
+  puller: FAIL c       ┴──> [FAIL c]       beside it, on another
+```
+
+What comes up in one turn of the loop goes out together: a worker that is busy sends a packet for many jobs, one that
+is not sends one for each. All reports of a packet stand before its first FETCH, and a packet only ever goes out on a
+connection on which all is answered, so no report waits behind a FETCH that waits for a job. So there are at most as
+many connections as pullers.
+
+What does harm when it is repeated must not be cut off in the middle: reports without a FETCH have packets of their own.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from lineshaft.client.awaiting import AwaitingTalker, HeldLink
+from lineshaft.protocol.resp import Reply
+
+__all__ = ["Exchange"]
+
+
+class _Errand:
+    """What one puller has to say, and the replies so far."""
+
+    __slots__ = ("answered", "fetch", "packet", "replies", "reports")
+
+    def __init__(self, reports: Sequence[bytes], fetch: bytes | None, answered: "asyncio.Future[list[Reply]]") -> None:
+        self.reports, self.fetch = reports, fetch
+        self.replies: list[Reply] = []
+        self.answered = answered
+        #: What carries it, once it is on its way.
+        self.packet: asyncio.Task[None] | None = None
+
+    def take(self, reply: Reply) -> None:
+        """One more reply; the last one ends the puller's wait."""
+        self.replies.append(reply)
+        if len(self.replies) == len(self.reports) + (self.fetch is not None) and not self.answered.done():
+            self.answered.set_result(self.replies)
+
+    def fail(self, failure: Exception) -> None:
+        """There will be no more replies."""
+        if not self.answered.done():
+            self.answered.set_exception(failure)
+
+
+class Exchange:
+    """The connections of a worker's pullers. Close it at the end."""
+
+    def __init__(self, talker: AwaitingTalker) -> None:
+        self._talker = talker
+        self._loop = asyncio.get_running_loop()
+        #: Connections on which all is answered; that which was used last, last.
+        self._idle: list[HeldLink] = []
+        #: What goes out at the end of this turn of the loop.
+        self._waiting: list[_Errand] = []
+        self._packets: set[asyncio.Task[None]] = set()
+
+    async def ask(self, reports: Sequence[bytes], fetch: bytes | None = None) -> list[Reply]:
+        """Send reports, and a FETCH behind them if there is one; returns the replies in order.
+
+        Raises what breaks the connection; which of the commands took effect is unknown then. A cancellation closes it.
+        """
+        errand = _Errand(reports, fetch, self._loop.create_future())
+        if not self._waiting:
+            self._loop.call_soon(self._send)
+        self._waiting.append(errand)
+        try:
+            return await errand.answered
+        except asyncio.CancelledError:
+            if errand.packet is not None:
+                errand.packet.cancel()
+            raise
+
+    def _send(self) -> None:
+        waiting = [errand for errand in self._waiting if not errand.answered.done()]
+        self._waiting.clear()
+        for errands in ([one for one in waiting if one.fetch], [one for one in waiting if not one.fetch]):
+            if errands:
+                packet = self._loop.create_task(self._carry(errands))
+                self._packets.add(packet)
+                packet.add_done_callback(self._packets.discard)
+                for errand in errands:
+                    errand.packet = packet
+
+    async def _carry(self, errands: list[_Errand]) -> None:
+        link = self._idle.pop() if self._idle else HeldLink(self._talker)
+        said = [(report, errand) for errand in errands for report in errand.reports]
+        said += [(errand.fetch, errand) for errand in errands if errand.fetch]
+        owners = iter([errand for _, errand in said])
+        try:
+            await link.ask([command for command, _ in said], lambda reply: next(owners).take(reply))
+        except Exception as failure:
+            for errand in errands:
+                errand.fail(failure)
+        except asyncio.CancelledError:
+            for errand in errands:
+                errand.fail(ConnectionError("the connection was given up"))
+            raise
+        finally:
+            # Broken ones too: they are opened anew when they are needed.
+            self._idle.append(link)
+
+    async def close(self) -> None:
+        """Give up what is on its way, and say good-bye."""
+        for packet in self._packets:
+            packet.cancel()
+        await asyncio.gather(*self._packets, return_exceptions=True)
+        for link in self._idle:
+            link.close()

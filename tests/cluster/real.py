@@ -1,0 +1,223 @@
+"""A cluster of real processes: nats-servers and nodes on loopback, each with its files below one directory."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from processes import free_port
+from wire_client import WireClient, WireError
+
+START_SECONDS = 30.0
+
+
+def nats_program() -> str | None:
+    """Where nats-server is; Debian puts it where only root looks."""
+    return shutil.which("nats-server", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+
+
+class Process:
+    """One process that can be killed, paused, and started again."""
+
+    def __init__(self, name: str, log: Path) -> None:
+        self.name = name
+        self.log = log
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log)
+
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def signal(self, number: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        if self.is_running:
+            assert self.process is not None
+            self.process.kill()
+            self.process.wait()
+
+    def pause(self) -> None:
+        self.signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self.signal(signal.SIGCONT)
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        assert self.process is not None
+        self.signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+class NatsServer(Process):
+    """One server of the log."""
+
+    def __init__(self, name: str, root: Path, host: str = "127.0.0.1") -> None:
+        super().__init__(name, root / f"{name}.log")
+        self.root = root
+        self.host = host
+        self.port, self.route = free_port(), free_port()
+
+    @property
+    def url(self) -> str:
+        return f"nats://{self.host}:{self.port}"
+
+    def configure(self, mates: list["NatsServer"]) -> None:
+        routes = ", ".join(f'"nats-route://{mate.host}:{mate.route}"' for mate in mates)
+        (self.root / f"{self.name}.conf").write_text(
+            f'server_name: {self.name}\nlisten: "{self.host}:{self.port}"\n'
+            f'jetstream {{ store_dir: "{self.root / self.name}" }}\n'
+            f'cluster {{ name: log, listen: "{self.host}:{self.route}", routes: [{routes}] }}\n'
+        )
+
+    def command(self) -> list[str]:
+        program = nats_program()
+        assert program is not None
+        return [program, "-c", str(self.root / f"{self.name}.conf")]
+
+
+class NodeProcess(Process):
+    """One node: `lineshaft serve --cluster`."""
+
+    def __init__(self, name: str, root: Path, servers: list[str], *, extra: str = "", host: str = "127.0.0.1") -> None:
+        super().__init__(name, root / f"{name}.log")
+        self.root = root
+        self.host = host
+        self.port, self.web = free_port(), free_port()
+        self.config = root / f"{name}.config"
+        (self.config / "conf.d").mkdir(parents=True)
+        urls = ", ".join(f'"{server}"' for server in servers)
+        (self.config / "conf.d" / "cluster.toml").write_text(
+            f'[cluster]\nname = "test"\nnode = "{name}"\nservers = [{urls}]\n{extra}'
+        )
+
+    def command(self) -> list[str]:
+        command = [sys.executable, "-m", "lineshaft", "serve", "--cluster", "-b", f"{self.host}:{self.port}"]
+        command += ["-w", f"{self.host}:{self.web}", "-d", str(self.root / f"{self.name}.data")]
+        return [*command, "-c", str(self.config), "-e", "development", "-l", "info"]
+
+    def ask(self, path: str) -> tuple[int, Any]:
+        """GET a path of its HTTP port: status and JSON; 0 when there is no answer."""
+        try:
+            with urllib.request.urlopen(f"http://{self.host}:{self.web}{path}", timeout=2) as answer:
+                return answer.status, json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read() or b"null")
+        except (OSError, ValueError):
+            return 0, None
+
+    def leads(self) -> bool:
+        return self.ask("/health/leader")[0] == 200
+
+    def is_ready(self) -> bool:
+        return self.ask("/health/ready")[0] == 200
+
+    def say(self, line: str, timeout: float = 10.0) -> Any:
+        """One command on a connection of its own. Raises WireError, OSError, EOFError."""
+        with closing(WireClient(self.port, timeout=timeout)) as client:
+            return client.command(line.encode())
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.say("CLUSTER STATUS"))
+        return found
+
+    def push(self, jid: str, queue: str) -> Any:
+        return self.say("PUSH " + json.dumps({"jid": jid, "jobtype": "T", "args": [], "queue": queue}))
+
+    def fetch(self, queue: str) -> str | None:
+        """The jid of the next job."""
+        payload = self.say(f"FETCH {queue}")
+        return None if payload is None else json.loads(payload)["jid"]
+
+
+class RealCluster:
+    """Three nats-servers and three nodes."""
+
+    def __init__(self, root: Path, names: str = "abc", *, rules: str = "", replicas: int = 3) -> None:
+        self.root = root
+        self.nats = [NatsServer(f"nats-{number}", root) for number in range(1, replicas + 1)]
+        for server in self.nats:
+            server.configure([mate for mate in self.nats if mate is not server])
+        self.extra = f"replicas = {replicas}\n{rules}"
+        self.nodes = {name: self.node(name) for name in names}
+
+    def node(self, name: str) -> NodeProcess:
+        return NodeProcess(name, self.root, [server.url for server in self.nats], extra=self.extra)
+
+    def start(self) -> None:
+        for process in (*self.nats, *self.nodes.values()):
+            process.start()
+        self.leader()
+        wait_for(self.is_whole, "all nodes are there")
+
+    def leader(self, within: float = START_SECONDS) -> NodeProcess:
+        """Who leads, once somebody does."""
+        end = time.monotonic() + within
+        while time.monotonic() < end:
+            for node in self.nodes.values():
+                if node.is_running and node.leads():
+                    return node
+            time.sleep(0.02)
+        raise AssertionError("nobody leads:\n" + self.logs())
+
+    def is_whole(self) -> bool:
+        """Whether one node leads, and all others follow it, as it sees them and as they do."""
+        try:
+            seen = self.leader().status()["nodes"]
+        except (OSError, EOFError, WireError):
+            return False
+        roles = [one["role"] for one in seen if one["node"] in self.nodes]
+        is_seen = sorted(roles) == ["leader"] + ["standby"] * (len(self.nodes) - 1)
+        return is_seen and all(node.is_ready() for node in self.nodes.values())
+
+    def standbys(self) -> list[NodeProcess]:
+        return [node for node in self.nodes.values() if node.is_running and not node.leads()]
+
+    def logs(self) -> str:
+        return "\n".join(f"--- {node.name}\n{node.log.read_text()[-3000:]}" for node in self.nodes.values())
+
+    def close(self) -> None:
+        for process in (*self.nodes.values(), *self.nats):
+            process.kill()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def wait_for(condition: Any, what: str, within: float = START_SECONDS) -> None:
+    end = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < end, f"not in time: {what}"
+        time.sleep(0.05)
+
+
+__all__ = ["NatsServer", "NodeProcess", "RealCluster", "WireClient", "WireError", "nats_program", "wait_for"]
