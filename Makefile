@@ -70,6 +70,7 @@ nightly: export LINESHAFT_SEEDS ?= 10000
 nightly: export LINESHAFT_POWER_CUTS ?= 300
 nightly: export LINESHAFT_FUZZ ?= 20000
 nightly: export LINESHAFT_CLUSTER_ROUNDS ?= 200
+nightly: export LINESHAFT_CLUSTER_SEEDS ?= 2000
 nightly: export LINESHAFT_SOAK_SECONDS ?= 3600
 nightly: $(DEV) ## the suite with its loops grown long: kills, power cuts, seeds, fuzzed inputs, a soak
 	$(BIN)/pytest --timeout 14400 $(ARGS)
