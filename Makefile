@@ -19,9 +19,9 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test simulate fuzz soak connections pauses nightly check lint format types layers audit \
-	bench bench-quick bench-guard bench-libraries bench-page bench-backlog bench-dashboard bench-cluster golden binary docs \
-	docs-serve demo demo-cluster screenshots texts lock clean
+.PHONY: help run test simulate fuzz soak connections pauses timely tight nightly check lint format types \
+	layers audit bench bench-quick bench-guard bench-libraries bench-page bench-backlog bench-dashboard \
+	bench-cluster golden binary docs docs-serve demo demo-cluster screenshots texts lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -63,12 +63,22 @@ connections: $(DEV) ## ten thousand connections, storms, clients that never read
 pauses: $(DEV) ## a million jobs due, cleared, removed, ... at once: how long others wait meanwhile
 	PYTHONPATH=tests $(BIN)/python -m load.pauses $(ARGS)
 
+timely: $(DEV) ## do scheduled jobs start at their time under load, while a million others wait?
+	PYTHONPATH=tests:bench $(BIN)/python -m load.timely $(ARGS)
+
+tight: $(DEV) ## a backlog of 2 GB in 256 MB of memory
+	PYTHONPATH=tests $(BIN)/python -m load.tight $(ARGS)
+
 # How long the nightly loops are; the figures of the last run stand in docs/reliability.md.
 nightly: export LINESHAFT_KILLS ?= 1000
 nightly: export LINESHAFT_EXAMPLES ?= 5000
 nightly: export LINESHAFT_SEEDS ?= 10000
 nightly: export LINESHAFT_POWER_CUTS ?= 300
 nightly: export LINESHAFT_FUZZ ?= 20000
+nightly: export LINESHAFT_SOAK_SECONDS ?= 3600
+nightly: $(DEV) ## the suite with its loops grown long: kills, power cuts, seeds, fuzzed inputs, a soak
+nightly: export LINESHAFT_CLUSTER_ROUNDS ?= 200
+nightly: $(DEV) ## the suite with its loops grown long: kills, power cuts, seeds of model and simulation, fuzzed inputs
 nightly: export LINESHAFT_CLUSTER_ROUNDS ?= 200
 nightly: export LINESHAFT_CLUSTER_SEEDS ?= 2000
 nightly: export LINESHAFT_SOAK_SECONDS ?= 3600

@@ -92,10 +92,10 @@ class Measure:
 
 
 def build_jobload() -> Path:
-    """Compile jobload unless it is newer than its source. Raises LoadFailed with the compiler's words."""
+    """Compile jobload unless it is newer than its source and knows TLS. Raises LoadFailed with the compiler's words."""
     if not sys.platform.startswith("linux"):
         raise LoadFailed("jobload needs epoll and /proc: the bench runs on Linux only")
-    if PROGRAM.exists() and PROGRAM.stat().st_mtime > SOURCE.stat().st_mtime:
+    if PROGRAM.exists() and PROGRAM.stat().st_mtime > SOURCE.stat().st_mtime and has_tls():
         return PROGRAM
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:

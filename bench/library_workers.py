@@ -85,23 +85,23 @@ def lacking_libraries() -> list[str]:
     return texts
 
 
-def measure_libraries(results: Results, *, rounds: int, scale: float, until: float, scratch: Path) -> None:
-    """All rounds of all libraries, in alternation; what the results have already is passed over."""
+def measure_libraries(results: Results, number: int, *, scale: float, until: float, scratch: Path) -> None:
+    """Round `number` of all libraries, in turn; what the results have of it already is passed over."""
     turns = [*_python_turns(), *_node_turns(scratch)]
-    for number in range(rounds):
-        first = number % max(1, len(turns))
-        for turn in [*turns[first:], *turns[:first]]:
-            key = (turn.worker, str(turn.setting), turn.kind)
-            if sum((one["worker"], one["setting"], one["kind"]) == key for one in results.workers) > number:
-                continue
-            if time.monotonic() > until:
-                return
-            jobs = max(FEWEST_JOBS, round(turn.setting.jobs * scale))
-            _note(results, turn, jobs, turn.measure(jobs), f"round {number + 1}/{rounds}")
+    first = number % max(1, len(turns))
+    for turn in [*turns[first:], *turns[:first]]:
+        key = (turn.worker, str(turn.setting), turn.kind)
+        if sum((one["worker"], one["setting"], one["kind"]) == key for one in results.workers) > number:
+            continue
+        if time.monotonic() > until:
+            return
+        jobs = max(FEWEST_JOBS, round(turn.setting.jobs * scale))
+        _note(results, turn, jobs, turn.measure(jobs), number)
 
 
-def _note(results: Results, turn: Turn, jobs: int, rate: float, place: str) -> None:
-    print(f"  {place}  {turn.worker:<34} {turn.setting!s:<24} {turn.kind:<5} {rate:>9,.0f} jobs/s", file=sys.stderr)
+def _note(results: Results, turn: Turn, jobs: int, rate: float, number: int) -> None:
+    text = f"  round {number + 1}  {turn.worker:<34} {turn.setting!s:<24} {turn.kind:<5} {rate:>9,.0f} jobs/s"
+    print(text, file=sys.stderr, flush=True)
     record = {"worker": turn.worker, "setting": str(turn.setting), "kind": turn.kind, "jobs_per_second": rate}
     results.workers.append({**record, "jobs": jobs, "at": datetime.now(UTC).isoformat(timespec="seconds")})
     results.write()

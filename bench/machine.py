@@ -1,7 +1,9 @@
 """What the numbers were taken on: without it they mean nothing to the next reader."""
 
+import json
 import os
 import platform
+import re
 import shutil
 import statistics
 import subprocess
@@ -9,9 +11,13 @@ import time
 from importlib import metadata
 from pathlib import Path
 
-__all__ = ["commit", "describe_machine", "versions"]
+__all__ = ["commit", "describe_machine", "other_versions", "versions"]
 
 LIBRARIES = ("lineshaft", "msgspec", "rocksdict", "uvloop")
+#: What a change in makes another run.
+SOURCES = ("src", "bench")
+#: Where the job libraries that others made are pinned.
+LIBRARIES_OF_OTHERS = Path(__file__).resolve().parent / "libraries"
 
 
 def describe_machine(scratch: Path) -> dict[str, str]:
@@ -50,12 +56,33 @@ def _version(name: str) -> str:
 
 
 def commit() -> str:
-    """The commit of the sources, `-dirty` when they have changed since."""
+    """The last commit that changed the server or the bench, and `-dirty` when one of them has changed since."""
+    found = _git("log", "-1", "--format=%h", "--", *SOURCES)
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", *SOURCES)
+    return f"{found}{'-dirty' if changed else ''}" if found else "unknown"
+
+
+def _git(*words: str) -> str:
     git = shutil.which("git")
     if git is None:
-        return "unknown"
-    command = [git, "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+        return ""
+    root = Path(__file__).resolve().parents[1]
+    return subprocess.run([git, "-C", str(root), *words], capture_output=True, text=True, check=False).stdout.strip()
+
+
+def other_versions() -> str:
+    """The versions of what the server is compared with, as far as it is installed."""
+    texts = []
+    for program in ("beanstalkd -v", "redis-server --version", "node --version"):
+        name, flag = program.split()
+        if path := shutil.which(name):
+            said = subprocess.run([path, flag], capture_output=True, text=True, check=False).stdout
+            number = re.search(r"\d+(\.\d+)+", said)
+            texts.append(f"{name} {number[0] if number else '?'}")
+    pins = (LIBRARIES_OF_OTHERS / "requirements.txt").read_text().splitlines()
+    texts += [re.sub(r"(\[.*])?==", " ", pin) for pin in pins if not pin.startswith("#")]
+    wanted = json.loads((LIBRARIES_OF_OTHERS / "package.json").read_text())["dependencies"]
+    return ", ".join([*texts, *(f"{name} {version}" for name, version in wanted.items())])
 
 
 def _filesystem(directory: Path) -> str:

@@ -78,6 +78,11 @@ def _origin(results: Results) -> Iterator[str]:
     yield ""
     yield from _table(("", ""), results.machine.items())
     yield ""
+    shares = [one.foreign_cpu_seconds / one.seconds for each in results.rounds for one in each.measures.values()]
+    if shares:
+        yield f"While a server was measured, other processes used {median(shares):.0%} of a core (median; at most"
+        yield f"{max(shares):.0%}); the more they do, the less the numbers mean."
+        yield ""
 
 
 def _span(numbers: Sequence[int]) -> str:
@@ -119,6 +124,7 @@ def _server_rows(results: Results, sync: str) -> Iterator[Sequence[str]]:
             found = [one.measures[label] for one in rounds if label in one.measures]
             pairs = [(one.measures[label], one.measures["reference"]) for one in rounds if label in one.measures]
             ratio = median(mine.jobs_per_second / theirs.jobs_per_second for mine, theirs in pairs)
+            cost = _of(found, lambda one: one.cpu_seconds_per_100k_jobs)
             push = _of(found, lambda one: one.latency_us.get("PUSH", (0, 0))[0] / 1000)
             long = _of(found, lambda one: one.latency_us.get("PUSH", (0, 0))[1] / 1000)
             written = [one.written_bytes_per_job for one in found if one.written_bytes_per_job is not None]
@@ -128,7 +134,7 @@ def _server_rows(results: Results, sync: str) -> Iterator[Sequence[str]]:
                 f"{_of(found, lambda one: one.jobs_per_second):,.0f}",
                 f"{ratio:.2f}",
                 f"{push:.2f} / {long:.2f}" if push else DASH,
-                f"{_of(found, lambda one: one.cpu_seconds_per_100k_jobs):.1f}",
+                f"{cost:.2f}",
                 f"{_of(found, lambda one: one.rss_mb):.0f}",
                 f"{median(written):,.0f}" if written else DASH,
             )

@@ -21,7 +21,7 @@ from pathlib import Path
 from jobload import Load, LoadFailed, Measure, build_jobload
 from library_workers import lacking_libraries, measure_libraries
 from loads import LOADS
-from machine import commit, describe_machine
+from machine import commit, describe_machine, other_versions
 from matches import Match, matches, missing
 from play import Pace, play_round
 from ratios import Verdict, judge, judge_all, judge_libraries, medians_table, verdicts_table
@@ -61,8 +61,6 @@ def main(arguments: list[str] | None = None) -> int:
         plan = _plan(options)
         results = _results(options, plan, scratch)
         _measure_all(plan, results, scratch)
-        if plan.has_libraries:
-            measure_libraries(results, rounds=plan.rounds, scale=plan.pace.scale, until=plan.until, scratch=scratch)
     except (LoadFailed, ServerFailed) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -106,7 +104,7 @@ def _plan(options: argparse.Namespace) -> Plan:
     scale, rounds = QUICK if options.quick else FULL
     loads = tuple(_chosen(options))
     others = not (options.quick or options.no_others)
-    has_libraries = others and options.only.lower() in "workers"
+    has_libraries = others and "workers".startswith(options.only.lower())
     if not (loads or has_libraries):
         names = "; ".join(load.name for load in LOADS)
         raise SystemExit(f"bench: no load has {options.only!r} in its name; there are: {names}; workers")
@@ -137,12 +135,22 @@ def _results(options: argparse.Namespace, plan: Plan, scratch: Path) -> Results:
     path = results_file(options.results, commit=commit(), scale=plan.pace.scale, quick=options.quick)
     results = Results.read(path) if path.exists() and not options.fresh else Results(path, plan.pace.scale)
     results.machine = describe_machine(scratch)
-    results.commands.append(shlex.join(["make", "bench", f"ARGS={shlex.join(sys.argv[1:])}"]))
+    if not options.quick:
+        results.machine["beside"] = other_versions()
+    results.commands.append(_command(sys.argv[1:]))
     return results
 
 
+def _command(words: list[str]) -> str:
+    """What was called, but for where the results lie, which is nobody else's concern."""
+    for place, word in enumerate(words):
+        if word == "--results":
+            words = words[:place] + words[place + 2 :]
+    return shlex.join(["make", "bench", *([f"ARGS={shlex.join(words)}"] if words else [])])
+
+
 def _measure_all(plan: Plan, results: Results, scratch: Path) -> None:
-    """Round by round through all matches; a match that has its rounds is passed over."""
+    """Round by round through all matches and libraries; what has its rounds already is passed over."""
     for turn in range(plan.rounds):
         for match in plan.matches:
             if len(results.of(match.load.name, match.sync)) > turn:
@@ -154,6 +162,8 @@ def _measure_all(plan: Plan, results: Results, scratch: Path) -> None:
                 measures[label] = measure
                 _say(match, label, measure, f"round {turn + 1}/{plan.rounds}")
             results.add(match.load.name, match.sync, {entry.label: measures[entry.label] for entry in match.entries})
+        if plan.has_libraries:
+            measure_libraries(results, turn, scale=plan.pace.scale, until=plan.until, scratch=scratch)
 
 
 def _say(match: Match, label: str, measure: Measure, place: str) -> None:

@@ -36,6 +36,8 @@ def test_a_short_run_prints_ratios_and_keeps_every_measure(tmp_path: Path) -> No
     # The same command goes on where it stopped: there is nothing left to do.
     out, err = start(tmp_path, *flags).communicate(timeout=60)
     assert ("round 1/2" in err, "0.01.json" in out) == (False, True)
+    assert "make bench" in report["commands"][0]
+    assert str(tmp_path) not in report["commands"][0]
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.003, 0.01, 0.1, 0.3])

@@ -83,6 +83,26 @@ def test_selected_jobs_of_a_queue_are_killed_and_deleted(stage: Stage, open_page
 
 
 @pytest.mark.parametrize("script", [True, False])
+def test_jobs_are_exported(stage: Stage, open_page: Opener, script: bool) -> None:
+    jids = die(stage, "a", "b", "c")
+    page = open_page(java_script_enabled=script).go("/morgue")
+    page.locator("tbody input").nth(0).check()
+    with page.expect_download() as ticked:
+        page.get_by_role("button", name="Export").click()
+    with page.expect_download() as everything:
+        page.get_by_role("link", name="Export").click()
+    assert everything.value.suggested_filename == "morgue.jsonl"
+    for download, expected in ((ticked.value, jids[2:]), (everything.value, jids[::-1])):
+        lines = [json.loads(line) for line in download.path().read_text().splitlines()]
+        assert [line["job"]["jid"] for line in lines if "job" in line] == expected
+    stage.push({"queue": "mail"})
+    page.goto(f"{stage.url}/queues/mail")
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="Export").click()
+    assert waiting.value.suggested_filename == "mail.jsonl"
+
+
+@pytest.mark.parametrize("script", [True, False])
 @pytest.mark.parametrize(("path", "index"), [("/retries", 2), ("/scheduled", 1), ("/morgue", 3)])
 def test_one_job_is_run_and_one_deleted(stage: Stage, open_page: Opener, script: bool, path: str, index: int) -> None:
     if path == "/scheduled":

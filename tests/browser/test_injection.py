@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from urllib.parse import quote
 
 from browser.conftest import Watched
 from browser.stage import Stage
@@ -32,6 +33,9 @@ def test_what_clients_send_is_text(stage: Stage, open_page: Callable[..., Watche
             else:
                 worker.command(b"TRACK SET " + json.dumps({"jid": jid, "percent": 5, "desc": EVIL}).encode())
         stage.push({"jid": jids[0], "jobtype": EVIL, "args": [EVIL], "queue": "evil"})
+        callback = {"jobtype": EVIL, "args": [EVIL]}
+        told = {"description": EVIL, "success": callback, "complete": callback}
+        bid = worker.command(b"BATCH NEW " + json.dumps(told).encode()).decode()
         window.go("/busy")
         page.locator("a", has_text=EVIL).first.click()
         links = [
@@ -45,7 +49,14 @@ def test_what_clients_send_is_text(stage: Stage, open_page: Callable[..., Watche
             "/server",
             f"/morgue?text={EVIL}",
         ]
-        links += ["/morgue?confirm=delete"]
+        links += [
+            "/morgue?confirm=delete",
+            "/batches",
+            f"/batches/{bid}",
+            "/limits",
+            "/finished",
+            "/push?like=" + quote(jids[0]),
+        ]
         for link in links:
             window.go(link)
             page.wait_for_timeout(30)

@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from browser.conftest import Watched
-from browser.scene import CRON, THROTTLES, played
+from browser.scene import CRON, QUEUES, THROTTLES, played
 from browser.stage import Stage, staged
 from lineshaft.config.model import History
 from lineshaft.engine.timed import SetName
@@ -19,6 +19,10 @@ PAGES = {
     "home-days": "/?range=6mo",
     "queues": "/queues",
     "queue": "/queues/reports",
+    "queue-lanes": "/queues/invoices",
+    "lanes": "/queues/invoices/lanes",
+    "home-week": "/?range=1w",
+    "home-months": "/?range=6mo",
     "queue-clear": "/queues/reports?confirm=clear",
     "retries": "/retries",
     "retries-search": "/retries?text=timeout&age=7d",
@@ -60,7 +64,8 @@ Opener = Callable[..., Watched]
 @pytest.fixture(scope="module")
 def busy_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     root = tmp_path_factory.mktemp("busy")
-    with staged(root, history=History(completed_ms=86_400_000), cron=CRON, throttles=THROTTLES) as stage, played(stage):
+    tables = {"history": History(completed_ms=86_400_000), "cron": CRON, "throttles": THROTTLES, "queues": QUEUES}
+    with staged(root, **tables) as stage, played(stage):
         yield stage
 
 
@@ -85,12 +90,21 @@ def serious(page: Any) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_is_whole_and_open_to_everybody(busy_stage: Stage, open_page: Opener, scheme: str) -> None:
+#: What differs between the schemes are the colours, and these are on a few pages all together.
+COLOURFUL = ("home", "queues", "lanes", "retries", "dead", "job", "busy", "server")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "names"),
+    [("light", tuple(PAGES)[:14]), ("light", tuple(PAGES)[14:]), ("dark", COLOURFUL)],
+    ids=["light", "light, more", "dark"],
+)
+def test_every_page_is_whole_and_open_to_everybody(
+    busy_stage: Stage, open_page: Opener, scheme: str, names: tuple[str, ...]
+) -> None:
     window = open_page(busy_stage.url, color_scheme=scheme)
     faults = {}
-    # What differs between the schemes are the colours, and these are on a few pages all together.
-    for name in PAGES if scheme == "light" else ("home", "queues", "retries", "dead", "job", "busy", "server"):
+    for name in names:
         page = window.go(address(busy_stage, name))
         expect(page.locator("h1")).not_to_be_empty()
         faults[name] = serious(page)
@@ -186,6 +200,7 @@ def test_pictures_of_all_pages_are_there() -> None:
         "home",
         "queues",
         "queue",
+        "lanes",
         "retries",
         "scheduled",
         "dead",

@@ -899,6 +899,7 @@ HARMLESS = {
     failures_of_a_week,
     note_of_less_than_nothing,
     set_aside_earlier,
+    stray_turn,
     unknown_kind,
     ended_group,
     lost_old_entry,

@@ -64,6 +64,53 @@ def mounted(tmp_path: Path) -> Iterator[Mounted]:
     mounted.close()
 
 
+class Failing:
+    """A small ext4 with the server's data on it, which can be made to turn read-only as by an error of its disk."""
+
+    def __init__(self, root: Path) -> None:
+        self.path, self.image = root / "disk", root / "image"
+        self.path.mkdir()
+        with self.image.open("wb") as image:
+            image.truncate(64 * MIB)
+        subprocess.run(["mkfs.ext4", "-q", str(self.image)], check=True)
+        self._mount("-o", "loop,errors=remount-ro", str(self.image))
+        self.server = ServerProcess(root, '[storage]\nmin_free = "0"\n')
+        self.server.data = self.path / "data"
+
+    def _mount(self, *arguments: str) -> None:
+        subprocess.run(["mount", *arguments, str(self.path)], check=True)
+
+    def fail(self) -> None:
+        """The kernel finds an error, and lets nobody write any more."""
+        device = subprocess.run(
+            ["findmnt", "-no", "SOURCE", str(self.path)], capture_output=True, text=True, check=True
+        )
+        Path(f"/sys/fs/ext4/{Path(device.stdout.strip()).name}/trigger_fs_error").write_text("a test")
+
+    def heal(self) -> None:
+        """The disk is looked at, and mounted again."""
+        subprocess.run(["umount", str(self.path)], check=True)
+        subprocess.run(["e2fsck", "-fy", str(self.image)], capture_output=True, check=False)
+        self._mount("-o", "loop,errors=remount-ro", str(self.image))
+
+    def close(self) -> None:
+        if self.server.process is not None and self.server.process.poll() is None:
+            self.server.kill()
+        subprocess.run(["umount", "-l", str(self.path)], check=True)
+
+
+@pytest.fixture
+def failing(tmp_path: Path) -> Iterator[Failing]:
+    if os.geteuid() != 0 or any(shutil.which(tool) is None for tool in ("mount", "findmnt", "mkfs.ext4", "e2fsck")):
+        pytest.skip("only root can mount an ext4, with the tools for it")
+    try:
+        failing = Failing(tmp_path)
+    except (subprocess.CalledProcessError, OSError) as error:
+        pytest.skip(f"no ext4 can be mounted here: {error}")
+    yield failing
+    failing.close()
+
+
 def push_until_refused(client: WireClient, ledger: Ledger, name: str, *, most: int = 4000) -> str:
     """Push until one is refused; returns the refusal. What was answered +OK is in the ledger."""
     for count in range(most):
@@ -127,6 +174,33 @@ def test_a_start_on_a_read_only_file_system(mounted: Mounted) -> None:
     with server, WireClient(server.port) as client:
         client.push("after-0001")
         ledger.pushed.add("after-0001")
+        server.kill()
+    check_disk(server.data, ledger)
+
+
+def test_a_file_system_turns_read_only_under_the_server(failing: Failing) -> None:
+    """Clients are told, what was acknowledged is there, and the process lives until somebody has mended the disk."""
+    ledger, server = Ledger(), failing.server
+    with server, WireClient(server.port) as client:
+        for count in range(50):
+            client.push(f"before-{count:04d}")
+            ledger.pushed.add(f"before-{count:04d}")
+        failing.fail()
+        refusal = push_until_refused(client, ledger, "after")
+        assert "storage" in refusal, refusal
+        with pytest.raises(WireError, match="storage"):
+            client.push("refused-0001")
+        with WireClient(server.port) as other, pytest.raises(WireError, match="storage"):
+            other.push("refused-0002")
+        assert server.process is not None
+        assert server.process.poll() is None, "the process lives"
+        assert "Traceback" not in server.log.read_text()
+        assert "ead-only" in server.log.read_text()
+        server.kill()
+    failing.heal()
+    with server, WireClient(server.port) as client:
+        client.push("mended-0001")
+        ledger.pushed.add("mended-0001")
         server.kill()
     check_disk(server.data, ledger)
 

@@ -225,7 +225,8 @@ async def _search(bench: Bench, queue: str) -> None:
     async def browse() -> None:
         cursor, path = "", f"/api/v1/queues/{queue}/jobs?text=nothing-like-this"
         while time.monotonic() < end:
-            _, body = await get_page(bench.server.web_port, f"{path}&cursor={quote(cursor)}")
+            head, body = await get_page(bench.server.web_port, f"{path}&cursor={quote(cursor)}")
+            assert head.startswith(b"HTTP/1.1 200"), (head, body)
             if not (cursor := json.loads(body)["next"]):
                 return
 

@@ -6,8 +6,14 @@ import logging
 import pytest
 
 from harness import Harness, Peer
-from invariants import rows_of
+from invariants import check_memory, check_store, rows_of
+from lineshaft.engine import keys
+from lineshaft.engine.check import check
+from lineshaft.engine.findings import Law
+from lineshaft.engine.records import LaneRules
+from lineshaft.engine.settings import QueueLimits, Settings
 from lineshaft.store.faulty import FaultyStore
+from lineshaft.store.memory import MemoryStore
 
 OK = b"+OK\r\n"
 
@@ -66,3 +72,124 @@ def test_a_batch_is_forgotten() -> None:
     harness.advance(3600)
     assert peer.closed or peer.ask("INFO").startswith(b"$")
     assert harness.connect().ask("PUSH " + job("after-001")) == OK
+
+
+def test_a_lock_that_was_taken_over_lasts_its_own_time() -> None:
+    before = Harness()
+    assert before.connect().ask("PUSH " + job("unique-01", unique_for=600)) == OK
+    harness, peer = damaged(before, b"U")
+    assert peer.ask("PUSH " + job("unique-02", unique_for=6000)) == OK
+    harness.advance(700)
+    assert harness.connect().ask("PUSH " + job("unique-03", unique_for=600)) == b"-NOTUNIQUE Job not unique\r\n"
+    harness.advance(6000)
+    assert harness.connect().ask("PUSH " + job("unique-04", unique_for=600)) == OK
+    harness.advance(6000)
+    check_store(harness.store)
+
+
+def test_a_track_that_was_begun_anew_is_kept() -> None:
+    before = Harness()
+    peer = before.connect()
+    assert peer.ask("PUSH " + job("tracked-1", track=1)) == OK
+    peer.ask("FETCH default")
+    assert peer.ask('ACK {"jid":"tracked-1"}') == OK
+    harness, peer = damaged(before, b"Ptracked-1")
+    assert peer.ask("PUSH " + job("tracked-1", track=1)) == OK
+    harness.advance(3600)
+    peer = harness.connect()
+    assert peer.ask_json("TRACK GET tracked-1")["state"] == "enqueued"
+    check_store(harness.store)
+
+
+LANED = Settings(queues={"default": QueueLimits(lanes=LaneRules("tenant", concurrency=2))})
+
+
+def is_clean(harness: Harness) -> bool:
+    """Whether all that a check finds are the rows that were set aside."""
+    harness.advance(0.01)
+    check_memory(harness.server.engine)
+    return {found.law for found in check(MemoryStore(rows_of(harness.store)))} == {Law.SET_ASIDE}
+
+
+def laned(before: Harness) -> tuple[Harness, Peer]:
+    """Three jobs of each of two lanes, one of each leased; then their records cannot be read."""
+    peer = before.worker("worker-1")
+    for number in range(3):
+        for tenant in ("acme", "zeta"):
+            assert peer.ask("PUSH " + job(f"{tenant}-000{number}", tenant=tenant)) == OK
+    assert {peer.ask_json("FETCH default")["jid"] for _ in range(2)} == {"acme-0000", "zeta-0000"}
+    before.advance(0.01)
+    rows = rows_of(before.store)
+    lanes = [key for key in rows if key[:1] == b"O" and keys.lanes_parts(key)[2] == b"l"]
+    assert len(lanes) == 2
+    harness = Harness(rules=LANED, store=FaultyStore(rows | dict.fromkeys(lanes, b"\xc1")), now=before.clock())
+    return harness, harness.worker("worker-1")
+
+
+def test_lanes_at_a_start(caplog: pytest.LogCaptureFixture) -> None:
+    harness, peer = laned(Harness(rules=LANED))
+    assert caplog.text.count("was set aside") == 2
+    assert peer.ask_json("QUEUE LATENCY default")["default"] >= 0
+    found = [peer.ask_json("FETCH default")["jid"] for _ in range(2)]
+    assert set(found) == {"acme-0001", "zeta-0001"}
+    assert peer.ask("FETCH default") == b"", "two of each lane run: that is the limit"
+    harness.advance(2.1)
+    assert peer.take() == b"$-1\r\n"
+    for jid in ("acme-0000", "zeta-0000", *found):
+        assert peer.ask(json.dumps({"jid": jid}).join(["ACK ", ""])) == OK
+    assert {peer.ask_json("FETCH default")["jid"] for _ in range(2)} == {"acme-0002", "zeta-0002"}
+    assert is_clean(harness)
+    assert "storage" not in caplog.text
+
+
+def test_a_lane_that_becomes_unreadable_while_the_server_runs(caplog: pytest.LogCaptureFixture) -> None:
+    before = Harness(rules=LANED)
+    peer = before.worker("worker-1")
+    for number in range(3):
+        assert peer.ask("PUSH " + job(f"acme-000{number}", tenant="acme")) == OK
+    before.advance(0.01)
+    rows = rows_of(before.store)
+    (lane,) = [key for key in rows if key[:1] == b"O" and keys.lanes_parts(key)[2] == b"l"]
+    harness = Harness(rules=LANED, store=FaultyStore(rows | {lane: b"\xc1"}), now=before.clock())
+    peer = harness.worker("worker-1")
+    assert caplog.text == "", "nobody has looked yet"
+    # A push that is refused half way leaves the row to the next one that meets it.
+    assert peer.ask("PUSH " + job("short", tenant="acme")).startswith(b"-ERR")
+    assert peer.ask("PUSH " + job("acme-0003", tenant="acme")) == OK
+    assert caplog.text.count("was set aside") == 1
+    assert [peer.ask_json("FETCH default")["jid"] for _ in range(2)] == ["acme-0000", "acme-0001"]
+    assert harness.connect().ask_json("INFO")["faktory"]["queues"] == {"default": 2}
+    assert is_clean(harness)
+    again = Harness(rules=LANED, store=FaultyStore(rows_of(harness.store)), now=harness.clock())
+    peer = again.worker("worker-1")
+    assert peer.ask('ACK {"jid":"acme-0000"}') == OK
+    assert peer.ask_json("FETCH default")["jid"] == "acme-0002"
+    assert "storage" not in caplog.text
+
+
+@pytest.mark.parametrize("place", [b"T", b"R"], ids=["in a set", "in a queue"])
+def test_a_job_whose_payload_cannot_be_read_lets_go_of_all_that_it_had(place: bytes) -> None:
+    before = Harness()
+    peer = before.connect()
+    bid = peer.ask('BATCH NEW {"complete":{"jobtype":"C","args":[],"queue":"calls"}}').split(b"\r\n")[1].decode()
+    at = "2025-11-24T17:00:00Z" if place == b"T" else ""
+    wanted = {"track": 1, "bid": bid, "unique_for": 9000}
+    line = {"jid": "torn-0001", "jobtype": "T", "args": [], "at": at, "custom": wanted}
+    assert peer.ask("PUSH " + json.dumps(line)) == OK
+    assert peer.ask(f"BATCH COMMIT {bid}") == OK
+    before.advance(0.01)
+    rows = rows_of(before.store)
+    (key,) = [key for key in rows if key[:1] == place]
+    rows[key] = rows[key].replace(b'"jobtype":"T"', b'"jobtype":\xff"T')
+    harness = Harness(store=FaultyStore(rows), now=before.clock())
+    peer = harness.connect()
+    harness.advance(3 * 3600 if place == b"T" else 0.01)
+    peer = harness.connect()
+    if place == b"R":
+        assert peer.ask("FETCH default") == b""
+        peer = harness.connect()
+    assert peer.ask_json(f"BATCH STATUS {bid}")["complete_st"] == "1", "its batch waits no longer"
+    assert peer.ask("PUSH " + job("after-001", unique_for=9000)) == OK, "its lock is free"
+    harness.advance(3600)
+    assert harness.connect().ask_json("TRACK GET torn-0001")["state"] == "unknown", "nobody asks after it for ever"
+    assert is_clean(harness)

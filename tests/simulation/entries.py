@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Answer", "BatchEntry", "Fetching", "Hold", "JobEntry"]
+__all__ = ["Answer", "BatchEntry", "Fetching", "GivenBack", "Hold", "JobEntry"]
 
 
 @dataclass(slots=True)
@@ -46,6 +46,16 @@ class Hold:
 
 
 @dataclass(slots=True)
+class GivenBack:
+    """A REQUEUE that was answered +OK."""
+
+    holder: str
+    sent_wall: int
+    jumps: int  #: of the wall clock, when it was sent
+    answer: Answer
+
+
+@dataclass(slots=True)
 class JobEntry:
     """What is known of the jobs with one jid."""
 
@@ -58,6 +68,8 @@ class JobEntry:
     kept: int = 0
     refused: int = 0
     sent_at: int = 0
+    #: When its acceptance was heard of.
+    kept_at: int | None = None
     #: What may have ended it, or taken its lock.
     endings: set[str] = field(default_factory=set)
     #: It has certainly ended, as far as so many commits are kept.
@@ -67,6 +79,7 @@ class JobEntry:
     #: The numbers of the replies to its FAILs.
     fails_told: list[int] = field(default_factory=list)
     fails_sent: int = 0
+    given_back: list[GivenBack] = field(default_factory=list)
     fetches: int = 0
     hold: Hold | None = None
     #: The number of the newest reply in which it was fetched.

@@ -11,9 +11,8 @@ answered or not. So each law that fails here is a broken promise, whatever else 
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from lineshaft.engine.records import split_value
-from lineshaft.job import decode_stored
-from simulation.entries import Answer, BatchEntry, Fetching, Hold, JobEntry
+from simulation.entries import Answer, BatchEntry, Fetching, GivenBack, Hold, JobEntry
+from simulation.fetch_laws import hold_fetch, hold_lane, hold_throttle
 from simulation.world import SECOND, World
 
 __all__ = ["SURELY_THERE", "Broken", "Ledger"]
@@ -84,6 +83,7 @@ class Ledger:
         entry.low = min(entry.low, self.world.wall())
         if error is None:
             entry.kept += 1
+            entry.kept_at = self.world.time
             self.count("pushed")
             self._hold_unique(entry)
         elif error.startswith("NOTUNIQUE"):
@@ -108,7 +108,9 @@ class Ledger:
             quiet = other.custom.get("unique_until") != "start" and "expires_in" not in other.custom
             quiet = quiet and "expires_at" not in other.custom and (other.retry > 20 or not self.may_have_failed(other))
             until = other.low + other.custom["unique_for"] * 1000
-            if surely and quiet and self.high_of(other) < until and entry.sent_at > other.sent_at:
+            # Of two that were on their way at one time, the one that was sent first need not have come first.
+            came_first = other.kept_at is not None and other.kept_at < entry.sent_at
+            if surely and quiet and came_first and self.high_of(other) < until:
                 raise self.broken(f"{entry.jid} and {other.jid} are alike, and both were accepted")
 
     def _explain_not_unique(self, entry: JobEntry) -> None:
@@ -198,79 +200,16 @@ class Ledger:
         if entry.by_itself == "" and entry.sent <= entry.refused:
             raise self.broken(f"{jid} was refused, and was fetched")
         if not stale:
-            self._hold_fetch(entry, payload, asked, answer)
+            hold_fetch(self, entry, payload, asked, answer)
         wall = self.world.wall()
         reserved = max(int(payload.get("reserve_for") or 1800), 60) * 1000
         entry.hold = Hold(
             asked.holder, answer.position, answer.number, max(asked.wall, wall), min(asked.wall, wall) + reserved,
             is_there, len(answer.body or b"") > 1000, void=stale or is_meddled or self.is_taken_back(answer),
         )  # fmt: skip
-        self._hold_throttle(entry)
-        self._hold_lane(entry)
+        hold_throttle(self, entry)
+        hold_lane(self, entry)
         return entry
-
-    def _hold_lane(self, entry: JobEntry) -> None:
-        """No more jobs of a lane run at once than its queue lets."""
-        limits = self.world.rules.queues.get(entry.queue)
-        if limits is None or limits.lanes is None or limits.lanes.concurrency is None:
-            return
-        lane = entry.custom.get(limits.lanes.by)
-        held = [
-            other.jid
-            for other in self.jobs.values()
-            if other.queue == entry.queue and other.hold and not other.hold.released
-            if other.custom.get(limits.lanes.by) == lane and not other.by_itself
-            # A queue that was removed begins anew: what was held before does not count in its lanes.
-            if not other.endings & {"remove", "flush"}
-            if other.sent == 1 and not other.hold.large and self.is_surely_held(other, other.hold)
-        ]  # fmt: skip
-        self.count("laned")
-        if len(held) > limits.lanes.concurrency:
-            raise self.broken(f"{held} of {entry.queue} run at once, and are of the lane {lane}")
-
-    def _hold_throttle(self, entry: JobEntry) -> None:
-        """No more jobs of a queue run at once than its throttle lets."""
-        limits = self.world.rules.throttles.get(entry.queue)
-        if limits is None or limits.timeout is not None or not (limits.concurrency or limits.worker):
-            return
-        held = [
-            (other.jid, other.hold)
-            for other in self.jobs.values()
-            if other.queue == entry.queue and other.hold and not other.hold.released
-            if other.sent == 1 and not other.hold.large and self.is_surely_held(other, other.hold)
-        ]  # fmt: skip
-        self.count("throttled")
-        if limits.concurrency and len(held) > limits.concurrency:
-            raise self.broken(f"{len(held)} jobs of {entry.queue} run at once: {held}")
-        mine = [jid for jid, hold in held if entry.hold and hold.holder == entry.hold.holder]
-        if limits.worker and len(mine) > limits.worker:
-            raise self.broken(f"{len(mine)} jobs of {entry.queue} run at once for one worker: {mine}")
-
-    def _hold_fetch(self, entry: JobEntry, payload: dict[str, Any], asked: Fetching, answer: Answer) -> None:
-        jid, wall = entry.jid, self.world.wall()
-        if entry.over is not None:
-            raise self.broken(f"{jid} had ended, and was fetched again")
-        if entry.success_shown:
-            raise self.broken(f"TRACK GET said that {jid} had succeeded, and it was fetched again")
-        hold = entry.hold
-        is_held = hold is not None and not hold.void and not hold.large and entry.sent == 1
-        if is_held and hold and max(hold.high, wall) < hold.until and hold.is_there():
-            raise self.broken(f"{jid} was given to {asked.holder} while {hold.holder} holds it")
-        if entry.queue not in asked.queues:
-            raise self.broken(f"{jid} of {entry.queue} came from {asked.queues}")
-        if not entry.by_itself and payload["args"] != entry.fields["args"]:
-            raise self.broken(f"{jid} came with other arguments: {payload['args']}")
-        if asked.paused.get(entry.queue) and self.paused.get(entry.queue):
-            raise self.broken(f"{jid} came from {entry.queue}, which is paused")
-        due, expires = entry.fields.get("at_ms", 0), entry.fields.get("expires_ms", 1 << 62)
-        if self.high_of(entry) < due and not entry.endings & {"early", "mutate"}:
-            raise self.broken(f"{jid} came before its time")
-        if asked.jumps == self.jumps and asked.wall > expires + 1:
-            raise self.broken(f"{jid} had expired, and was fetched")
-        failures = payload["failure"]["retry_count"] + 1 if payload.get("failure") else 0
-        told = sum(number < answer.number for number in entry.fails_told)
-        if entry.sent == 1 and failures < told:
-            raise self.broken(f"{jid} has failed {failures} times, and {told} FAILs were answered")
 
     def _by_itself(self, payload: dict[str, Any]) -> JobEntry:
         """A job that no client has pushed: it must have a reason."""
@@ -335,6 +274,11 @@ class Ledger:
         self.count("failed")
         entry.fails_told.append(answer.number)
 
+    def gave_back(self, entry: JobEntry, given: GivenBack) -> None:
+        """A REQUEUE was answered +OK, and is on disk."""
+        self.count("given back")
+        entry.given_back.append(given)
+
     # What the world does
 
     def is_taken_back(self, answer: Answer) -> bool:
@@ -360,30 +304,6 @@ class Ledger:
                 entry.low = min(entry.low, after)
             if entry.hold is not None:
                 entry.hold.high = max(entry.hold.high, before)
-
-    def hold_rows(self, rows: dict[bytes, bytes]) -> None:
-        """Hold what is on disk against what clients were told."""
-        live: dict[str, int] = {}
-        for key, value in rows.items():
-            if key[:1] in {b"R", b"T", b"V"}:
-                jid = decode_stored(split_value(value)[1]).jid
-                live[jid] = live.get(jid, 0) + 1
-        for jid, entry in self.jobs.items():
-            if entry.kept and jid not in live and not self.may_be_gone(entry) and not entry.by_itself:
-                raise self.broken(f"{jid} was accepted, and is nowhere: {entry}")
-            if entry.over is not None and jid in live:
-                raise self.broken(f"{jid} had ended, and is there again: {entry}")
-            if not entry.by_itself and live.get(jid, 0) > entry.sent - entry.refused:
-                raise self.broken(f"{jid} was pushed {entry.sent} times, and is there {live[jid]} times")
-            if entry.over is not None and entry.following and self.world.hooks is not None:
-                after = self.jobs.get(jid + "-next")
-                gone = after is not None and self.may_be_gone(after)
-                if jid + "-next" not in live and not gone and not self._taken_unseen(entry):
-                    raise self.broken(f"{jid} was acknowledged, and its follow-up is nowhere")
-
-    def _taken_unseen(self, entry: JobEntry) -> bool:
-        """Whether a follow-up may have met a REMOVE, FLUSH or MUTATE before anybody fetched it."""
-        return any(name in {"flush", "remove", "mutate"} for name in self.seen) or bool(entry.endings - {"ack"})
 
 
 def jid_follows(jid: str) -> bool:

@@ -27,6 +27,7 @@ from lineshaft.job import Job
 from lineshaft.store.memory import MemoryStore
 from simulation.admins import Admin
 from simulation.client import Client, Habits
+from simulation.disk_laws import hold_rows
 from simulation.drain import drain
 from simulation.faults import FAULTS, Fault
 from simulation.ledger import Broken, Ledger
@@ -131,7 +132,7 @@ class Simulation:
         found = [finding for finding in check(store) if not _is_idle_group(finding)]
         if found:
             raise Broken(f"lineshaft check finds: {found[:3]}")
-        self.ledger.hold_rows(rows)
+        hold_rows(self.ledger, rows)
 
     def inspect_all(self) -> None:
         """The same for a server that lives and has nothing in hand."""

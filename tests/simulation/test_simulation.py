@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lineshaft.engine import batch, leases, unique
+from lineshaft.engine import batch, finish, leases, unique
 from lineshaft.engine.index import Index
 from lineshaft.engine.ready import Window
 from lineshaft.server.commit import GroupCommit
@@ -68,6 +68,7 @@ DEFECTS: list[tuple[str, object, str, Callable[..., Any]]] = [
     ("the index forgets to forget", Index, "remove", nothing),
     ("a batch is not told of its end", batch.Batch, "_has_run", no),
     ("an expired reservation is passed over", leases.Leases, "take_expired", none),
+    ("a job that is given back stays with its worker", finish, "put_back", nothing),
     ("a push overtakes those on disk", Window, "append", at_the_head),
 ]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from simulation.client import Client, Habits
-from simulation.entries import Answer, Fetching, Hold, JobEntry
+from simulation.entries import Answer, Fetching, GivenBack, Hold, JobEntry
 from simulation.ledger import SURELY_THERE, Ledger
 from simulation.producers import QUEUES, Kinds
 from simulation.world import World
@@ -181,11 +181,17 @@ class Worker(Client):
             self.ledger.failed(entry, answer)
 
     def _requeue(self, jid: str) -> None:
-        self.holds.pop(jid)
+        hold, entry = self.holds.pop(jid), self.ledger.jobs[jid]
         message: dict[str, Any] = {"jid": jid}
         if self.chance.random() < 0.4:
             message["in"] = self.chance.choice([0, 1, 60])
-        asked = self.ask("REQUEUE " + json.dumps(message), lambda _: None)
+        wall, jumps = self.world.wall(), self.ledger.jumps
+
+        def answered(answer: Answer) -> None:
+            if answer.ok:
+                self.ledger.gave_back(entry, GivenBack(hold.holder, wall, jumps, answer))
+
+        asked = self.ask("REQUEUE " + json.dumps(message), answered)
         self.ledger.letting_go(jid, "requeue", asked.is_possible)
 
     def _track(self, jid: str) -> None:

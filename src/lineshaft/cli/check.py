@@ -210,6 +210,8 @@ def _words(text: str, path: Path) -> str:
 
 def find_culprit(path: Path, words: str) -> str | None:
     """The damaged file: as RocksDB says with its refusal, else as it wrote into its own LOG."""
+    if "write-ahead log is missing" in words:
+        return "*.log"
     with_log = [words]
     try:
         lines = (path / "LOG").read_text(errors="replace").splitlines()
@@ -290,7 +292,7 @@ def write_report(outcome: Outcome, out: TextIO) -> None:
 
 
 def _kind(file: str) -> str:
-    return file[-3:] if file[0].isdigit() else file[:3]
+    return file[-3:] if file.endswith((".log", ".sst")) else file[:3]
 
 
 def _ways_out(outcome: Outcome) -> str:

@@ -10,9 +10,12 @@ from typing import Final
 
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.finish import expire, recover
+from lineshaft.engine.line import make_entry
 from lineshaft.engine.moves import Damaged, join_queue, leave, take_out
+from lineshaft.engine.records import join_value
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import TimedJob, TimedSet
+from lineshaft.job import DEFAULT_QUEUE, encode_job
 
 __all__ = ["expire_leases", "promote", "prune_dead", "recover_vanished"]
 
@@ -23,7 +26,36 @@ SLICE: Final = 100
 def promote(state: State, timed: TimedSet) -> None:
     """Move jobs whose time has come to the tail of their queues. Raises StoreError."""
     for waiting in timed.due(state.now, SLICE):
-        release(state, waiting)
+        if timed.is_grouped or not _join_plainly(state, timed, waiting):
+            release(state, waiting)
+
+
+def _join_plainly(state: State, timed: TimedSet, waiting: TimedJob) -> bool:
+    """Do what `release` does, written flat, for a job that uses no feature and whose queue is there and has no lanes.
+
+    Nothing can fail here, so nothing need be collected before: a million such jobs due in the same second take half
+    the time. False for any other job, of which nothing is changed.
+    """
+    job, extras = waiting.job, waiting.extras
+    queue = state.queues.by_name.get(job.queue or DEFAULT_QUEUE)
+    if queue is None or queue.lanes is not None or extras.uses or extras.place:
+        return False
+    job.enqueued_at = state.stamp
+    payload, order, changes = encode_job(job), state.take_order(), state.turn.changes
+    window = queue.window(extras.priority)
+    key = window.prefix + order.to_bytes(8)
+    kept = extras.at_home(seq=waiting.seq)
+    changes[waiting.key] = None
+    changes[key] = join_value(kept, payload)
+    timed.left()
+    state.index.move(job.jid, waiting.seq, key)
+    if not window.more:
+        window.append(make_entry(key, waiting.seq, kept, payload), state.queues.bound)
+    queue.size += 1
+    state.queues.touch(queue)
+    if queue.wanted:
+        state.arrivals.append(queue.name)
+    return True
 
 
 def release(state: State, waiting: TimedJob) -> None:
@@ -38,7 +70,7 @@ def prune_dead(state: State) -> None:
     settings, dead = state.settings, state.dead
     pruned = dead.due(state.now - settings.dead_keep, SLICE)
     if not pruned and dead.size > settings.dead_max:
-        pruned = dead.slice(dead.prefix + dead.cursor.to_bytes(8), min(SLICE, dead.size - settings.dead_max))
+        pruned = dead.oldest(min(SLICE, dead.size - settings.dead_max))
     for waiting in pruned:
         discard(state, waiting, Ending.PRUNED)
 

@@ -5,6 +5,7 @@ it stands for; the entry itself goes in the same change.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from msgspec import DecodeError
@@ -16,8 +17,8 @@ from lineshaft.engine.expiries import Expiry
 from lineshaft.engine.expiring import END
 from lineshaft.engine.lanes import WAIT
 from lineshaft.engine.moves import leave, take_out
-from lineshaft.engine.outcomes import Outcome, type_of
-from lineshaft.engine.records import split_value
+from lineshaft.engine.outcomes import MOST_LETTERS, Outcome
+from lineshaft.engine.records import LockRecord, TrackRecord, decode_lock, decode_track, split_value
 from lineshaft.engine.state import State
 from lineshaft.engine.tracks import FORGET
 from lineshaft.engine.turn import Change
@@ -41,9 +42,9 @@ def forget(state: State) -> None:
             change.then(state.expiries.pass_by, expiry.key)
 
 
-def _forget_lock(state: State, change: Change, expiry: Expiry) -> None:  # noqa: ARG001
+def _forget_lock(state: State, change: Change, expiry: Expiry) -> None:
     """The lock of a unique job has ended: the next one may come."""
-    change.delete(keys.lock_key(expiry.id))
+    _forget_row(state, change, keys.lock_key(expiry.id), expiry.at, decode_lock)
 
 
 def _drop_expired(state: State, change: Change, expiry: Expiry) -> None:
@@ -61,12 +62,23 @@ def _drop_expired(state: State, change: Change, expiry: Expiry) -> None:
     if take_out(state, change, key, extras, payload):
         leave(state, change, job.jid, seq, extras, Ending.EXPIRED)
         if queue := state.queues.by_name.get(job.queue or DEFAULT_QUEUE):
-            change.then(queue.outcomes.count, Outcome.EXPIRED, type_of(job.jobtype))
+            change.then(queue.outcomes.count, Outcome.EXPIRED, job.jobtype[:MOST_LETTERS])
 
 
-def _forget_track(state: State, change: Change, expiry: Expiry) -> None:  # noqa: ARG001
+def _forget_track(state: State, change: Change, expiry: Expiry) -> None:
     """Nobody asked for long enough how that job ended."""
-    change.delete(keys.track_key(expiry.id.decode()))
+    _forget_row(state, change, keys.track_key(expiry.id.decode()), expiry.at, decode_track)
+
+
+def _forget_row(
+    state: State, change: Change, key: bytes, at: int, decode: Callable[[bytes], LockRecord | TrackRecord]
+) -> None:
+    """A row that ends now goes. One that took the place of an unreadable one has an entry of its own, later."""
+    value = state.turn.get(key)
+    with suppress(DecodeError):
+        if value is not None and decode(value).until != at:
+            return
+    change.delete(key)
 
 
 def _wake_lane(state: State, change: Change, expiry: Expiry) -> None:

@@ -36,22 +36,19 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from msgspec import DecodeError
-
 from lineshaft.engine import keys
 from lineshaft.engine.ages import Ages
 from lineshaft.engine.lane import WINDOW, Lane
 from lineshaft.engine.lane_names import lane_namer
+from lineshaft.engine.lane_rows import read_lane
 from lineshaft.engine.line import Entry, Line, Window
 from lineshaft.engine.records import (
     ChoreRecord,
     LaneRules,
     LanesRecord,
     Lease,
-    decode_lane,
 )
 from lineshaft.engine.turns import Turns
-from lineshaft.errors import StoreCorrupt
 from lineshaft.job import Job
 
 if TYPE_CHECKING:
@@ -103,6 +100,9 @@ class Lanes:
                 lane = self.get(keys.ready_lane(lease.key) or b"")
                 lane.running += 1
                 self._pin(lane)
+        for lane in self.dirty:
+            # Its record was made anew, before it was known that its jobs run.
+            self.judge(lane)
 
     def close(self) -> None:
         """The queue has no lanes any more, or is no more."""
@@ -142,7 +142,7 @@ class Lanes:
         if lane is None:
             lane = self.idle.get(name)
             if lane is None:
-                lane = self.idle[name] = self._read(name)
+                lane = self._read(name)
             else:
                 self.idle.move_to_end(name)
         return lane
@@ -158,21 +158,10 @@ class Lanes:
             start = keys.after(rows[-1][0])
 
     def _read(self, name: bytes) -> Lane:
-        lane = Lane(self, name, keys.lane_stem(self.queue.name, self.queue.generation, name))
-        value = self.state.turn.get(keys.lane_key(self.lane_prefix, name))
-        if value is None:
-            lane.take_rate(None, self.state.now)
-            return lane
-        try:
-            record = decode_lane(value)
-        except DecodeError as error:
-            raise StoreCorrupt(f"a lane of queue {self.queue.name} cannot be read: {error}") from error
-        lane.stored, lane.size, lane.turn, lane.oldest = True, record.size, record.turn, record.oldest
-        lane.held, lane.wakes = record.held, record.wakes
-        lane.take_rate(record.bucket, self.state.now)
-        for priority, cursor in record.cursors:
-            window = lane.window(priority)
-            window.tail, window.more = cursor, record.size > 0
+        lane, is_new = read_lane(self, name)
+        self.idle[name] = lane
+        if is_new:
+            self.judge(lane)
         return lane
 
     # Serving
@@ -195,7 +184,7 @@ class Lanes:
             lane = self.get(name)
             if lane.turn == number and lane.may_start(self.state.now) and self._refill(lane):
                 return lane.windows
-            # Its rules have changed, or its jobs cannot be read.
+            # Its rules have changed, or its jobs cannot be read, or the record that knew this turn was lost.
             self.turns.remove(number)
             if lane.turn == number:
                 lane.turn = 0
@@ -219,6 +208,10 @@ class Lanes:
             if first is None:
                 break
             order, lane = first[0], self.get(first[1])
+            if lane.oldest != order:
+                # The record that knew this entry was lost.
+                self.ages.delete(order, lane.name)
+                continue
             for window in lane.windows:
                 if not window.entries and window.more:
                     self.state.queues.refill(window, WINDOW)

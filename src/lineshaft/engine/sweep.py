@@ -18,7 +18,8 @@ __all__ = ["SWEEP", "sweep"]
 
 SWEEP: Final = "sweep"
 
-SLICE: Final = 500
+#: Jobs per slice: about two milliseconds of work.
+SLICE: Final = 200
 SLICE_BYTES: Final = 4 << 20
 
 

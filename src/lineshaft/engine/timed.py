@@ -5,8 +5,9 @@ T s | due 10:00 order 7 | due 10:00 order 9 | due 10:05 order 3 | ...
 ```
 
 A set lies on disk alone, ordered by time; memory holds its size, the earliest due instant that may be in it
-(`next_due`, a lower bound) and from where to scan (`cursor`: nothing lies before it, so that no scan crosses the
-deleted keys of what has left). In the dead set the instant is that of the death.
+(`next_due`, a lower bound) and from where to scan: nothing lies before the instant `cursor`, which is written down, nor
+before the key `first_key`, which is not. So no scan crosses the deleted keys of what has left, however many jobs were
+due at one instant. In the dead set the instant is that of the death.
 
 What is true after every call: `size` counts the set's keys as the turn leaves them.
 """
@@ -62,8 +63,9 @@ class TimedSet:
         self.size = 0
         #: No job of the set is due before this instant; NEVER when the set is known to be empty.
         self.next_due = NEVER
-        #: No key of the set lies before this instant.
+        #: No key of the set lies before this instant, nor before this key.
         self.cursor = 0
+        self.first_key = self.prefix
         self.dirty = False
 
     def load(self) -> None:
@@ -71,12 +73,14 @@ class TimedSet:
         value = self.turn.get(keys.set_key(self.code))
         record = decode_set(value) if value is not None else SetRecord(0, 0)
         self.size, self.cursor = record.size, record.cursor
+        self.first_key = self.prefix + self.cursor.to_bytes(8)
         self.next_due = self.cursor if self.size else NEVER
         self.dirty = False
 
     def clear(self) -> None:
         """Forget everything in memory; the keys are the caller's business."""
         self.size, self.cursor, self.next_due, self.dirty = 0, 0, NEVER, False
+        self.first_key = self.prefix
 
     def settle(self) -> None:
         """Put the set's record into the turn, if it changed."""
@@ -89,13 +93,13 @@ class TimedSet:
         key = keys.timed_key(self.code, due, order)
         kept = extras.at_home(seq=seq if seq != order else 0, priority=extras.priority)
         change.put(key, join_value(kept, payload))
-        change.then(self._entered, max(due, 0))
+        change.then(self._entered, max(due, 0), key)
         return key
 
     def remove(self, change: Change, key: bytes) -> None:
         """Take a job out of the set."""
         change.delete(key)
-        change.then(self._left)
+        change.then(self.left)
 
     def due(self, now: int, limit: int) -> list[TimedJob]:
         """The jobs that are due, the earliest first, at most `limit`. Raises StoreError.
@@ -104,7 +108,7 @@ class TimedSet:
         """
         if now < self.next_due:
             return []
-        rows = self.slice(self._start(), limit)
+        rows = self.oldest(limit)
         due = [job for job in rows if keys.timed_due(job.key) <= now]
         if rows:
             first = keys.timed_due(rows[0].key)
@@ -114,6 +118,13 @@ class TimedSet:
         elif not self.turn.damaged:
             self.next_due = NEVER
         return due
+
+    def oldest(self, limit: int) -> list[TimedJob]:
+        """The jobs with the earliest instants, at most `limit`. Raises StoreError."""
+        jobs = self.slice(self.first_key, limit) if self.size else []
+        if jobs:
+            self.first_key = jobs[0].key
+        return jobs
 
     def slice(self, start: bytes, limit: int) -> list[TimedJob]:
         """Jobs of the set from the key `start` on, at most `limit`. Raises StoreError."""
@@ -127,23 +138,20 @@ class TimedSet:
                 self.turn.damaged[key] = value
         return jobs
 
-    def first(self) -> TimedJob | None:
-        """The job with the earliest instant. Raises StoreError."""
-        jobs = self.slice(self._start(), 1)
-        return jobs[0] if jobs else None
-
-    def _start(self) -> bytes:
-        return self.prefix + self.cursor.to_bytes(8)
-
-    def _entered(self, due: int) -> None:
+    def _entered(self, due: int, key: bytes) -> None:
         self.size += 1
         self.dirty = True
         self.next_due = min(self.next_due, due)
         self.cursor = min(self.cursor, due)
+        self.first_key = min(self.first_key, key)
 
-    def _left(self) -> None:
+    def left(self) -> None:
+        """A job has left the set; an effect."""
         self.size -= 1
         self.dirty = True
+        if not self.size:
+            # Whatever comes next lowers it again.
+            _, self.first_key = keys.prefix_range(self.prefix)
 
 
 def read_timed(key: bytes, value: bytes) -> TimedJob:

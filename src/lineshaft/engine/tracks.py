@@ -29,7 +29,7 @@ from lineshaft.lifecycle import Place
 if TYPE_CHECKING:
     from lineshaft.engine.state import State
 
-__all__ = ["FORGET", "TRACKED", "Tracked", "keep_result", "note_cancel", "track_get", "track_set"]
+__all__ = ["FORGET", "TRACKED", "Tracked", "is_tracked", "keep_result", "note_cancel", "track_get", "track_set"]
 
 TRACKED: Final = "t"
 
@@ -93,6 +93,12 @@ def track_get(state: "State", jid: str) -> dict[str, Any]:
     return shown
 
 
+def is_tracked(state: "State", jid: str, seq: int) -> bool:
+    """Whether a record with this jid is that of the job with this seq. Raises StoreError."""
+    record = _read(state.turn, jid)
+    return record is not None and record.seq == seq
+
+
 def note_cancel(state: "State", change: Change, jid: str, seq: int) -> None:
     """Somebody said that the job is not to run any more; it may still be running."""
     before = _read(change, jid)
@@ -136,10 +142,13 @@ def keep_result(state: "State", change: Change, jid: str, seq: int, result: byte
 
 
 def _note(state: "State", change: Change, subject: Subject, word: str, *, until: int = 0) -> None:
-    before = _read(change, subject.jid)
-    if before is not None and before.seq == subject.seq and (before.state != word or before.until != until):
-        after = structs.replace(before, state=word, updated_at=state.now, until=until)
-        _write(state, change, subject.jid, before, after)
+    record = _read(change, subject.jid)
+    if record is None or record.seq != subject.seq or (record.state == word and record.until == until):
+        return
+    if record.until != until:
+        _expire(state, change, subject.jid, record.until, until)
+    record.state, record.updated_at, record.until = word, state.now, until
+    change.put(keys.track_key(subject.jid), encode_record(record))
 
 
 def _read(source: Change | Turn, jid: str) -> TrackRecord | None:
@@ -152,9 +161,14 @@ def _read(source: Change | Turn, jid: str) -> TrackRecord | None:
 
 
 def _write(state: "State", change: Change, jid: str, before: TrackRecord | None, after: TrackRecord) -> None:
-    name = jid.encode()
-    if before is not None and before.until and before.until != after.until:
-        state.expiries.delete(change, before.until, FORGET, name)
-    if after.until:
-        state.expiries.put(change, after.until, FORGET, name)
+    _expire(state, change, jid, 0 if before is None else before.until, after.until)
     change.put(keys.track_key(jid), encode_record(after))
+
+
+def _expire(state: "State", change: Change, jid: str, before: int, after: int) -> None:
+    """What is known of a job is forgotten at another instant; 0 is never."""
+    name = jid.encode()
+    if before and before != after:
+        state.expiries.delete(change, before, FORGET, name)
+    if after:
+        state.expiries.put(change, after, FORGET, name)

@@ -5,6 +5,7 @@ is true of every call: it reads at most `limit` rows and a few megabytes, wherev
 that cannot be read is left out, and who works with it next sets it aside.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from heapq import nlargest, nsmallest
 from itertools import islice
@@ -29,6 +30,7 @@ from lineshaft.engine.views_jobs import JobView, Slice
 from lineshaft.engine.views_lanes import LanesView, LaneView
 from lineshaft.engine.views_periodic import cron_page
 from lineshaft.engine.views_workers import HeldView, WorkerView
+from lineshaft.lifecycle import WorkerState
 
 __all__ = [
     "ChoreView",
@@ -268,9 +270,13 @@ class Views:
 
     # Workers
 
-    def workers(self, *, limit: int = 100) -> list[WorkerView]:
-        """The worker processes that are connected, the longest silent first."""
-        return views_workers.workers(self._state, limit)
+    def workers(self, *, limit: int = 100, first: int = 0, wid: str = "") -> list[WorkerView]:
+        """The connected worker processes, the longest silent first, from that place on; or the one of a wid."""
+        return views_workers.workers(self._state, limit, first, wid)
+
+    def worker_states(self) -> dict[WorkerState, int]:
+        """How many worker processes are in each state."""
+        return Counter(worker.state for worker in self._state.workers.present.values())
 
     def held(self, *, after: int = 0, limit: int = 50, holder: str = "") -> tuple[list[HeldView], int]:
         """Jobs in workers' hands, the longest held first, and where the next page begins, 0 at the end.

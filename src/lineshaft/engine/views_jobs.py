@@ -136,13 +136,14 @@ def timed(state: State, name: SetName, cursor: str, limit: int, filter: Filter, 
 def _span(state: State, name: SetName, cursor: str, filter: Filter, *, newest: bool) -> list[KeyRange]:
     """Where the jobs of a set lie that may match, from a cursor on; none when there is nothing left. Raises Refusal."""
     jobs_set = state.sets[name]
-    start, end = jobs_set.prefix + jobs_set.cursor.to_bytes(8), keys.prefix_range(jobs_set.prefix)[1]
+    start, end = jobs_set.first_key, keys.prefix_range(jobs_set.prefix)[1]
     if filter.since:
         start = max(start, keys.timed_key(jobs_set.code, filter.since, 0))
     if filter.until:
         end = min(end, keys.timed_key(jobs_set.code, filter.until, 0))
     at = _decode_cursor(cursor, keys.prefix_range(jobs_set.prefix)) if cursor else b""
-    return narrowed([(start, end)], at, newest=newest)
+    # What has left may have left a million deleted keys behind, which going backwards no cursor spares.
+    return narrowed([(start, end)], at, newest=newest) if jobs_set.size else []
 
 
 def sought_in_set(state: State, name: SetName, cursor: str, limit: int, filter: Filter, *, newest: bool) -> Sought:

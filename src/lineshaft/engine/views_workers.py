@@ -50,10 +50,12 @@ class HeldView(Struct, frozen=True):
     desc: str | None
 
 
-def workers(state: State, limit: int) -> list[WorkerView]:
-    """The connected worker processes, the longest silent first."""
+def workers(state: State, limit: int, first: int, wid: str) -> list[WorkerView]:
+    """The connected worker processes, the longest silent first, from that place on; with a wid, that one."""
     holds = Counter(lease.holder for lease in state.leases.by_seq.values())
-    chosen = nsmallest(limit, state.workers.present.values(), key=lambda worker: worker.heard_at)
+    present = state.workers.present
+    known = present.values() if not wid else [present[wid]] if wid in present else []
+    chosen = nsmallest(first + limit, known, key=lambda worker: worker.heard_at)[first:]
     return [
         WorkerView(
             worker.wid,

@@ -116,8 +116,7 @@ def _queues(views: Views, asked: Inspect) -> tuple[list[Any], str]:
 
 
 def _workers(views: Views, asked: Inspect) -> tuple[list[Any], str]:
-    rows = [row for row in views.workers(limit=MOST_WORKERS) if not asked.wid or row.wid == asked.wid]
-    return [_worker(row) for row in rows], ""
+    return [_worker(row) for row in views.workers(limit=MOST_WORKERS, wid=asked.wid or "")], ""
 
 
 def _jobs(views: Views, asked: Inspect) -> tuple[list[Any], str]:

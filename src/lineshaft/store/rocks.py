@@ -57,6 +57,19 @@ _LOST_TABLES: Final = (
     " them. Copy the directory first; then run `lineshaft check -d {path}`"
 )
 
+_LOST_MANIFEST: Final = (
+    "the store in {path} is damaged: {name} is missing, which leads to its tables."
+    " Copy the directory first; then run `lineshaft check -d {path}`"
+)
+
+_LOST_LOG: Final = (
+    "the store in {path} is damaged: its write-ahead log is missing, and an open would begin without what was in it."
+    " Copy the directory first; then run `lineshaft check -d {path}`"
+)
+
+#: What CURRENT says of a store whose making was cut short: until its first open is through there is no log.
+_FIRST_MANIFEST: Final = b"MANIFEST-000001"
+
 #: RocksDB has seven levels unless told otherwise; `figures` asks each for its files.
 _LEVELS: Final = 7
 
@@ -82,8 +95,7 @@ class RocksStore:
         self._failure: str | None = None
         try:
             path.mkdir(parents=True, exist_ok=True)
-            if has_lost_its_tables(path):
-                raise StoreCorrupt(_LOST_TABLES.format(path=path))
+            _refuse_what_is_lost(path)
             options = rocks_options(memory_bytes)
             # The column family is named although it is the only one: otherwise rocksdict opens an existing
             # database with the column family options it finds on disk, and silently ignores these.
@@ -106,8 +118,7 @@ class RocksStore:
         RocksDB wants a directory for what it has to say, `log`. No other process may have the store open, or what is
         read is of different moments. Raises as the constructor, and StoreError for every commit.
         """
-        if has_lost_its_tables(path):
-            raise StoreCorrupt(_LOST_TABLES.format(path=path))
+        _refuse_what_is_lost(path)
         options = rocks_options()
         options.set_db_log_dir(str(log))
         return cls._reader(path, options, AccessType.read_only(error_if_log_file_exist=False))
@@ -185,7 +196,8 @@ class RocksStore:
         put, delete = batch.put, batch.delete
         # In key order, since a hint from the key before makes each insertion into the memtable cheaper: keys of
         # several kinds, mixed as they come, cost a third more.
-        for key, value in sorted(changes.items()):
+        for key in sorted(changes):
+            value = changes[key]
             if value is None:
                 delete(key)
             else:
@@ -300,6 +312,41 @@ class RocksStore:
         if "lock hold by current process" in text:
             return StoreError(f"{self._path} is open in this process already")
         return StoreError(f"cannot open the store in {self._path}: {text}")
+
+
+def _refuse_what_is_lost(path: Path) -> None:
+    """Raises StoreCorrupt for what RocksDB would open as if it had never been."""
+    if (lost := _lost_manifest(path)) is not None:
+        raise StoreCorrupt(_LOST_MANIFEST.format(path=path, name=lost))
+    if has_lost_its_log(path):
+        raise StoreCorrupt(_LOST_LOG.format(path=path))
+    if has_lost_its_tables(path):
+        raise StoreCorrupt(_LOST_TABLES.format(path=path))
+
+
+def _lost_manifest(path: Path) -> str | None:
+    """The file that should name the tables and is not there; None when all is well, or there is no store yet."""
+    try:
+        current = (path / "CURRENT").read_bytes().strip()
+    except FileNotFoundError:
+        # Without it RocksDB makes a new store. A making that was cut short leaves its first manifest at most.
+        manifests = [file.name for file in path.glob("MANIFEST-*") if file.name.encode() != _FIRST_MANIFEST]
+        is_old = bool(manifests) or any(path.glob("*.sst")) or any(path.glob("*.log"))
+        return "CURRENT" if is_old else None
+    except OSError:
+        return None
+    # What is no name is RocksDB's to refuse.
+    is_name = current.startswith(b"MANIFEST-") and current[9:].isdigit()
+    return None if not is_name or (path / current.decode()).exists() else current.decode()
+
+
+def has_lost_its_log(path: Path) -> bool:
+    """Whether a store that was open once has no write-ahead log: there is always one, be it empty."""
+    try:
+        current = (path / "CURRENT").read_bytes()
+    except OSError:
+        return False
+    return current.strip() != _FIRST_MANIFEST and not any(path.glob("*.log"))
 
 
 def has_lost_its_tables(path: Path) -> bool:

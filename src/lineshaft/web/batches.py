@@ -84,7 +84,7 @@ def _shown(language: Language, row: dict[str, Any]) -> dict[str, Any]:
         "total": total,
         "pending": pending,
         "failed": row["failed"],
-        "share": 100 if not total else (total - pending) * 100 // total,
+        "share": (total - pending) * 100 // total if total else 100 if row.get("finished") else 0,
         "callbacks": callbacks,
         "children": row.get("children", 0),
         "is_open": row.get("committed") is False,

@@ -15,7 +15,7 @@ from lineshaft.engine.views import JobView
 from lineshaft.job import ABSENT, Job, encode_job
 from lineshaft.lifecycle import Place
 from lineshaft.web.language import Language
-from lineshaft.web.render import language_of
+from lineshaft.web.render import cut, language_of
 from lineshaft.web.site import Site
 
 __all__ = ["as_pushed", "by_jid", "by_key", "find", "key_parts", "pretty", "push_form", "with_jid"]
@@ -81,7 +81,7 @@ async def _page(request: Request, site: Site, jid: str, views: list[JobView]) ->
         request,
         "job.html",
         views[0].place.value if views else "",
-        jobtype[:120] or language.gettext("Job"),
+        cut(jobtype, 120) or language.gettext("Job"),
         status=200 if views or finished or is_known else 404,
         jid=jid,
         jobs=[_shown(view, track, language) for view in views],

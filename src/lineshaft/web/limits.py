@@ -7,25 +7,29 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lineshaft.web.language import Language
-from lineshaft.web.render import language_of
+from lineshaft.web.render import href, language_of, prefix_of
+from lineshaft.web.rows import number_of
 from lineshaft.web.site import Site
 
 __all__ = ["limits"]
 
-#: The configuration names them, so there are few; beyond this the table would be no overview.
-MOST_SHOWN: Final = 500
+#: Queues on a page.
+MOST_SHOWN: Final = 100
 
 
 async def limits(request: Request, site: Site) -> Response:
     """GET /limits"""
-    language = language_of(request)
-    found = site.look(lambda engine: list(islice(engine.views.throttles(), MOST_SHOWN)))
+    language, prefix = language_of(request), prefix_of(request)
+    first = number_of(request.query_params.get("after", ""))
+    found = site.look(lambda engine: list(islice(engine.views.throttles(), first, first + MOST_SHOWN + 1)))
     return await site.page(
         request,
         "limits.html",
         "limits",
         language.gettext("Limits"),
-        limits=[_shown(language, row) for row in found],
+        limits=[_shown(language, row) for row in found[:MOST_SHOWN]],
+        first=href(prefix, "limits") if first else "",
+        next=href(prefix, "limits", after=first + MOST_SHOWN) if len(found) > MOST_SHOWN else "",
     )
 
 

@@ -1,9 +1,9 @@
 """`/metrics`: the figures in the text format of Prometheus.
 
-They are read in one step of the loop; writing them takes longer, and is done in a thread. Labels are bounded: queues
-beyond the first MOST_QUEUES, in the order of their names, are one, named `(other)`, which no queue can be; types beyond
-the first of a queue are `(other)` too (`engine.outcomes`), and of all these pairs the first MOST_PAIRS are told apart.
-Verbs are those that the server knows.
+They are read family by family, between which the loop serves others; writing them is done in a thread. Labels are
+bounded: queues beyond the first MOST_QUEUES, in the order of their names, are one, named `(other)`, which no queue can
+be; types beyond the first of a queue are `(other)` too (`engine.outcomes`), and of all these pairs the first MOST_PAIRS
+are told apart. Verbs are those that the server knows.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lineshaft import __version__
-from lineshaft.engine.views import Overview, QueueView, WorkerView
+from lineshaft.engine.views import Overview, QueueView
 from lineshaft.lifecycle import WorkerState
 from lineshaft.store.timing import BOUNDS_SECONDS, Durations
 from lineshaft.web.accounts import Role
@@ -28,7 +28,8 @@ from lineshaft.web.site import Site
 __all__ = ["metrics"]
 
 MOST_QUEUES: Final = 200
-MOST_WORKERS: Final = 10_000
+#: After so long others have their turn.
+STRETCH_SECONDS: Final = 0.001
 #: Of queue, type and outcome.
 MOST_PAIRS: Final = 5000
 OTHER: Final = "(other)"
@@ -37,8 +38,14 @@ OTHER: Final = "(other)"
 async def metrics(request: Request, site: Site) -> Response:
     """GET /metrics"""
     site.need(request, Role.READER)
-    families = list(_families(site))
+    families: list[Metric] = []
     loop = asyncio.get_running_loop()
+    began = loop.time()
+    for family in _families(site):
+        families.append(family)
+        if loop.time() - began > STRETCH_SECONDS:
+            await asyncio.sleep(0)
+            began = loop.time()
     text = await loop.run_in_executor(None, _written, families)
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
@@ -79,7 +86,7 @@ def _families(site: Site) -> Iterator[Metric]:
     queues, more = site.look(lambda engine: engine.views.queues(limit=MOST_QUEUES))
     yield from _of_queues(queues, site.look(lambda engine: engine.views.overview()) if more else None)
     yield _of_types(site.look(lambda engine: engine.views.outcomes([queue.name for queue in queues], MOST_PAIRS)))
-    yield _of_workers(site.look(lambda engine: engine.views.workers(limit=MOST_WORKERS)))
+    yield _of_workers(site.look(lambda engine: engine.views.worker_states()))
     for name, value in backend.storage().items():
         yield _gauge(f"storage_{name}", "The store's own figure", value)
     yield from _of_times(backend.durations())
@@ -115,6 +122,10 @@ def _of_cluster(cluster: dict[str, Any]) -> Iterator[Metric]:
 
 def _gauge(name: str, told: str, value: float) -> Metric:
     return GaugeMetricFamily(f"lineshaft_{name}", told, value=value)
+
+
+def _counter(name: str, told: str, value: float) -> Metric:
+    return CounterMetricFamily(f"lineshaft_{name}", told, value=value)
 
 
 def _labelled(family: Any, values: Mapping[str, float]) -> Metric:
@@ -166,10 +177,8 @@ def _of_queues(queues: list[QueueView], all_of_them: Overview | None) -> Iterato
     yield told("failed", "Failures", CounterMetricFamily, each("failed"))
 
 
-def _of_workers(workers: list[WorkerView]) -> Metric:
-    states = {state.word: 0 for state in WorkerState}
-    for worker in workers:
-        states[worker.state.word] += 1
+def _of_workers(workers: Mapping[WorkerState, int]) -> Metric:
+    states = {state.word: workers.get(state, 0) for state in WorkerState}
     family = GaugeMetricFamily("lineshaft_workers", "Worker processes by state", labels=["state"])
     return _labelled(family, states)
 

@@ -23,7 +23,7 @@ from lineshaft.web.accounts import Role
 from lineshaft.web.language import Language, choose
 from lineshaft.web.security import visitor_of
 
-__all__ = ["STATIC", "Renderer", "href", "language_of", "prefix_of"]
+__all__ = ["STATIC", "Renderer", "cut", "href", "language_of", "prefix_of"]
 
 #: After so long others have their turn.
 STRETCH_SECONDS: Final = 0.001

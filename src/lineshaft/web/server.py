@@ -69,9 +69,9 @@ async def server(request: Request, site: Site) -> Response:
         tiles=tiles,
         facts=facts,
         storage=_storage(language, storage),
-        cluster=site.backend.cluster(),
         times=times,
         verbs=_verbs(language, site.backend.verbs()),
+        cluster=site.backend.cluster(),
         chores=site.look(lambda engine: engine.views.chores()),
         deeds=list(site.audit.deeds)[:30],
         settings=site.backend.configuration(),
@@ -88,7 +88,7 @@ def _storage(language: Language, storage: Mapping[str, int]) -> list[tuple[str, 
 def _pictured(language: Language, name: str, taken: Durations) -> dict[str, Any]:
     """How long something takes, as a histogram and in words."""
     text = language.gettext
-    titles = {"commit": text("Commit"), "sync": text("Sync"), "loop": text("Loop delay"), "append": text("Append")}
+    titles = {"commit": text("Commit"), "sync": text("Sync"), "append": text("Append"), "loop": text("Loop delay")}
     return {
         "title": titles[name],
         "told": _taken(language, taken),

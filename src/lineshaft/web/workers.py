@@ -1,5 +1,6 @@
 """Busy: the worker processes, the jobs in their hands, and the signals they hear of."""
 
+import asyncio
 from typing import Final
 
 from starlette.requests import Request
@@ -10,21 +11,24 @@ from lineshaft.lifecycle import WorkerState
 from lineshaft.web.accounts import Role
 from lineshaft.web.attention import SILENT_MS
 from lineshaft.web.forms import act, field_of, read_form, refused
-from lineshaft.web.render import language_of
-from lineshaft.web.rows import PAGE, preview
+from lineshaft.web.render import href, language_of, prefix_of
+from lineshaft.web.rows import PAGE, number_of, preview
 from lineshaft.web.site import Site
 
 __all__ = ["SIGNALS", "busy", "on_workers"]
+
+#: Workers on a page: whoever has more finds one by its wid.
+MOST_WORKERS: Final = 100
 
 SIGNALS: Final = {state.word: state for state in (WorkerState.QUIET, WorkerState.TERMINATE)}
 
 
 async def busy(request: Request, site: Site) -> Response:
     """GET /busy"""
-    language, wid = language_of(request), request.query_params.get("wid", "")
-    after = request.query_params.get("after", "")
-    position = int(after) if after.isdecimal() and len(after) < 10 else 0
-    workers = site.look(lambda engine: engine.views.workers(limit=500))
+    language, prefix, wid = language_of(request), prefix_of(request), request.query_params.get("wid", "")
+    position, first = number_of(request.query_params.get("after", "")), number_of(request.query_params.get("from", ""))
+    workers = site.look(lambda engine: engine.views.workers(limit=MOST_WORKERS, first=first, wid=wid))
+    await asyncio.sleep(0)
     held, more = site.look(lambda engine: engine.views.held(after=position, limit=PAGE, holder=wid))
     now = site.look(lambda engine: engine.views.overview()).now
     return await site.page(
@@ -39,8 +43,9 @@ async def busy(request: Request, site: Site) -> Response:
                 "silent": now - worker.heard_at > SILENT_MS,
             }
             for worker in workers
-            if not wid or worker.wid == wid
         ],
+        first_workers=href(prefix, "busy") if first else "",
+        next_workers=href(prefix, "busy", **{"from": first + MOST_WORKERS}) if len(workers) == MOST_WORKERS else "",
         held=[
             {
                 **{name: getattr(job, name) for name in job.__struct_fields__},

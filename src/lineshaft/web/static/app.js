@@ -97,7 +97,7 @@ function search(list) {
     if (next && news.next) next.textContent = next.dataset.next;
     else next?.remove();
     const nothing = list.querySelector("[data-nothing] b");
-    if (nothing) nothing.textContent = list.dataset.nothing;
+    if (nothing) nothing.textContent = list.dataset.none;
   });
   stream.addEventListener("failed", ({ data }) => {
     stream.close();
