@@ -80,6 +80,7 @@ nightly: $(DEV) ## the suite with its loops grown long: kills, power cuts, seeds
 nightly: export LINESHAFT_CLUSTER_ROUNDS ?= 200
 nightly: $(DEV) ## the suite with its loops grown long: kills, power cuts, seeds of model and simulation, fuzzed inputs
 nightly: export LINESHAFT_CLUSTER_ROUNDS ?= 200
+nightly: export LINESHAFT_CLUSTER_SEEDS ?= 2000
 nightly: export LINESHAFT_SOAK_SECONDS ?= 3600
 nightly: $(DEV) ## the suite with its loops grown long: kills, power cuts, seeds, fuzzed inputs, a soak
 	$(BIN)/pytest --timeout 14400 $(ARGS)
