@@ -173,13 +173,19 @@ class SearchProcess:
 async def _ended(process: asyncio.subprocess.Process) -> int:
     """Let it end, or end it; its exit code."""
     assert process.stdin is not None, "it has pipes"
+    assert process.stdout is not None, "it has pipes"
     process.stdin.close()
     try:
-        return await asyncio.wait_for(process.wait(), END_SECONDS)
+        code = await asyncio.wait_for(process.wait(), END_SECONDS)
     except TimeoutError:
         with suppress(ProcessLookupError):
             process.kill()
-        return await process.wait()
+        code = await process.wait()
+    # To the end of what it has said: then the loop closes the pipe, too.
+    with suppress(ValueError):
+        await process.stdout.read()
+    await asyncio.sleep(0)
+    return code
 
 
 def _command(directory: Path) -> list[str]:
