@@ -424,7 +424,11 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
 
 
 def _calm_garbage_collector() -> None:
-    """What exists now stays; what comes is mostly freed by reference counts, so look for circles rarely."""
+    """What exists now stays; what comes is mostly freed by reference counts, so look for circles rarely.
+
+    A look keeps everybody waiting for about 0.2 us per new object, 4 ms for these 20,000. One at all objects takes
+    50 ms with 10,000 connections, and comes only when there have been 50 million more than went.
+    """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 50, 50)
+    gc.set_threshold(20_000, 50, 50)

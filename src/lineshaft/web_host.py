@@ -128,7 +128,7 @@ class ServerBackend:
     def verbs(self) -> Mapping[str, tuple[int, Durations]]:
         """How often each verb of the protocol was said, and how long some of them took."""
         meter = self.server.meter
-        return {verb.decode(): (count, meter.durations[verb]) for verb, count in list(meter.counts.items())}
+        return {verb.decode(): (count, meter.durations[verb]) for verb, count in list(meter.items())}
 
     def space(self) -> tuple[int, int] | None:
         """The bytes that are free where the data lies, and below how many pushes are refused."""

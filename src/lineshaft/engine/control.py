@@ -5,6 +5,7 @@ generation, so what lies under the old one is out of reach; a chore sweeps it. J
 """
 
 from itertools import islice
+from typing import Final
 
 from lineshaft.clock import parse_instant
 from lineshaft.engine import keys
@@ -18,6 +19,9 @@ from lineshaft.errors import Refusal
 from lineshaft.job import decode_stored
 
 __all__ = ["flush", "latency", "pause", "remove", "resume"]
+
+#: Jobs that are read to tell the latency of a queue none of whose jobs is in memory.
+LOOKED_AT: Final = 16
 
 
 def pause(state: State, names: list[str]) -> None:
@@ -80,7 +84,8 @@ def queue_latency(state: State, name: str) -> float:
     entries: list[Entry] = []
     for window in queue.windows:
         if window.more and not window.entries:
-            state.queues.refill(window)
+            # No more than has to be looked at: a page asks for fifty queues at once.
+            state.queues.refill(window, LOOKED_AT)
         entries += islice(window.entries, 1)
     if queue.lanes is not None and (first := queue.lanes.first()) is not None:
         entries.append(first)

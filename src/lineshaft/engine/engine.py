@@ -124,14 +124,16 @@ class Engine:
         turn.commit()
         return True
 
-    def reload(self, store: Store) -> None:
+    def reload(self, store: Store, now: int | None = None) -> None:
         """Throw the memory away and begin again from `store`, after a commit or a sync failed.
+
+        `now` is the present where this engine had nothing to do for long; else time goes on from its last turn.
 
         Who is connected is not forgotten, nor what an operator or a reload of the configuration has set.
         Raises StoreError; the engine is then as unusable as before.
         """
         before = self.state
-        state = State(store, before.settings, before.chance, before.now)
+        state = State(store, before.settings, before.chance, before.now if now is None else now)
         state.workers.present = before.workers.present
         state.workers.expelled = before.workers.expelled
         state.push_refusal = before.push_refusal

@@ -14,7 +14,7 @@ from lineshaft.engine.feature import Subject
 from lineshaft.engine.history import Over, keep_finished
 from lineshaft.engine.hooks import acked, failed
 from lineshaft.engine.moves import Damaged, count, join_set, keep_place, leave, put_back, read_leased
-from lineshaft.engine.outcomes import Outcome, type_of
+from lineshaft.engine.outcomes import MOST_LETTERS, Outcome
 from lineshaft.engine.records import Extras, Lease, split_value
 from lineshaft.engine.retry import LOST, RESERVATION_EXPIRED, Dead, Report, Retry, judge
 from lineshaft.engine.state import State
@@ -131,7 +131,7 @@ def _late_ack(state: State, jid: str, holder: str, result: bytes | None = None) 
             keep_finished(state, change, Over(jid, seq, payload, holder, 0, "success", result))
             if result is not None:
                 keep_result(state, change, jid, seq, result)
-            change.then(count, state, name, Outcome.SUCCESS, type_of(job.jobtype))
+            change.then(count, state, name, Outcome.SUCCESS, job.jobtype[:MOST_LETTERS])
         if state.hooks is not None:
             acked(state, state.hooks, job, holder)
         return True
@@ -171,7 +171,10 @@ def recover(state: State, lease: Lease) -> None:
 
 
 def give_back(state: State, jid: str, holder: str) -> None:
-    """A job whose reply never reached its worker returns to the head, as if it had not been fetched."""
+    """A job whose reply, as far as can be told, never reached its worker returns to the head.
+
+    What was on its way may have arrived all the same: a late ACK of that worker counts, as after `recover`.
+    """
     lease = state.leases.find(jid, holder)
     if lease is None or lease.holder != holder:
         return
@@ -180,7 +183,7 @@ def give_back(state: State, jid: str, holder: str) -> None:
         if CANCELLED in lease.uses:
             _stop(state, change, lease, extras, payload)
         else:
-            put_back(state, change, lease, extras, payload)
+            put_back(state, change, lease, structs.replace(extras, former=holder), payload)
 
 
 def requeue(state: State, jid: str, holder: str, wait: int | None) -> None:

@@ -10,7 +10,7 @@ from lineshaft.engine.custom import NO_WISHES, Wishes, read_custom
 from lineshaft.engine.feature import Subject
 from lineshaft.engine.line import LARGE_PAYLOAD_BYTES, Entry, Line, Window
 from lineshaft.engine.naming import open_queue
-from lineshaft.engine.outcomes import type_of
+from lineshaft.engine.outcomes import MOST_LETTERS
 from lineshaft.engine.ready import Queue
 from lineshaft.engine.records import Extras, join_value
 from lineshaft.engine.state import State
@@ -102,7 +102,7 @@ def accept(state: State, job: Job) -> None:
     if not window.more:
         if len(window.entries) < state.queues.bound:
             kept = payload if len(payload) <= LARGE_PAYLOAD_BYTES else None
-            jobtype = type_of(job.jobtype)
+            jobtype = job.jobtype[:MOST_LETTERS]
             window.entries.append(Entry(order, key, order, job.jid, kept, job.reserve_for, None, jobtype))
         else:
             window.more, window.tail = True, order
@@ -136,7 +136,7 @@ def enter(
         change.changes[key] = join_value(extras, payload)
         kept = payload if len(payload) <= LARGE_PAYLOAD_BYTES else None
         special = extras if extras.uses else None
-        entry = Entry(order, key, order, job.jid, kept, job.reserve_for, special, type_of(job.jobtype))
+        entry = Entry(order, key, order, job.jid, kept, job.reserve_for, special, job.jobtype[:MOST_LETTERS])
         change.effects.append((_entered, (state, queue, line, window, entry)))
     feature.placed(state, change, subject, key)
 

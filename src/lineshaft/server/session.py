@@ -238,7 +238,7 @@ class Session:
             if command is None:
                 raise self.server.refuse(self, verb)
             meter = self.server.meter
-            meter.counts[verb] = said = meter.counts[verb] + 1
+            meter[verb] = said = meter[verb] + 1
             reply = (command if said & MASK != 1 else meter.timed(verb, command))(self, argument or space)
         except Refusal as refusal:
             self.durable = self.durable or refusal.reveals
