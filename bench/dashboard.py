@@ -5,9 +5,11 @@ watch and the server works at half of what it can. And the work hardly notices: 
 at that half, grows by less than a fifth.
 
     fill       a million enqueued over 200 queues, scheduled, retries, dead (kept with --data, since it takes minutes)
+    cost       what each page, the ten and a search take of the loop's time, whatever else the machine does
     maximum    closed loop: push, fetch, ack as fast as it goes
     half       open loop at half of it, nobody watching and ten watching in turn; the ratio of their p99s is judged
-    pages      one browser more asks for one page after the other meanwhile
+    search     the same load while one browser searches everything for what is nowhere: told, not judged
+    pages      the same load and the ten, and one browser more asks for one page after the other
 
 A dashboard is what a browser does: it holds the stream of `/live` and asks for its page again every two seconds.
 """
@@ -42,6 +44,9 @@ QUEUES = 200
 AT_ONCE = 1000
 DASHBOARDS = 10
 EVERY_SECONDS = 2.0
+DAY = 86_400.0
+#: So often a page is asked for to see what it costs.
+COSTED = 5
 
 CYCLE = Load("cycle, 10 x 16 in flight", "cycle", 10, {}, in_flight=16)
 
@@ -70,6 +75,7 @@ PAGES = {
     "count before a bulk action": "/retries?confirm=retry&text=customer-99",
     "api, retries": "/api/v1/retries?text=customer-999983",
 }
+SEARCHED = ("/scheduled", "/retries", "/morgue")
 #: What the ten look at.
 WATCHED = (
     "/",
@@ -129,7 +135,8 @@ def main(arguments: list[str] | None = None) -> int:
             fill(server.port, options.jobs)
             if options.fill_only:
                 return 0
-            kept = measure(server, options)
+            cost(server, options)
+            kept = options.cost_only or measure(server, options)
         machine = describe_machine(scratch)
     except (LoadFailed, ServerFailed) as error:
         print(f"bench: {error}", file=sys.stderr)
@@ -153,9 +160,44 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sync", default="always", choices=("always", "never"), help="as [storage] sync (always)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="fill this once, and use it again")
     parser.add_argument("--fill-only", action="store_true", help="only make what --data names")
+    parser.add_argument("--cost-only", action="store_true", help="only what does not need a quiet machine")
     parser.add_argument("--check", action="store_true", help="exit 1 when a promise is broken")
     parser.add_argument("--results", type=Path, metavar="DIR", default=RESULTS, help="for the data meanwhile")
     return parser
+
+
+def cost(server: Server, options: argparse.Namespace) -> None:
+    """What pages, dashboards and a search cost the thread that serves everyone, whatever else the machine does."""
+    port = Watched.web_port
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    for name, path in PAGES.items():
+        get(connection, path)
+        before = loop_seconds(server.pid)
+        for _ in range(COSTED):
+            get(connection, path)
+        print(f"  {name:<28} {(loop_seconds(server.pid) - before) / COSTED * 1000:6.1f} ms of the loop")
+    connection.close()
+    with dashboards(port, options.dashboards):
+        time.sleep(EVERY_SECONDS)
+        share = _share(server.pid, options.seconds)
+    print(f"  {options.dashboards} dashboards take {share:.1%} of the loop")
+    with searching(port) as searched:
+        share = _share(server.pid, options.seconds)
+    print(
+        f"  a search takes {share:.1%} of the loop ({searched.rows / options.seconds:,.0f} jobs looked at per second)"
+    )
+
+
+def _share(pid: int, seconds: float) -> float:
+    """How much of the time the loop's thread runs."""
+    before, began = loop_seconds(pid), time.perf_counter()
+    time.sleep(seconds)
+    return (loop_seconds(pid) - before) / (time.perf_counter() - began)
+
+
+def loop_seconds(pid: int) -> float:
+    """How long a process's first thread, which is that of its loop, has run on a processor."""
+    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def measure(server: Server, options: argparse.Namespace) -> bool:
@@ -165,12 +207,17 @@ def measure(server: Server, options: argparse.Namespace) -> bool:
     print(f"  maximum {fastest.jobs_per_second:,.0f} jobs/s; open loop at {rate:,.0f} jobs/s")
     alone: list[Measure] = []
     watched: list[Measure] = []
-    asked = Asked()
     for _ in range(options.rounds):
         alone.append(_half(server, rate, options.seconds))
-        with dashboards(Watched.web_port, options.dashboards), asking(Watched.web_port, asked):
+        with dashboards(Watched.web_port, options.dashboards):
             watched.append(_half(server, rate, options.seconds))
     ratio = _report_load(alone, watched)
+    with searching(Watched.web_port) as searched:
+        told(f"one searches ({len(SEARCHED)} sets)", [_half(server, rate, options.seconds)])
+    print(f"  searches that went through a set meanwhile: {searched.through}, {searched.rows:,} jobs looked at")
+    asked = Asked()
+    with dashboards(Watched.web_port, options.dashboards), asking(Watched.web_port, asked):
+        told("they watch, one clicks", [_half(server, rate, 2 * options.seconds)])
     report_pages(asked)
     return ratio < GROWTH_LIMIT and asked.is_met
 
@@ -180,16 +227,21 @@ def _half(server: Server, rate: float, seconds: float) -> Measure:
 
 
 def _report_load(alone: list[Measure], watched: list[Measure]) -> float:
-    for name, runs in (("nobody watches", alone), ("they watch", watched)):
-        p50 = statistics.median(run.latency_us["PUSH"][0] for run in runs) / 1000
-        p99s = [run.latency_us["PUSH"][1] / 1000 for run in runs]
-        told = ", ".join(f"{p99:.2f}" for p99 in p99s)
-        print(f"  PUSH, {name:<16} p50 {p50:7.2f} ms   p99 {statistics.median(p99s):7.2f} ms ({told})")
+    told("nobody watches", alone)
+    told("they watch", watched)
     ratio = statistics.median(run.latency_us["PUSH"][1] for run in watched) / statistics.median(
         run.latency_us["PUSH"][1] for run in alone
     )
     print(f"  growth of the p99: {ratio:.2f}, limit {GROWTH_LIMIT}   {'ok' if ratio < GROWTH_LIMIT else 'MISSED'}")
     return ratio
+
+
+def told(name: str, runs: list[Measure]) -> None:
+    """A line of what PUSHes took in some runs."""
+    p50 = statistics.median(run.latency_us["PUSH"][0] for run in runs) / 1000
+    p99s = [run.latency_us["PUSH"][1] / 1000 for run in runs]
+    each = ", ".join(f"{p99:.2f}" for p99 in p99s)
+    print(f"  PUSH, {name:<24} p50 {p50:7.2f} ms   p99 {statistics.median(p99s):7.2f} ms ({each})")
 
 
 def report_pages(asked: Asked) -> None:
@@ -245,6 +297,47 @@ def _look_again(port: int, path: str, closing: threading.Event, phase: float) ->
     while not closing.is_set():
         get(connection, path, **{"X-Live": "1"})
         closing.wait(EVERY_SECONDS)
+    connection.close()
+
+
+@dataclass
+class Searched:
+    """What a browser that searches has seen."""
+
+    through: int = 0
+    rows: int = 0
+
+
+@contextmanager
+def searching(port: int) -> Iterator[Searched]:
+    """A browser searches one set after the other for what is nowhere, from end to end, until the block ends."""
+    closing = threading.Event()
+    searched = Searched()
+
+    def search_all() -> None:
+        while not closing.is_set():
+            for path in SEARCHED:
+                _follow(port, path, searched, closing)
+
+    thread = threading.Thread(target=search_all, daemon=True)
+    thread.start()
+    try:
+        yield searched
+    finally:
+        closing.set()
+        thread.join()
+
+
+def _follow(port: int, path: str, searched: Searched, closing: threading.Event) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", f"{path}?stream=1&text=nowhere-to-be-found")
+    stream = connection.getresponse()
+    before = 0
+    while (line := stream.readline()) and not closing.is_set():
+        if line.startswith(b"data: "):
+            looked_at = int("".join(filter(str.isdecimal, json.loads(line[6:])["told"].partition(" of ")[0])))
+            searched.rows, before = searched.rows + looked_at - before, looked_at
+        searched.through += line.startswith(b"event: end")
     connection.close()
 
 
@@ -335,11 +428,11 @@ def _arrival(place: str, number: int) -> dict[str, Any]:
         "queue": f"queue-{number % QUEUES:03}",
         "args": [number, {"customer": f"customer-{number}", "locale": "es", "full": number % 2 == 0}],
     }
-    minute, second = number // 60 % 60, number % 60
     arrival: dict[str, Any] = {"job": job, "place": place}
     if place != "ready":
-        year = 2026 if place == "dead" else 2031
-        arrival["at"] = f"{year}-01-{1 + number % 20:02}T{number // 3600 % 24:02}:{minute:02}:{second:02}Z"
+        # Not so long ago that they would be swept out, and not so soon that they would begin to run.
+        instant = time.time() - DAY + number / 20 if place == "dead" else time.time() + DAY + number
+        arrival["at"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(instant))
     if place in ("retries", "dead"):
         job["failure"] = {
             "retry_count": number % 25,

@@ -32,7 +32,7 @@ RECORD = HERE / "guard.json"
 TOLERANCE = 0.10
 #: Cheaper than this, and the record is told to be out of date: it would let half of the gain be lost again.
 STALE = 0.05
-LIMIT_SECONDS = 300
+LIMIT_SECONDS = 900
 
 
 class NotCounted(Exception):

@@ -103,16 +103,18 @@ class Lineshaft:
         self.callbacks: list[Callable[[], None]] = []
         self.clock = ManualClock(1_764_000_000_000)
         self.turns = 0
+        #: A connection for what is no worker's business.
+        self.manager: tuple[Callable[[bytes], None], list[bytes]] | None = None
         engine = Engine(store, Settings(), lambda: 0.5, self.clock())
         self.server = Server(store, engine, ServerSettings(sync=SyncMode.NEVER), self.clock, self)
         self.soon = self.callbacks.append
 
-    def connect(self) -> tuple[Callable[[bytes], None], list[bytes]]:
-        """As a worker that has no wid."""
+    def connect(self, wid: str = "") -> tuple[Callable[[bytes], None], list[bytes]]:
+        """As this worker, or as one that has no wid."""
         wire = Wire()
         session = self.server.accept(cast(Any, wire))
         assert session is not None, "there is room for ten connections"
-        session.receive(b'HELLO {"v":2}\r\n')
+        session.receive(b'HELLO {"v":2,"wid":"%b"}\r\n' % wid.encode())
         self.end_turn()
         return session.receive, wire.replies
 
@@ -129,7 +131,9 @@ class Lineshaft:
 
     def begin_batch(self) -> str:
         """It is never committed, so its callback, which it must have, never runs."""
-        receive, replies = self.connect()
+        if self.manager is None:
+            self.manager = self.connect()
+        receive, replies = self.manager
         receive(b'BATCH NEW {"success":{"jobtype":"Done","args":[]}}\r\n')
         self.end_turn()
         return replies[-1].split(b"\r\n")[1].decode()

@@ -1,4 +1,4 @@
-"""A web application whose client and worker live as long as it does. FastAPI takes the same `lifespan`.
+"""A web application whose client and worker live as long as it does. FastAPI takes the same `lifespan`: fastapi_app.py.
 
     uvicorn starlette_app:app
 

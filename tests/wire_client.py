@@ -13,8 +13,15 @@ class WireError(Exception):
 class WireClient:
     """A blocking connection; `hello` is done at once unless it is None."""
 
-    def __init__(self, port: int, hello: dict[str, Any] | None = {"v": 2}, *, timeout: float = 10.0) -> None:  # noqa: B006
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+    def __init__(
+        self,
+        port: int,
+        hello: dict[str, Any] | None = {"v": 2},  # noqa: B006
+        *,
+        timeout: float = 10.0,
+        host: str = "127.0.0.1",
+    ) -> None:
+        self.socket = socket.create_connection((host, port), timeout=timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.file = self.socket.makefile("rb")
         try:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lineshaft.client import Address, find_address, parse_url
+from lineshaft.client import Address, Client, find_address, parse_url
 from lineshaft.errors import UsageError
 
 
@@ -54,3 +54,12 @@ def test_the_password_is_not_shown() -> None:
     address = parse_url("tcp+tls://me:secret@host:1")
     assert repr(address) == "<Address tcp+tls://host:1>"
     assert repr(parse_url("tcp://[::1]")) == "<Address tcp://[::1]:7419>"
+
+
+def test_who_is_not_there_is_named() -> None:
+    with (
+        Client("tcp://:secret@127.0.0.1:1", reconnect=False) as client,
+        pytest.raises(ConnectionRefusedError) as caught,
+    ):
+        client.info()
+    assert str(caught.value) == "[Errno 111] Connection refused: 'tcp://127.0.0.1:1'"

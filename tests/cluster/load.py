@@ -95,7 +95,7 @@ class Load:
     def _connect(self, hello: dict[str, object]) -> WireClient:
         nodes = [node for node in self.cluster.nodes.values() if node.is_running]
         node: NodeProcess = random.choice(nodes)
-        return WireClient(node.port, {"v": 2, **hello}, timeout=8)
+        return WireClient(node.port, {"v": 2, **hello}, timeout=8, host=node.host)
 
     def _produce(self, number: int) -> None:
         client = self._connect({})

@@ -91,6 +91,16 @@ def test_a_standby_takes_over_within_five_seconds() -> None:
     assert box.clock() - began <= 5000
 
 
+def test_the_time_that_a_standby_waited_is_no_leap_of_the_clock() -> None:
+    # A leap would be taken for a clock that was set, and shift what is owed to throttles and workers by as much.
+    box = Box()
+    old = box.leader()
+    box.advance(45)
+    box.kill(old.name)
+    new = box.leader()
+    assert box.clock() - new.began_at <= 1000
+
+
 def test_a_leader_that_stops_in_good_order_is_followed_at_once() -> None:
     box = Box()
     old = box.leader()
@@ -265,6 +275,35 @@ def test_a_gap_asks_for_a_snapshot() -> None:
     box.advance(1)
     assert node.lacks_snapshot
     assert node.node.role is Role.STARTING
+
+
+def test_a_standby_does_not_claim_what_another_has_just_claimed() -> None:
+    box = Box()
+    old = box.leader()
+    box.advance(5)
+    box.kill(old.name)
+    first, second = box.others()
+    while first.node.role is not Role.CLAIMING:
+        box.clock.now += 100
+        first.node.tick()
+        second.node.tick()
+        for node in (first, second):
+            while any(request for request in node.board.requests):
+                request = node.board.requests.pop(0)
+                request.arrive()
+                request.answer()
+            if node.node.role is not Role.CLAIMING:
+                node.carry()
+    # Both want to know where the log ends; the other one's answer comes when the epoch of this one has begun.
+    assert second.node.role is Role.CLAIMING
+    while first.carry():
+        first.settle()
+    for reader in second.link.readers:
+        reader.deliver()
+    box.settle()
+    box.advance(2)
+    assert len(box.leaders()) == 1
+    assert sum(node.node.takeovers for node in (first, second)) == 1
 
 
 def test_a_log_that_answers_with_what_it_was_a_moment_ago_is_no_loss() -> None:

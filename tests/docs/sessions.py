@@ -49,7 +49,7 @@ class Session:
                 self.worker = subprocess.Popen(
                     shlex.split(words), cwd=self.folder, env=self.environment, stdout=log, stderr=log
                 )
-            self.expect(" job functions, ", ends=False)
+            self.expect(" at a time\n", ends=False)
             return
         done = subprocess.run(
             words,

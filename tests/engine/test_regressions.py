@@ -229,3 +229,15 @@ def test_the_finished_jobs_with_a_jid_are_bounded_in_bytes() -> None:
         engine.fetch(["default"], "w")
         engine.ack("large-001", "w")
     assert len(engine.finished("large-001")) == 1
+
+
+def test_a_job_that_seemed_undelivered_and_was_done_is_done() -> None:
+    engine = new_engine()
+    engine.push(job("job-00001"))
+    assert engine.fetch(["default"], "w1") is not None
+    engine.give_back("job-00001", "w1")
+    assert not engine.ack("job-00001", "w2"), "another worker never had it"
+    assert engine.ack("job-00001", "w1")
+    assert engine.fetch(["default"], "w2") is None
+    engine.commit()
+    check_memory(engine)

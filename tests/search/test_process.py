@@ -31,6 +31,15 @@ def sought(text: str, limit: int = 10) -> Sought:
     return Sought([(b"Tr", b"Ts")], Filter(text=text), limit)
 
 
+async def hits(search: SearchProcess, text: str, *, fresh: bool = False) -> list[bytes]:
+    """All that is found, look by look: how far one gets depends on the machine."""
+    found, cursor = [], b"Tr"
+    while cursor:
+        seen = await search.look(Sought([(cursor, b"Ts")], Filter(text=text), 10), fresh=fresh)
+        found, cursor, fresh = [*found, *seen.hits], seen.cursor, False
+    return found
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[RocksStore]:
     store = RocksStore(tmp_path / "data")
@@ -56,15 +65,13 @@ def play(store: RocksStore, scene: Callable[[SearchProcess], Awaitable[None]], *
 
 def test_it_finds_follows_and_ends(store: RocksStore) -> None:
     async def scene(search: SearchProcess) -> None:
-        seen = await search.look(sought("job-00999"))
-        assert (seen.hits, seen.looked_at, seen.cursor) == ([key_of(999)], 1000, b"")
+        assert await hits(search, "job-00999") == [key_of(999)]
         pid = search.pid
         fill(store, 1000, 1001, b"needle")
-        seen = await search.look(sought("NEEDLE"), fresh=True)
-        assert seen.hits == [key_of(1000)], "what is committed is seen"
+        assert await hits(search, "NEEDLE", fresh=True) == [key_of(1000)], "what is committed is seen"
         assert search.pid == pid, "one process for all"
-        many = await asyncio.gather(*(search.look(sought(f"job-{number:05}")) for number in range(20)))
-        assert [one.hits for one in many] == [[key_of(number)] for number in range(20)]
+        many = await asyncio.gather(*(hits(search, f"job-{number:05}") for number in range(20)))
+        assert many == [[key_of(number)] for number in range(20)]
 
     play(store, scene)
 
@@ -84,7 +91,7 @@ def test_one_that_is_killed_is_an_error_and_then_another_one(
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(Unavailable, match=r"the search process ended \(code -9\)"):
             await waiting
-        assert (await search.look(sought("job-00001"))).hits == [key_of(1)]
+        assert await hits(search, "job-00001") == [key_of(1)]
         assert search.pid != pid
 
     play(store, scene)
@@ -113,7 +120,7 @@ def test_it_ends_when_nobody_asks(store: RocksStore) -> None:
         assert pid is not None
         while search.pid is not None:
             await asyncio.sleep(0.02)
-        assert (await search.look(sought("job-00002"))).hits == [key_of(2)], "it is started again when it is needed"
+        assert await hits(search, "job-00002") == [key_of(2)], "it is started again when it is needed"
 
     play(store, scene, idle_seconds=0.05)
 

@@ -68,6 +68,8 @@ class JobEntry:
     kept: int = 0
     refused: int = 0
     sent_at: int = 0
+    #: When its acceptance was heard of.
+    kept_at: int | None = None
     #: What may have ended it, or taken its lock.
     endings: set[str] = field(default_factory=set)
     #: It has certainly ended, as far as so many commits are kept.

@@ -83,6 +83,7 @@ class Ledger:
         entry.low = min(entry.low, self.world.wall())
         if error is None:
             entry.kept += 1
+            entry.kept_at = self.world.time
             self.count("pushed")
             self._hold_unique(entry)
         elif error.startswith("NOTUNIQUE"):
@@ -107,7 +108,9 @@ class Ledger:
             quiet = other.custom.get("unique_until") != "start" and "expires_in" not in other.custom
             quiet = quiet and "expires_at" not in other.custom and (other.retry > 20 or not self.may_have_failed(other))
             until = other.low + other.custom["unique_for"] * 1000
-            if surely and quiet and self.high_of(other) < until and entry.sent_at > other.sent_at:
+            # Of two that were on their way at one time, the one that was sent first need not have come first.
+            came_first = other.kept_at is not None and other.kept_at < entry.sent_at
+            if surely and quiet and came_first and self.high_of(other) < until:
                 raise self.broken(f"{entry.jid} and {other.jid} are alike, and both were accepted")
 
     def _explain_not_unique(self, entry: JobEntry) -> None:

@@ -1,4 +1,4 @@
-"""From a transaction to a job. One client for the process: it connects when it is used, and may be forked."""
+"""From a transaction to a job. A client connects when it is used, and may be forked."""
 
 import json
 from typing import Any
@@ -10,6 +10,8 @@ from lineshaft.clock import system_clock
 from outbox.models import OutboxJob
 
 client = Client()
+#: Of the relay, which comes again by itself.
+relay_client = Client(reconnect=False)
 
 PORTION = 500
 
@@ -33,7 +35,7 @@ def relay() -> int:
     with transaction.atomic():
         rows = OutboxJob.objects.select_for_update(skip_locked=skips).filter(refusal="").order_by("id")[:PORTION]
         jobs = {row.id: json.loads(row.payload) for row in rows}
-        refused = client.push_bulk(jobs.values())
+        refused = relay_client.push_bulk(jobs.values())
         done = []
         for number, job in jobs.items():
             refusal = refused.get(job["jid"])

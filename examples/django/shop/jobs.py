@@ -12,3 +12,9 @@ jobs = Jobs()
 @with_database
 def confirm(order_id: int) -> None:
     Order.objects.filter(id=order_id).update(confirmed=True)
+
+
+@jobs.job(run="process", keep_result=True)
+@with_database
+def count_confirmed() -> int:
+    return Order.objects.filter(confirmed=True).count()

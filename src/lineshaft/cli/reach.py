@@ -32,8 +32,7 @@ class Unreachable(LineshaftError):
 
 def shown(address: Address) -> str:
     """The address as a URL without user and password."""
-    host = f"[{address.host}]" if ":" in address.host else address.host
-    return f"{'tcp+tls' if address.is_tls else 'tcp'}://{host}:{address.port}"
+    return address.url
 
 
 @contextmanager

@@ -68,7 +68,8 @@ class Asker(Speaker):
             if track.state == "dead" or (track.cancelled and track.state != "working"):
                 raise JobFailed(track)
             if seconds_left <= 0:
-                raise TimeoutError(f"job {jid} is {track.state} after {to_seconds(timeout):g} s")
+                hint = ": only what is pushed with track=True can be waited for" if track.state == "unknown" else ""
+                raise TimeoutError(f"job {jid} is {track.state} after {to_seconds(timeout):g} s{hint}")
             look = min(look, seconds_left)
             yield Sleep(look)
             seconds_left -= look

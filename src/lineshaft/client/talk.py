@@ -232,7 +232,13 @@ def open_link(pool: Pool, until: float) -> Talk[Link]:
     """A new link, past its handshake."""
     address = pool.address
     hello = replace(pool.hello, username=address.username)
-    stream: Stream = yield Open(address, _left(until))
+    try:
+        stream: Stream = yield Open(address, _left(until))
+    except OSError as failure:
+        # "Connection refused" alone leaves everybody asking: to what?
+        if failure.errno is not None and failure.filename is None:
+            failure.filename = address.url
+        raise
     link = Link(stream, ClientConnection(password=address.password, hello=hello))
     try:
         while link.connection.state is not ConnectionState.READY:

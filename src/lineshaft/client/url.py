@@ -36,9 +36,14 @@ class Address(Struct, frozen=True):
     username: str | None = None
     password: str | None = None
 
-    def __repr__(self) -> str:
+    @property
+    def url(self) -> str:
+        """Where it is, without user and password."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"<Address {'tcp+tls' if self.is_tls else 'tcp'}://{host}:{self.port}>"
+        return f"{'tcp+tls' if self.is_tls else 'tcp'}://{host}:{self.port}"
+
+    def __repr__(self) -> str:
+        return f"<Address {self.url}>"
 
 
 def parse_url(url: str) -> Address:

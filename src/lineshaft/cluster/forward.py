@@ -114,15 +114,14 @@ class Side(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes for the other side."""
-        if self.other is not None and self.other.transport is not None:
-            self.other.transport.write(data)
+        self._let_other(lambda transport: transport.write(data))
 
     def eof_received(self) -> bool:
         """No more comes from here; what comes back may still matter."""
-        if self.other is not None and self.other.transport is not None and self.other.transport.can_write_eof():
-            self.other.transport.write_eof()
-            return True
-        return False
+        if not self.is_other_there():
+            return False
+        self._let_other(lambda transport: transport.write_eof())
+        return True
 
     def pause_writing(self) -> None:
         """This side does not take what it is sent."""
@@ -133,8 +132,15 @@ class Side(asyncio.Protocol):
         self._let_other(lambda transport: transport.resume_reading())
 
     def _let_other(self, do: Callable[[asyncio.Transport], None]) -> None:
-        if self.other is not None and self.other.transport is not None and not self.other.is_closed:
+        if self.is_other_there():
+            assert self.other is not None
+            assert self.other.transport is not None
             do(self.other.transport)
+
+    def is_other_there(self) -> bool:
+        """Whether the other side is open, and not about to close."""
+        other = self.other
+        return other is not None and other.transport is not None and not other.transport.is_closing()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """It is over, for both."""

@@ -151,6 +151,7 @@ class Node:
         self._posted_at = 0
         self._beat = 0
         self._claim_at = 0
+        self._claimed_epoch = 0
         #: When somebody last was heard to lead, or this node began to listen.
         self._heard_at: int | None = None
         # For those who watch.
@@ -382,6 +383,7 @@ class Node:
         if self._unread or self.replica.fold.sequence < self.end:
             return
         self.role = Role.CLAIMING
+        self._claimed_epoch = self.replica.fold.epoch + 1
         self._ask("claim", lambda: self.log.bounds(self._claim))
 
     def _claim(self, bounds: Bounds | None) -> None:
@@ -389,11 +391,12 @@ class Node:
         if self.role is not Role.CLAIMING or self.replica is None:
             return
         fold = self.replica.fold
-        if bounds is None or bounds.last != fold.sequence:
+        if bounds is None or bounds.last != fold.sequence or fold.epoch + 1 != self._claimed_epoch:
+            # There is more to read, or it was read meanwhile that somebody else has begun an epoch.
             self._rest()
             return
         leadership = Leadership(self.identity.node, self.identity.life)
-        record = Record(fold.epoch + 1, 0, 0, encode_leadership(leadership))
+        record = Record(self._claimed_epoch, 0, 0, encode_leadership(leadership))
         self._unfollow()
 
         def done(outcome: Outcome) -> None:

@@ -25,7 +25,7 @@ from typing import Final, TypeVar
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import ObjectStoreConfig, StorageType
-from nats.js.errors import BadRequestError, NotFoundError
+from nats.js.errors import BadRequestError, NoKeysError, NotFoundError
 from nats.js.object_store import ObjectStore
 
 from lineshaft.cluster.jetstream import Access, connect
@@ -170,7 +170,11 @@ async def _put(access: Access, api: JetStreamContext, sequence: int, packed: Pat
 
 
 async def _noted(keys: Callable[[], Awaitable[list[str]]]) -> list[int]:
-    return [int(key[len(NOTE) :]) for key in await keys() if key.startswith(NOTE)]
+    try:
+        found = await keys()
+    except NoKeysError:
+        return []
+    return [int(key[len(NOTE) :]) for key in found if key.startswith(NOTE)]
 
 
 async def _get(access: Access, api: JetStreamContext, packed: Path) -> int:

@@ -161,12 +161,12 @@ def commit(state: "State", change: Change, bid: str, batch: Batch) -> None:
 
 def look_at(state: "State", change: Change, bid: str, batch: Batch) -> None:
     """Set when the batch is looked at next: as long as it is open, the first look is early enough."""
-    if batch.is_finished():
-        until = batch.until or state.now + state.settings.batches_keep
-    elif batch.committed:
-        until = 0
-    else:
+    if not batch.committed:
         until = batch.until or state.now + state.settings.batches_open
+    elif batch.is_finished():
+        until = batch.until or state.now + state.settings.batches_keep
+    else:
+        until = 0
     _look_again(state, change, bid, batch, until)
 
 

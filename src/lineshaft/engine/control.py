@@ -5,12 +5,13 @@ generation, so what lies under the old one is out of reach; a chore sweeps it. J
 """
 
 from itertools import islice
+from typing import Final
 
 from lineshaft.clock import parse_instant
 from lineshaft.engine import keys
 from lineshaft.engine.line import Entry
 from lineshaft.engine.naming import check_queue_name, open_queue
-from lineshaft.engine.ready import MAX_QUEUES, Queue
+from lineshaft.engine.ready import Queue
 from lineshaft.engine.records import ChoreRecord
 from lineshaft.engine.state import State
 from lineshaft.engine.sweep import SWEEP
@@ -19,11 +20,14 @@ from lineshaft.job import decode_stored
 
 __all__ = ["flush", "latency", "pause", "remove", "resume"]
 
+#: Jobs that are read to tell the latency of a queue none of whose jobs is in memory.
+LOOKED_AT: Final = 16
+
 
 def pause(state: State, names: list[str]) -> None:
     """Hand out no job of these queues until they are resumed; `*` means all. Raises Refusal."""
     _check(names)
-    for queue in [open_queue(state, name, most=MAX_QUEUES) for name in _named(state, names)]:
+    for queue in [open_queue(state, name, most=state.settings.most.queues) for name in _named(state, names)]:
         queue.paused = True
         state.queues.touch(queue)
 
@@ -80,7 +84,8 @@ def queue_latency(state: State, name: str) -> float:
     entries: list[Entry] = []
     for window in queue.windows:
         if window.more and not window.entries:
-            state.queues.refill(window)
+            # No more than has to be looked at: a page asks for fifty queues at once.
+            state.queues.refill(window, LOOKED_AT)
         entries += islice(window.entries, 1)
     if queue.lanes is not None and (first := queue.lanes.first()) is not None:
         entries.append(first)

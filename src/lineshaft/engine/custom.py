@@ -8,7 +8,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Annotated, Final
 
-from msgspec import Meta, Raw, Struct, ValidationError, json, structs
+from msgspec import Meta, Raw, Struct, ValidationError, json
 
 from lineshaft.backoff import parse_backoff
 from lineshaft.clock import parse_instant
@@ -80,11 +80,13 @@ def read_custom(job: Job, now: int, at: int | None) -> Wishes | None:
         NEVER if asked.expires_in is None else begin + asked.expires_in,
         NEVER if asked.expires_at is None else asked.expires_at,
     )
-    extras = structs.replace(
-        (asked.wishes or NO_WISHES).extras,
+    known = (asked.wishes or NO_WISHES).extras
+    extras = Extras(
         uses=asked.uses,
         lock=_digest(job) if asked.unique_for else "",
+        backoff=known.backoff,
         expires=0 if expires == NEVER else max(expires, 1),
+        bid=known.bid,
     )
     return Wishes(extras, begin + asked.unique_for if asked.unique_for else 0)
 

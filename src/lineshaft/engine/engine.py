@@ -12,6 +12,7 @@ transition: it happens whole, or raises and has changed nothing.
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from types import MethodType
 from typing import Any, Final
 
 from lineshaft.engine import control, finish
@@ -83,14 +84,19 @@ class Engine:
         self._bind(state)
 
     def _bind(self, state: State) -> None:
-        """Work on this state. The verbs of the hot path are bound to it directly, without a method in between."""
+        """Work on this state. The verbs of the hot path are bound to it directly, without a method in between.
+
+        Bound as methods are: the interpreter goes on into such a function, while a `partial` makes it begin anew.
+        """
         self.state = state
         state.features, state.hooks = FEATURES, self.hooks
         hooks = self.hooks or Hooks()
-        self.push = partial(push if state.settings.refuse_duplicate_jids else accept, state)
-        self.push_bulk = partial(push_bulk, state)
-        self.fetch = partial(fetch_hooked, state, hooks) if hooks.fetch else partial(fetch, state)
-        self.ack = partial(finish.ack_in_full if state.settings.history_keep or hooks.ack else finish.ack, state)
+        self.push = MethodType(push if state.settings.refuse_duplicate_jids else accept, state)
+        self.push_bulk = MethodType(push_bulk, state)
+        self.fetch = MethodType(fetch, state)
+        self.ack = MethodType(finish.ack_in_full if state.settings.history_keep or hooks.ack else finish.ack, state)
+        if hooks.fetch:
+            self.fetch = partial(fetch_hooked, state, hooks)
         if hooks.push:
             self.push = partial(push_hooked, state, hooks)
             self.push_bulk = partial(push_bulk_hooked, state, hooks)
@@ -118,14 +124,16 @@ class Engine:
         turn.commit()
         return True
 
-    def reload(self, store: Store) -> None:
+    def reload(self, store: Store, now: int | None = None) -> None:
         """Throw the memory away and begin again from `store`, after a commit or a sync failed.
+
+        `now` is the present where this engine had nothing to do for long; else time goes on from its last turn.
 
         Who is connected is not forgotten, nor what an operator or a reload of the configuration has set.
         Raises StoreError; the engine is then as unusable as before.
         """
         before = self.state
-        state = State(store, before.settings, before.chance, before.now)
+        state = State(store, before.settings, before.chance, before.now if now is None else now)
         state.workers.present = before.workers.present
         state.workers.expelled = before.workers.expelled
         state.push_refusal = before.push_refusal
@@ -395,10 +403,10 @@ class Engine:
             or state.retries.next_due < instant
             or state.expiries.next_at < instant
             or state.throttles.next_at < instant
-            or (state.history.count > 0 and state.history.next_due(state) < instant)
             or state.periodic.next_due < instant
+            or (state.history.count > 0 and state.history.next_due(state) < instant)
             or state.chores.is_due
-            or state.dead.size > state.settings.dead_max
+            or (state.dead.size > 0 and state.dead.size > state.settings.dead_max)
         )
 
     def take_note(self) -> bool:

@@ -36,8 +36,12 @@ END: Final = b"e"
 class Expiring(Feature):
     """A job that is dropped when its time is over."""
 
-    def moved(self, state: "State", change: Change, subject: Subject, place: Place, key: bytes) -> None:
+    def placed(self, state: "State", change: Change, subject: Subject, key: bytes) -> None:
         """Its entry says where it lies."""
+        state.expiries.put(change, subject.extras.expires, END, subject.seq.to_bytes(8), key)
+
+    def moved(self, state: "State", change: Change, subject: Subject, place: Place, key: bytes) -> None:
+        """Its entry says where it lies now."""
         name = subject.seq.to_bytes(8)
         if place is Place.DEAD:
             state.expiries.delete(change, subject.extras.expires, END, name)

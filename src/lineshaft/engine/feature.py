@@ -3,8 +3,8 @@
 A feature is asked for by a key of `custom`, which is read once, at the push (`custom`). What later moves must know is
 kept in the job's Extras; `uses` there holds one letter for each feature, and each letter leads to a Feature
 (`State.features`, filled by `features`). A job without letters costs one test of an attribute per move. `push` calls
-`pushed`, `moves` calls `moved` and `ended` for every job that moves or leaves, `fetch` calls `fetched`: no other place
-needs to know that there are features.
+`pushed` and `placed`, `moves` calls `moved` and `ended` for every job that moves or leaves, `fetch` calls `fetched`: no
+other place needs to know that there are features.
 
 The hooks work on the Change of the move that they belong to, so that a job and what a feature keeps about it are never
 apart. An exception in one drops the whole move.
@@ -22,10 +22,10 @@ from lineshaft.lifecycle import Place
 if TYPE_CHECKING:
     from lineshaft.engine.state import State
 
-__all__ = ["Feature", "Subject", "ended", "fetched", "moved", "pushed"]
+__all__ = ["Feature", "Subject", "ended", "fetched", "moved", "placed", "pushed"]
 
 
-class Subject(Struct, frozen=True):
+class Subject(Struct, frozen=True, gc=False):
     """The job that a hook is about."""
 
     jid: str
@@ -38,6 +38,9 @@ class Feature:
 
     def pushed(self, state: "State", change: Change, subject: Subject, lock_until: int) -> None:
         """A job comes in. Raises Refusal, and then it does not. Raises StoreError, as all of them may."""
+
+    def placed(self, state: "State", change: Change, subject: Subject, key: bytes) -> None:
+        """A pushed job lies under this key, enqueued or scheduled; comes after `pushed`, in place of a `moved`."""
 
     def moved(self, state: "State", change: Change, subject: Subject, place: Place, key: bytes) -> None:
         """A job has come to a place (failed: to the retries, died: to the dead) and lies under this key now."""
@@ -56,6 +59,12 @@ def pushed(state: "State", change: Change, subject: Subject, lock_until: int) ->
         state.features[letter].pushed(state, change, subject, lock_until)
 
 
+def placed(state: "State", change: Change, subject: Subject, key: bytes) -> None:
+    """A pushed job has its first place. Raises StoreError."""
+    for letter in subject.extras.uses:
+        state.features[letter].placed(state, change, subject, key)
+
+
 def moved(state: "State", change: Change, subject: Subject, place: Place, key: bytes) -> None:
     """A job has come to a place. Raises StoreError."""
     for letter in subject.extras.uses:
@@ -64,7 +73,10 @@ def moved(state: "State", change: Change, subject: Subject, place: Place, key: b
 
 def fetched(state: "State", change: Change, subject: Subject) -> bool:
     """A job is about to be leased; True drops it instead. Raises StoreError."""
-    return any([state.features[letter].fetched(state, change, subject) for letter in subject.extras.uses])  # noqa: C419
+    dropped = False
+    for letter in subject.extras.uses:
+        dropped |= state.features[letter].fetched(state, change, subject)
+    return dropped
 
 
 def ended(state: "State", change: Change, subject: Subject, ending: Ending) -> None:

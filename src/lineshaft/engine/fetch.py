@@ -16,6 +16,7 @@ from lineshaft.engine.outcomes import Outcome
 from lineshaft.engine.ready import Queue
 from lineshaft.engine.records import Extras, Lease
 from lineshaft.engine.state import State
+from lineshaft.engine.turn import Change
 from lineshaft.job import DEFAULT_RESERVE_SECONDS, reserve_seconds
 
 __all__ = ["fetch"]
@@ -79,24 +80,20 @@ def fetch(state: State, names: Iterable[str], holder: str, most_dropped: int = M
 def _fetch_using(state: State, queue: Queue, window: Window, extras: Extras, holder: str, seconds: int) -> bool:
     """Lease the first job of a window, which uses a feature; False when it was dropped instead. Raises StoreError."""
     entry, now = window.entries[0], state.now
-    subject = Subject(entry.jid, entry.seq, extras)
-    with state.change() as change:
-        if feature.fetched(state, change, subject):
-            change.delete(entry.key)
-            leave(state, change, entry.jid, entry.seq, extras, Ending.EXPIRED)
-            state.queues.lose(change, queue, entry.key)
-            change.then(queue.outcomes.count, Outcome.EXPIRED, entry.jobtype)
-            return False
-        until, group = now + seconds * 1000, state.leases.group
-        lease = Lease(
-            entry.seq, entry.key, entry.jid, holder, now, until, queue.name, group, extras.uses, entry.jobtype
-        )
-        change.then(_lend, state, queue, window, lease, extras)
-    return True
-
-
-def _lend(state: State, queue: Queue, window: Window, lease: Lease, extras: Extras) -> None:
+    change = Change(state.turn)
+    if feature.fetched(state, change, Subject(entry.jid, entry.seq, extras)):
+        change.delete(entry.key)
+        leave(state, change, entry.jid, entry.seq, extras, Ending.EXPIRED)
+        state.queues.lose(change, queue, entry.key)
+        change.then(queue.outcomes.count, Outcome.EXPIRED, entry.jobtype)
+        change.merge()
+        return False
+    until, group = now + seconds * 1000, state.leases.group
+    lease = Lease(entry.seq, entry.key, entry.jid, holder, now, until, queue.name, group, extras.uses, entry.jobtype)
+    # From here on nothing can fail.
+    change.merge()
     window.entries.popleft()
     state.leases.grant_using(lease, extras)
     queue.size -= 1
     state.queues.touch(queue)
+    return True

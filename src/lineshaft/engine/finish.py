@@ -7,13 +7,14 @@ from contextlib import suppress
 
 from msgspec import DecodeError, structs
 
-from lineshaft.engine import keys
+from lineshaft.engine import feature, keys
 from lineshaft.engine.cancel import CANCELLED
 from lineshaft.engine.ending import Ending
+from lineshaft.engine.feature import Subject
 from lineshaft.engine.history import Over, keep_finished
 from lineshaft.engine.hooks import acked, failed
 from lineshaft.engine.moves import Damaged, count, join_set, keep_place, leave, put_back, read_leased
-from lineshaft.engine.outcomes import Outcome, type_of
+from lineshaft.engine.outcomes import MOST_LETTERS, Outcome
 from lineshaft.engine.records import Extras, Lease, split_value
 from lineshaft.engine.retry import LOST, RESERVATION_EXPIRED, Dead, Report, Retry, judge
 from lineshaft.engine.state import State
@@ -36,7 +37,12 @@ def ack(state: State, jid: str, holder: str) -> bool:
         # Nobody has such a job, or several have, or another has.
         return ack_in_full(state, jid, holder)
     if lease.uses:
-        return _ack_using(state, lease)
+        extras = leases.extras.get(lease.seq)
+        if extras is None:
+            # Fetched before the last start.
+            return _complete(state, lease)
+        _part(state, lease, extras)
+    # From here on nothing can fail.
     state.turn.changes[lease.key] = None
     index = state.index
     if index.young.get(jid) == lease.key:
@@ -72,21 +78,14 @@ def ack_in_full(state: State, jid: str, holder: str, result: bytes | None = None
     return lease is not None and _complete(state, lease, result)
 
 
-def _ack_using(state: State, lease: Lease) -> bool:
-    """The same for a job that uses a feature; what that keeps is known since the FETCH, so it is not read again."""
-    extras = state.leases.extras.get(lease.seq)
-    if extras is None:
-        return _complete(state, lease)
-    with state.change() as change:
-        change.delete(lease.key)
-        leave(state, change, lease.jid, lease.seq, extras, Ending.DONE)
-        change.then(_done, state, lease)
-    return True
-
-
-def _done(state: State, lease: Lease) -> None:
-    _end(state, lease)
-    count(state, lease.queue, Outcome.SUCCESS, lease.jobtype)
+def _part(state: State, lease: Lease, extras: Extras) -> None:
+    """Tell the features of a job that is done; what they keep is known since the FETCH. Raises StoreError."""
+    change = Change(state.turn)
+    # Its row goes first, so that whoever looks for the job in a hook finds it gone.
+    change.changes[lease.key] = None
+    feature.ended(state, change, Subject(lease.jid, lease.seq, extras), Ending.DONE)
+    change.merge()
+    state.cancels.forget(lease.seq)
 
 
 def _end(state: State, lease: Lease) -> None:
@@ -132,7 +131,7 @@ def _late_ack(state: State, jid: str, holder: str, result: bytes | None = None) 
             keep_finished(state, change, Over(jid, seq, payload, holder, 0, "success", result))
             if result is not None:
                 keep_result(state, change, jid, seq, result)
-            change.then(count, state, name, Outcome.SUCCESS, type_of(job.jobtype))
+            change.then(count, state, name, Outcome.SUCCESS, job.jobtype[:MOST_LETTERS])
         if state.hooks is not None:
             acked(state, state.hooks, job, holder)
         return True
@@ -172,7 +171,10 @@ def recover(state: State, lease: Lease) -> None:
 
 
 def give_back(state: State, jid: str, holder: str) -> None:
-    """A job whose reply never reached its worker returns to the head, as if it had not been fetched."""
+    """A job whose reply, as far as can be told, never reached its worker returns to the head.
+
+    What was on its way may have arrived all the same: a late ACK of that worker counts, as after `recover`.
+    """
     lease = state.leases.find(jid, holder)
     if lease is None or lease.holder != holder:
         return
@@ -181,7 +183,7 @@ def give_back(state: State, jid: str, holder: str) -> None:
         if CANCELLED in lease.uses:
             _stop(state, change, lease, extras, payload)
         else:
-            put_back(state, change, lease, extras, payload)
+            put_back(state, change, lease, structs.replace(extras, former=holder), payload)
 
 
 def requeue(state: State, jid: str, holder: str, wait: int | None) -> None:

@@ -17,7 +17,7 @@ from lineshaft.engine.expiries import Expiry
 from lineshaft.engine.expiring import END
 from lineshaft.engine.lanes import WAIT
 from lineshaft.engine.moves import leave, take_out
-from lineshaft.engine.outcomes import Outcome, type_of
+from lineshaft.engine.outcomes import MOST_LETTERS, Outcome
 from lineshaft.engine.records import LockRecord, TrackRecord, decode_lock, decode_track, split_value
 from lineshaft.engine.state import State
 from lineshaft.engine.tracks import FORGET
@@ -62,7 +62,7 @@ def _drop_expired(state: State, change: Change, expiry: Expiry) -> None:
     if take_out(state, change, key, extras, payload):
         leave(state, change, job.jid, seq, extras, Ending.EXPIRED)
         if queue := state.queues.by_name.get(job.queue or DEFAULT_QUEUE):
-            change.then(queue.outcomes.count, Outcome.EXPIRED, type_of(job.jobtype))
+            change.then(queue.outcomes.count, Outcome.EXPIRED, job.jobtype[:MOST_LETTERS])
 
 
 def _forget_track(state: State, change: Change, expiry: Expiry) -> None:

@@ -65,6 +65,8 @@ class Leases:
         #: The group that this turn's leases will be, and those leases.
         self.group = 1
         self.fresh: list[Lease] = []
+        #: One of them has ended already.
+        self.ended_young = False
         #: The seqs of each written group whose leases have not ended.
         self.groups: dict[int, set[int]] = {}
         #: By the name of the queue that they watch. Empty on a server that limits nothing, which then pays nothing.
@@ -105,6 +107,7 @@ class Leases:
         self.by_jid.clear()
         self.extras.clear()
         self.fresh.clear()
+        self.ended_young = False
         self.groups.clear()
         self.next_expiry = NEVER
         self._look = []
@@ -117,7 +120,11 @@ class Leases:
     def grant(self, lease: Lease) -> None:
         """Begin a lease; it belongs to the present `group`."""
         self.fresh.append(lease)
-        self.keep(lease)
+        # As `keep` has it, for nearly every lease.
+        if lease.jid in self.by_jid or self.watchers or lease.until < self.next_expiry:
+            self.keep(lease)
+        else:
+            self.by_seq[lease.seq] = self.by_jid[lease.jid] = lease
 
     def grant_using(self, lease: Lease, extras: Extras) -> None:
         """Begin a lease of a job that uses a feature. An effect."""
@@ -126,7 +133,11 @@ class Leases:
 
     def settle(self) -> None:
         """Put what this turn granted into the turn."""
-        live = [lease for lease in self.fresh if self.by_seq.get(lease.seq) is lease]
+        live = self.fresh
+        if self.ended_young:
+            # Some were granted and ended in this very turn.
+            self.ended_young = False
+            live = [lease for lease in live if self.by_seq.get(lease.seq) is lease]
         if live:
             self.turn.changes[keys.lease_key(self.group)] = encode_record(live)
             self.groups[self.group] = {lease.seq for lease in live}
@@ -171,7 +182,9 @@ class Leases:
             rest = [other for other in present if other is not lease]
             self.by_jid[lease.jid] = rest if len(rest) > 1 else rest[0]
         group = lease.group
-        if group != self.group:
+        if group == self.group:
+            self.ended_young = True
+        else:
             left = self.groups[group]
             left.discard(lease.seq)
             if not left:

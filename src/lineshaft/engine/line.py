@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from lineshaft.engine import keys
-from lineshaft.engine.outcomes import type_of
+from lineshaft.engine.outcomes import MOST_LETTERS
 from lineshaft.engine.records import Extras, decode_head
 
 __all__ = ["LARGE_PAYLOAD_BYTES", "Entry", "Line", "Window", "make_entry"]
@@ -127,4 +127,6 @@ def make_entry(key: bytes, seq: int, extras: Extras, payload: bytes) -> Entry:
     head = decode_head(payload)
     kept = payload if len(payload) <= LARGE_PAYLOAD_BYTES else None
     special = extras if extras.uses else None
-    return Entry(keys.ready_order(key), key, seq, head.jid, kept, head.reserve_for, special, type_of(head.jobtype))
+    return Entry(
+        keys.ready_order(key), key, seq, head.jid, kept, head.reserve_for, special, head.jobtype[:MOST_LETTERS]
+    )

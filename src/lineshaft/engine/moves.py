@@ -1,7 +1,8 @@
 """Moves: the steps that more than one transition takes, each on a `Change`.
 
-Every job comes to its queue's tail through `join_queue`, into a timed set through `join_set`, and out of the
-server through `leave`. What a feature must do whenever a job moves or ends is called from here, once (`feature`).
+Every job comes back to its queue's tail through `join_queue`, into a timed set through `join_set`, and out of the
+server through `leave`; but for what is written flat: a push (`push`) and an ACK (`finish`). What a feature must do
+whenever a job moves or ends is called from here (`feature`).
 """
 
 from collections.abc import Callable

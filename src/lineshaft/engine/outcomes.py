@@ -9,7 +9,7 @@ On the hot path an ACK of a plain job adds one to `done` itself, and only a type
 from enum import StrEnum
 from typing import Final
 
-__all__ = ["MOST_TYPES", "OTHER", "Outcome", "Outcomes", "type_of"]
+__all__ = ["MOST_LETTERS", "MOST_TYPES", "OTHER", "Outcome", "Outcomes"]
 
 MOST_TYPES: Final = 50
 
@@ -29,11 +29,6 @@ class Outcome(StrEnum):
     DISCARDED = "discarded"
     CANCELLED = "cancelled"
     EXPIRED = "expired"
-
-
-def type_of(jobtype: str) -> str:
-    """A job's type as it is counted."""
-    return jobtype if len(jobtype) <= MOST_LETTERS else jobtype[:MOST_LETTERS]
 
 
 class Outcomes:

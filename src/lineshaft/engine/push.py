@@ -5,17 +5,14 @@ first and the last nothing can raise. A PUSHB whose checks need the disk makes t
 the first, so that whatever happens it is one transition.
 """
 
-from typing import Final
-
 from lineshaft.engine import feature
 from lineshaft.engine.custom import NO_WISHES, Wishes, read_custom
 from lineshaft.engine.feature import Subject
-from lineshaft.engine.line import LARGE_PAYLOAD_BYTES, Entry
-from lineshaft.engine.moves import Spot, stand
+from lineshaft.engine.line import LARGE_PAYLOAD_BYTES, Entry, Line, Window
 from lineshaft.engine.naming import open_queue
-from lineshaft.engine.outcomes import type_of
-from lineshaft.engine.ready import MAX_QUEUES, Queue
-from lineshaft.engine.records import Extras
+from lineshaft.engine.outcomes import MOST_LETTERS
+from lineshaft.engine.ready import Queue
+from lineshaft.engine.records import Extras, join_value
 from lineshaft.engine.state import State
 from lineshaft.engine.turn import Change
 from lineshaft.errors import Refusal
@@ -30,12 +27,8 @@ from lineshaft.job import (
     take_instant,
     take_priority,
 )
-from lineshaft.lifecycle import Place
 
 __all__ = ["accept", "enter", "push", "push_bulk"]
-
-#: All jobs of a PUSHB are one commit, so everybody waits for the last of them: this many take about 0.1 s.
-MOST_JOBS: Final = 10_000
 
 
 def push(state: State, job: Job) -> None:
@@ -51,8 +44,9 @@ def push_bulk(state: State, jobs: list[Job]) -> dict[str, str]:
     All that were accepted are in one commit. A jid that stands in the list twice is two jobs, unless duplicates are
     refused. Raises Refusal for too many jobs, StoreError.
     """
-    if len(jobs) > MOST_JOBS:
-        raise Refusal(f"too many jobs: PUSHB takes at most {MOST_JOBS}")
+    most = state.settings.most.bulk
+    if len(jobs) > most:
+        raise Refusal(f"too many jobs: PUSHB takes at most {most}")
     errors: dict[str, str] = {}
     if state.settings.refuse_duplicate_jids:
         jobs = _without_duplicates(state, jobs, errors)
@@ -79,12 +73,13 @@ def accept(state: State, job: Job) -> None:
     # Before the queue is opened: a job that cannot come in brings none into being.
     wishes = None if job.custom is ABSENT else read_custom(job, state.now, at)
     name = job.queue or ""
-    queue = state.queues.by_name.get(name) or open_queue(state, name, most=MAX_QUEUES)
+    queue = state.queues.by_name.get(name) or open_queue(state, name, most=state.settings.most.queues)
     if queue.max_jobs is not None and queue.size >= queue.max_jobs:
         raise Refusal(f"queue {name} is full: it holds {queue.size} jobs, and max_jobs is {queue.max_jobs}")
     if wishes is not None or queue.lanes is not None:
-        with state.change() as change:
-            enter(state, change, job, payload, priority, at, queue, wishes or NO_WISHES)
+        change = Change(state.turn)
+        enter(state, change, job, payload, priority, at, queue, wishes or NO_WISHES)
+        change.merge()
         return
     if at is not None:
         _schedule(state, job, payload, priority, at)
@@ -107,7 +102,7 @@ def accept(state: State, job: Job) -> None:
     if not window.more:
         if len(window.entries) < state.queues.bound:
             kept = payload if len(payload) <= LARGE_PAYLOAD_BYTES else None
-            jobtype = type_of(job.jobtype)
+            jobtype = job.jobtype[:MOST_LETTERS]
             window.entries.append(Entry(order, key, order, job.jid, kept, job.reserve_for, None, jobtype))
         else:
             window.more, window.tail = True, order
@@ -124,27 +119,40 @@ def enter(
     state: State, change: Change, job: Job, payload: bytes, priority: int, at: int | None, queue: Queue, wishes: Wishes
 ) -> None:
     """Put a job that uses a feature into its queue, or its lane, or the scheduled set. Raises Refusal, StoreError."""
-    line = queue.line(job) if at is None else queue
+    line = queue if at is not None or queue.lanes is None else queue.line(job)
     order = state.take_order()
-    subject = Subject(job.jid, order, wishes.extras)
+    extras = wishes.extras
+    subject = Subject(job.jid, order, extras)
     feature.pushed(state, change, subject, wishes.lock_until)
-    extras = wishes.extras.at_home(seq=0, priority=priority)
     if at is not None:
-        key = state.scheduled.add(change, at, order, order, extras, payload)
+        key = state.scheduled.add(change, at, order, order, extras.at_home(seq=0, priority=priority), payload)
         change.then(state.index.move, job.jid, order, key)
-        feature.moved(state, change, subject, Place.SCHEDULED, key)
-        return
-    key = stand(state, change, Spot(queue, line, order), order, extras, payload, at_tail=True)
-    # A start finds the young jobs in the queues themselves, and does not go through their lanes.
-    if line is not queue:
-        change.then(state.index.move, job.jid, order, key)
-    change.then(_entered, state, queue, job.jid, key if line is queue else b"")
+    else:
+        rank = line.rank(priority)
+        window = line.window(rank)
+        key = window.prefix + order.to_bytes(8)
+        # In a ready job's key stands its priority; in its Extras only what the key does not say.
+        extras = extras.at_home(seq=0, priority=DEFAULT_PRIORITY if rank == priority else priority)
+        change.changes[key] = join_value(extras, payload)
+        kept = payload if len(payload) <= LARGE_PAYLOAD_BYTES else None
+        special = extras if extras.uses else None
+        entry = Entry(order, key, order, job.jid, kept, job.reserve_for, special, job.jobtype[:MOST_LETTERS])
+        change.effects.append((_entered, (state, queue, line, window, entry)))
+    feature.placed(state, change, subject, key)
 
 
-def _entered(state: State, queue: Queue, jid: str, young: bytes) -> None:
+def _entered(state: State, queue: Queue, line: Line, window: Window, entry: Entry) -> None:
+    window.append(entry, line.room(state.queues.bound))
+    line.count(1)
     queue.pushed += 1
-    if young and state.index.enabled:
-        state.index.add(jid, young)
+    state.queues.touch(queue)
+    if queue.wanted:
+        state.arrivals.append(queue.name)
+    if line is not queue:
+        # A start finds the young jobs in the queues themselves, and does not go through their lanes.
+        state.index.move(entry.jid, entry.seq, entry.key)
+    elif state.index.enabled:
+        state.index.add(entry.jid, entry.key)
 
 
 def _schedule(state: State, job: Job, payload: bytes, priority: int, at: int) -> None:

@@ -46,10 +46,7 @@ if TYPE_CHECKING:
     from lineshaft.engine.lanes import Lanes
     from lineshaft.engine.throttles import Gate
 
-__all__ = ["MAX_QUEUES", "Queue", "Queues", "window_bound"]
-
-#: Beyond this a client is making up queue names, and each costs memory for ever.
-MAX_QUEUES: Final = 100_000
+__all__ = ["Queue", "Queues", "window_bound"]
 
 #: One refill reads no more than this, however few jobs that is.
 REFILL_BYTES: Final = 4 << 20
@@ -125,17 +122,17 @@ class Queue(Line):
 
     def record(self, next_order: int) -> bytes:
         """What is written of the queue in every commit that moved one of its jobs: a QueueRecord."""
-        record = (
-            self.generation,
-            self.created_at,
-            self.paused,
-            self.size,
-            self.pushed,
-            self.processed,
-            self.failed,
-            [(window.priority, window.cursor(next_order)) for window in self.windows],
-        )
-        return encode_record(record if self.lanes is None else (*record, self.lanes.record()))
+        windows = self.windows
+        if len(windows) == 1:
+            # As nearly always; a comprehension is a call more, and this is written in every turn.
+            window = windows[0]
+            cursors = [(window.priority, window.cursor(next_order))]
+        else:
+            cursors = [(window.priority, window.cursor(next_order)) for window in windows]
+        figures = (self.size, self.pushed, self.processed, self.failed, cursors)
+        if self.lanes is None:
+            return encode_record((self.generation, self.created_at, self.paused, *figures))
+        return encode_record((self.generation, self.created_at, self.paused, *figures, self.lanes.record()))
 
 
 class Queues:

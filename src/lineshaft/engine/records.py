@@ -64,7 +64,7 @@ __all__ = [
 ]
 
 
-class Extras(Struct, frozen=True, omit_defaults=True):
+class Extras(Struct, frozen=True, omit_defaults=True, gc=False):
     """What the server keeps about a job and no worker is shown; the defaults are what most jobs have."""
 
     seq: int = 0  #: the job's identity, where the order in its key is another
@@ -103,7 +103,7 @@ _decode_extras: Final = json.Decoder(Extras).decode
 
 def join_value(extras: Extras, payload: bytes) -> bytes:
     """The stored value of a job."""
-    if extras == NO_EXTRAS:
+    if not extras.uses and extras == NO_EXTRAS:
         return payload
     return b"+%s\n%s" % (_encode_extras(extras), payload)
 

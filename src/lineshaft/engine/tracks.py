@@ -39,9 +39,6 @@ FORGET: Final = b"t"
 #: For so long somebody may ask how a job ended.
 KEPT_MS: Final = 30 * 60_000
 
-#: A result above this is dropped; its job is done all the same.
-MAX_RESULT_BYTES: Final = 64 << 10
-
 _STATES: Final = {
     Place.READY: "enqueued",
     Place.SCHEDULED: "enqueued",
@@ -133,7 +130,7 @@ def track_set(
 def keep_result(state: "State", change: Change, jid: str, seq: int, result: bytes) -> None:
     """A job that is done returned this JSON; one that is too large, or not the newest's, is not kept."""
     before = _read(change, jid)
-    if len(result) > MAX_RESULT_BYTES or (before is not None and before.seq > seq):
+    if len(result) > state.settings.most.result_bytes or (before is not None and before.seq > seq):
         return
     own = before if before is not None and before.seq == seq else TrackRecord(seq, "success", state.now)
     result_until = state.now + state.settings.results_keep
@@ -142,10 +139,13 @@ def keep_result(state: "State", change: Change, jid: str, seq: int, result: byte
 
 
 def _note(state: "State", change: Change, subject: Subject, word: str, *, until: int = 0) -> None:
-    before = _read(change, subject.jid)
-    if before is not None and before.seq == subject.seq and (before.state != word or before.until != until):
-        after = structs.replace(before, state=word, updated_at=state.now, until=until)
-        _write(state, change, subject.jid, before, after)
+    record = _read(change, subject.jid)
+    if record is None or record.seq != subject.seq or (record.state == word and record.until == until):
+        return
+    if record.until != until:
+        _expire(state, change, subject.jid, record.until, until)
+    record.state, record.updated_at, record.until = word, state.now, until
+    change.put(keys.track_key(subject.jid), encode_record(record))
 
 
 def _read(source: Change | Turn, jid: str) -> TrackRecord | None:
@@ -158,9 +158,14 @@ def _read(source: Change | Turn, jid: str) -> TrackRecord | None:
 
 
 def _write(state: "State", change: Change, jid: str, before: TrackRecord | None, after: TrackRecord) -> None:
-    name = jid.encode()
-    if before is not None and before.until and before.until != after.until:
-        state.expiries.delete(change, before.until, FORGET, name)
-    if after.until:
-        state.expiries.put(change, after.until, FORGET, name)
+    _expire(state, change, jid, 0 if before is None else before.until, after.until)
     change.put(keys.track_key(jid), encode_record(after))
+
+
+def _expire(state: "State", change: Change, jid: str, before: int, after: int) -> None:
+    """What is known of a job is forgotten at another instant; 0 is never."""
+    name = jid.encode()
+    if before and before != after:
+        state.expiries.delete(change, before, FORGET, name)
+    if after:
+        state.expiries.put(change, after, FORGET, name)

@@ -97,8 +97,9 @@ class Follower:
 
 def main(words: list[str]) -> int:
     """Serve the server whose data directory is named, on the standard input and output."""
-    # Ctrl-C at a terminal reaches every process there; the server is the one that ends this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C at a terminal, and a service manager's stop, reach every process: the server is the one that ends this one.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     _give_way()
     serve(Path(words[0]), sys.stdin.buffer, sys.stdout.buffer)
     return 0

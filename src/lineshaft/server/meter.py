@@ -24,11 +24,11 @@ SAMPLE: Final = 64
 MASK: Final = SAMPLE - 1
 
 
-class Meter:
-    """What is known of the verbs; only those that there are come in, so it is bounded."""
+class Meter(defaultdict[bytes, int]):
+    """The counts of the verbs, and how long they take; only those that there are come in, so it is bounded."""
 
     def __init__(self) -> None:
-        self.counts: dict[bytes, int] = defaultdict(int)
+        super().__init__(int)
         self.durations: dict[bytes, Durations] = defaultdict(Durations)
 
     def timed(self, verb: bytes, command: Command) -> Command:

@@ -96,7 +96,8 @@ def stand_by(server: "Server", why: NotLeading, empty: Store) -> None:
 
 def lead(server: "Server", store: Store) -> None:
     """This node leads its cluster now: load the engine from `store` and serve. Raises StoreError."""
-    server.engine.reload(store)
+    # While it stood by it had no turns: what passed since its last one is no leap of the clock.
+    server.engine.reload(store, server.clock())
     server.store = store
     # The leases of the leader before name its connections; none of ours may be called the same.
     server.accepted = max(server.accepted, server.clock() << 20)

@@ -196,7 +196,8 @@ class RocksStore:
         put, delete = batch.put, batch.delete
         # In key order, since a hint from the key before makes each insertion into the memtable cheaper: keys of
         # several kinds, mixed as they come, cost a third more.
-        for key, value in sorted(changes.items()):
+        for key in sorted(changes):
+            value = changes[key]
             if value is None:
                 delete(key)
             else:

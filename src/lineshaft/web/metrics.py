@@ -106,7 +106,8 @@ def _of_cluster(cluster: dict[str, Any]) -> Iterator[Metric]:
     yield _gauge("cluster_epoch", "The newest epoch that this node knows", cluster["epoch"])
     yield _gauge("cluster_log_end", "The last entry of the log", cluster["end"])
     yield _gauge("cluster_forwarded", "Connections that this node carries to the leader", cluster["forwarded"])
-    yield _counter("cluster_takeovers", "How often this node came to lead", cluster["takeovers"])
+    told = "How often this node came to lead"
+    yield CounterMetricFamily("lineshaft_cluster_takeovers", told, value=cluster["takeovers"])
     yield _gauge(
         "cluster_takeover_seconds", "From the silence to the service, the last time", cluster["takeover_ms"] / 1000
     )

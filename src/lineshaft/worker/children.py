@@ -11,6 +11,7 @@ import signal
 from multiprocessing.connection import Connection
 from typing import Any
 
+from lineshaft.worker.frameworks import set_up_frameworks
 from lineshaft.worker.jobs import JobFunction
 from lineshaft.worker.outcome import (
     Dead,
@@ -111,6 +112,7 @@ def _serve(pipe: Connection, parent: int) -> None:
     # decides.
     for number in (signal.SIGINT, signal.SIGTSTP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    set_up_frameworks()
     while True:
         try:
             function, fetched = pipe.recv()

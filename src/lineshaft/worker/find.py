@@ -5,6 +5,7 @@ import os
 import sys
 
 from lineshaft.errors import UsageError
+from lineshaft.worker.frameworks import set_up_frameworks
 from lineshaft.worker.jobs import Jobs
 
 __all__ = ["find_jobs"]
@@ -15,6 +16,7 @@ def find_jobs(place: str) -> list[Jobs]:
     # As `python -m` does, so that a project need not be installed.
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
+    set_up_frameworks()
     name, colon, attribute = place.partition(":")
     try:
         module = importlib.import_module(name)

@@ -35,10 +35,11 @@ async def _serve(worker: Worker) -> None:
     for number, what in ((signal.SIGTSTP, worker.quiet), (signal.SIGTERM, worker.stop), (signal.SIGINT, worker.stop)):
         loop.add_signal_handler(number, what)
     log.info(
-        "worker %s serves %s: %d job functions, %d at a time",
+        "worker %s serves %s: %d job function%s, %d at a time",
         worker.wid,
         ", ".join(worker.queues.names),
         len(worker.functions),
+        "" if len(worker.functions) == 1 else "s",
         worker.concurrency,
     )
     await worker.serve()

@@ -48,7 +48,7 @@ def play(cluster: RealCluster, kills: int) -> int:
         seconds = time.monotonic() - began
         print(f"kill {number}: {leader.name} led, {before} jobs pushed; {heir.name} leads after {seconds:.1f} s")
         leader.start()
-        wait_for(cluster.is_whole, "all nodes are there", within=60)
+        wait_for(cluster.is_whole, "all nodes are there", within=120)
     print("no more kills; waiting for the last jobs")
     load.finish()
     lost = load.accepted - load.acked.keys()
