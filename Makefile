@@ -20,8 +20,8 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 
 .DEFAULT_GOAL := help
 .PHONY: help run test simulate fuzz soak connections pauses timely tight nightly check lint format types \
-	layers audit bench bench-quick bench-guard bench-libraries bench-page bench-backlog bench-dashboard \
-	bench-cluster golden binary docs docs-serve demo demo-cluster screenshots texts lock clean
+	layers audit bench bench-quick bench-guard bench-libraries bench-page bench-backlog bench-scale \
+	bench-dashboard bench-cluster golden binary docs docs-serve demo demo-cluster screenshots texts lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -80,6 +80,7 @@ nightly: $(DEV) ## the suite with its loops grown long: kills, power cuts, seeds
 nightly: export LINESHAFT_CLUSTER_ROUNDS ?= 200
 nightly: $(DEV) ## the suite with its loops grown long: kills, power cuts, seeds of model and simulation, fuzzed inputs
 nightly: export LINESHAFT_CLUSTER_ROUNDS ?= 200
+nightly: export LINESHAFT_CLUSTER_SEEDS ?= 2000
 nightly: export LINESHAFT_SOAK_SECONDS ?= 3600
 nightly: $(DEV) ## the suite with its loops grown long: kills, power cuts, seeds, fuzzed inputs, a soak
 	$(BIN)/pytest --timeout 14400 $(ARGS)
@@ -96,7 +97,7 @@ format: $(DEV) ## let ruff fix and format the sources
 
 types: $(DEV) ## mypy --strict
 	$(BIN)/mypy
-	MYPYPATH=bench $(BIN)/mypy bench/run.py bench/page.py bench/backlog.py bench/dashboard.py bench/guard.py
+	MYPYPATH=bench $(BIN)/mypy bench/run.py bench/page.py bench/backlog.py bench/dashboard.py bench/guard.py bench/scale.py
 
 layers: $(DEV) ## import-linter: imports go downward only
 	$(BIN)/lint-imports
@@ -129,6 +130,9 @@ bench-page: $(DEV) ## write docs/performance.md anew, from the last results of `
 
 bench-backlog: $(DEV) ## memory and start with a million enqueued jobs
 	$(BIN)/python bench/backlog.py $(ARGS)
+
+bench-scale: $(DEV) ## what a job costs as backlog, queues, workers and batches grow (needs 10 GB of disk; ARGS=--page)
+	$(BIN)/python bench/scale.py $(ARGS)
 
 bench-dashboard: $(DEV) ## the dashboard over a million jobs of each kind, ten times open
 	$(BIN)/python bench/dashboard.py $(ARGS)

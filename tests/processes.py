@@ -21,11 +21,18 @@ def free_port() -> int:
 
 
 class ServerProcess:
-    """`lineshaft serve` on a free port; `config` is the text of its one TOML file."""
+    """`lineshaft serve` on a free port; `config` is the text of its one TOML file, an empty `host` every interface."""
 
     def __init__(
-        self, root: Path, config: str = "", *, environment: dict[str, str] | None = None, web: bool = False
+        self,
+        root: Path,
+        config: str = "",
+        *,
+        environment: dict[str, str] | None = None,
+        web: bool = False,
+        host: str = "127.0.0.1",
     ) -> None:
+        self.host = host
         self.data, self.config = root / "data", root / "config"
         (self.config / "conf.d").mkdir(parents=True, exist_ok=True)
         (self.config / "conf.d" / "test.toml").write_text(config)
@@ -36,7 +43,7 @@ class ServerProcess:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "lineshaft", "serve", "-b", f"127.0.0.1:{self.port}"]
+        command = [sys.executable, "-m", "lineshaft", "serve", "-b", f"{self.host}:{self.port}"]
         command += ["-w", f"127.0.0.1:{self.web_port}" if self.web_port else ":0"]
         command += ["-d", str(self.data), "-c", str(self.config), "-e", "development", "-l", "info"]
         with self.log.open("ab") as log:

@@ -338,7 +338,7 @@ def test_one_that_cannot_be_loaded_stops_the_start(install: Installer, source: s
 
 def test_without_plugins_nothing_else_is_bound() -> None:
     box = Harness()
-    names = {getattr(box.server.engine, verb).func.__name__ for verb in ("push", "push_bulk", "fetch", "ack")}
+    names = {getattr(box.server.engine, verb).__name__ for verb in ("push", "push_bulk", "fetch", "ack")}
     assert names == {"accept", "push_bulk", "fetch", "ack"}
     assert Engine.__init__.__defaults__ == (None,)
 

@@ -10,7 +10,7 @@ import shutil
 import socket
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import uvicorn
@@ -37,6 +37,10 @@ from lineshaft.web.site import Site
 __all__ = ["HttpServer", "ServerBackend", "serve_http"]
 
 T = TypeVar("T")
+
+
+#: As Python's own default has them, and so the job port. uvicorn's are those of TLS 1.0, with SHA-1 and CBC.
+CIPHERS: Final = "@SECLEVEL=2:ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:DHE+AES:!aNULL:!eNULL:!aDSS:!SHA1:!AESCCM"
 
 
 class ServerBackend:
@@ -229,7 +233,9 @@ async def serve_http(
     pages, site = build_app(ServerBackend(server, config, feeder))
     app = pages if server.cluster is None else ToLeader(pages, server.cluster, "https" if config().tls else "http")
     tls = config().tls
-    files: dict[str, Any] = {} if tls is None else {"ssl_certfile": os.fspath(tls[0]), "ssl_keyfile": os.fspath(tls[1])}
+    files: dict[str, Any] = {}
+    if tls is not None:
+        files = {"ssl_certfile": os.fspath(tls[0]), "ssl_keyfile": os.fspath(tls[1]), "ssl_ciphers": CIPHERS}
     settings = uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False, **files
     )

@@ -38,6 +38,10 @@ class NodeBox(Harness):
         #: The network between this node and the log carries nothing; what it asks times out, and may arrive later.
         self.is_cut = False
         self.late: list[Request] = []
+        #: What it asks arrives, and the answers do not.
+        self.is_deaf = False
+        #: Killed, and not started again.
+        self.is_dead = False
         #: It is stopped, as by SIGSTOP: it does nothing at all until it goes on.
         self.is_paused = False
 
@@ -70,10 +74,13 @@ class NodeBox(Harness):
                 if self.is_cut:
                     self.late.append(request)
                     request.time_out()
+                elif self.is_deaf:
+                    request.arrive()
+                    request.time_out()
                 else:
                     request.arrive()
                     request.answer()
-        if not self.is_cut:
+        if not self.is_cut and not self.is_deaf:
             for reader in list(self.link.readers):
                 moved = reader.deliver() or moved
         return moved

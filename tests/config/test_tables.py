@@ -182,6 +182,13 @@ CASES = [
     ("[cluster]\ntls_ca = 1", "cluster.tls_ca must be a non-empty string of one line, not 1"),
     ("[cluster]\ntls_cert = 1", "cluster.tls_cert must be a non-empty string of one line, not 1"),
     ("[cluster]\ntls_key = 1", "cluster.tls_key must be a non-empty string of one line, not 1"),
+    ("[limits]\nqueues = 0", "limits.queues must be a whole number from 1 to 10000000, not 0"),
+    ("[limits]\nbulk = 0", "limits.bulk must be a whole number from 1 to 1000000, not 0"),
+    ("[limits]\nmutates = 0", "limits.mutates must be a whole number from 1 to 100000, not 0"),
+    ("[limits]\nnesting = 1001", "limits.nesting must be a whole number from 1 to 1000, not 1001"),
+    ('[limits]\nresult = "17MiB"', f'limits.result must be {SIZE}, from 0 to 16MiB, not "17MiB"'),
+    ("[limits]\nwaiting = 0", "limits.waiting must be a whole number from 1 to 100000000, not 0"),
+    ("[limits]\nunfinished = 1000", f"limits.unfinished must be {SIZE}, from 1MiB to 1TiB, not 1000"),
     ("[workers]\nrecover_limit = 0", "workers.recover_limit must be a whole number from 1 to 1000000, not 0"),
     ("[retention]\ndead = {}", f"retention.dead must be {TIME}, from 1s to 36500d, not a table"),
     ("[retention]\ndead_max = 0", "retention.dead_max must be a whole number from 1 to 1000000000000, not 0"),
@@ -247,7 +254,7 @@ CASES = [
     (
         "sync = 'always'",
         "there is no table [sync]; the tables are [faktory], [auth], [web], [api], [storage], [server],"
-        " [log], [workers], [retention], [history], [plugins], [queues], [throttles], [cluster], [[cron]]",
+        " [limits], [log], [workers], [retention], [history], [plugins], [queues], [throttles], [cluster], [[cron]]",
     ),
     ("storage = 1", "storage must be a table, written [storage]"),
     ("[[storage]]", "storage must be a table, written [storage]"),

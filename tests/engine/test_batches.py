@@ -9,7 +9,7 @@ from invariants import check_memory, check_store, rows_of
 from lineshaft.engine import keys
 from lineshaft.engine.batch import decode_batch
 from lineshaft.engine.records import split_value
-from lineshaft.engine.settings import Settings
+from lineshaft.engine.settings import Limits, Settings
 
 HALF_AN_HOUR = 30 * 60
 
@@ -461,9 +461,8 @@ def test_a_damaged_batch_holds_nobody_up() -> None:
     assert not [key for key in rows_of(store) if key[:2] == b"Bm" and rows_of(store)[key] == b"p"]
 
 
-def test_a_callback_opens_no_queue_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lineshaft.engine.batching.MAX_QUEUES", 2)
-    box = Box()
+def test_a_callback_opens_no_queue_beyond_the_limit() -> None:
+    box = Box(Settings(most=Limits(queues=2)))
     box.push(box.new("success"))
     wanted = '{"success":{"jobtype":"A","args":[],"queue":"third"}}'
     assert box.peer.ask(f"BATCH NEW {wanted}") == b"-ERR invalid callback: too many queues: 2\r\n"

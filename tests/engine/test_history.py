@@ -28,7 +28,7 @@ def test_off_it_keeps_and_costs_nothing() -> None:
     box = Harness()
     run(box.connect(), "job-00001")
     assert not past_of(box.store)
-    assert box.server.engine.ack.func.__name__ == "ack"  # type: ignore[attr-defined]
+    assert box.server.engine.ack.__name__ == "ack"  # type: ignore[attr-defined]
 
 
 def test_what_is_shown_of_a_job() -> None:

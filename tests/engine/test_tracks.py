@@ -4,8 +4,7 @@ import pytest
 
 from harness import Harness
 from invariants import check_memory, check_store, rows_of
-from lineshaft.engine.settings import Settings
-from lineshaft.engine.tracks import MAX_RESULT_BYTES
+from lineshaft.engine.settings import Limits, Settings
 
 PUSH = 'PUSH {"jid":"track-0001","jobtype":"T","args":[],"queue":"%s","custom":{"track":1}}'
 
@@ -22,7 +21,7 @@ def test_track_get_reveals_only_what_is_on_disk() -> None:
     assert b'"state":"working"' in second.take()
 
 
-@pytest.mark.parametrize(("size", "kept"), [(MAX_RESULT_BYTES, True), (MAX_RESULT_BYTES + 1, False)])
+@pytest.mark.parametrize(("size", "kept"), [(Limits().result_bytes, True), (Limits().result_bytes + 1, False)])
 def test_a_result_that_is_too_large_is_dropped_and_the_job_is_done(size: int, kept: bool) -> None:
     box = Harness()
     peer = box.connect()

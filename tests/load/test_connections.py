@@ -10,7 +10,7 @@ from load.connections import Figure, main, measure
 TIMES = ("PUSH of others", "PUSH of those", "processor", "ratio", "connections a second")
 
 
-@pytest.mark.parametrize("name", ["parked", "deaf", "no_files"])
+@pytest.mark.parametrize("name", ["parked", "no_files"])
 def test_connections_in_short(tmp_path: Path, name: str) -> None:
     figures: list[Figure] = []
     measure(300, 0.5, tmp_path, [name], figures.append)

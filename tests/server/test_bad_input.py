@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from harness import Harness, Peer
 from invariants import check_memory, check_store, rows_of
-from lineshaft.server import session
 from lineshaft.server.session import BACKLOG_BYTES, TURN_BYTES
 from lineshaft.server.settings import ServerSettings
 
@@ -393,9 +392,8 @@ def test_a_long_line_before_the_handshake_is_not_held() -> None:
     world.check_others()
 
 
-def test_unfinished_lines_are_bounded_over_all_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "UNFINISHED_BYTES", 1_000_000)
-    world = World()
+def test_unfinished_lines_are_bounded_over_all_sessions() -> None:
+    world = World(unfinished_bytes=1_000_000)
     peers = [world.harness.connect() for _ in range(12)]
     for peer in peers:
         peer.send(b'PUSH {"jid":"' + b"a" * 100_000)

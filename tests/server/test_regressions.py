@@ -7,7 +7,7 @@ import pytest
 
 from harness import Harness, Peer
 from invariants import check_memory, check_store, rows_of
-from lineshaft.engine.settings import Settings
+from lineshaft.engine.settings import Limits, Settings
 from lineshaft.server.settings import ServerSettings, SyncMode
 
 OK = b"+OK\r\n"
@@ -173,9 +173,8 @@ def test_a_worker_that_fell_silent_is_disconnected_though_the_store_failed_meanw
     check(harness)
 
 
-def test_a_scheduled_job_whose_queue_is_one_too_many_does_not_stop_the_timer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lineshaft.engine.push.MAX_QUEUES", 3)
-    harness = Harness()
+def test_a_scheduled_job_whose_queue_is_one_too_many_does_not_stop_the_timer() -> None:
+    harness = Harness(rules=Settings(most=Limits(queues=3)))
     peer = harness.connect()
     assert peer.ask("PUSH " + job("later-001", queue="gone", at="2025-11-24T16:01:00Z")) == OK
     assert peer.ask("QUEUE REMOVE gone") == OK

@@ -130,6 +130,7 @@ SAMPLES = {
     "CRON RUN": "CRON RUN %s",
     "CRON PAUSE": "CRON PAUSE %s",
     "CRON RESUME": "CRON RESUME %s",
+    "CLUSTER": "CLUSTER STATUS",
     "END": "END",
 }  # fmt: skip
 
@@ -188,7 +189,7 @@ def test_which_queues(command: str) -> None:
     of_queues = {"mailer": FOR["both"] - ANYBODY, "master": set(RULES) - ANYBODY}
     #: These concern no queue, or all.
     alike = {"BATCH OPEN", "BATCH COMMIT", "BATCH STATUS", "BEAT"}
-    whole = {"FLUSH", "BACKUP", "ADOPT", "SIGNAL", "CRON LIST"}
+    whole = {"FLUSH", "BACKUP", "ADOPT", "SIGNAL", "CRON LIST", "CLUSTER"}
     for name, given in of_queues.items():
         if command not in given:
             continue

@@ -64,6 +64,7 @@ __all__ = [
     "Faktory",
     "History",
     "LaneOrder",
+    "Limits",
     "Log",
     "LogFormat",
     "LogLevel",
@@ -187,6 +188,19 @@ class Server(Struct, frozen=True):
     line_limit_bytes: Annotated[int, size("1KiB", "1GiB"), AT_START] = field(default=16 << 20, name="line_limit")
     description: Annotated[str, text()] = "Lineshaft"  #: what INFO calls this server
     refuse_duplicate_jids: Annotated[bool, switch()] = False  #: needs the jid index
+
+
+class Limits(Struct, frozen=True):
+    """`[limits]`: how far clients can make things grow that nothing else bounds."""
+
+    queues: Annotated[int, whole(1, 10_000_000)] = 100_000
+    bulk: Annotated[int, whole(1, 1_000_000)] = 10_000
+    mutates: Annotated[int, whole(1, 100_000)] = 1_000
+    #: A callback of a batch may push into its parent's, and so on: each level is one more step of one commit.
+    nesting: Annotated[int, whole(1, 1_000)] = 100
+    result_bytes: Annotated[int, size("0", "16MiB")] = field(default=64 << 10, name="result")
+    waiting: Annotated[int, whole(1, 100_000_000)] = 1_000_000
+    unfinished_bytes: Annotated[int, size("1MiB", "1TiB")] = field(default=256 << 20, name="unfinished")
 
 
 class Log(Struct, frozen=True):
@@ -339,6 +353,7 @@ TABLES: Final[dict[str, type[Struct]]] = {
     "api": Api,
     "storage": Storage,
     "server": Server,
+    "limits": Limits,
     "log": Log,
     "workers": Workers,
     "retention": Retention,
@@ -368,6 +383,7 @@ class Config(Struct, frozen=True, kw_only=True):
     api: Api = Api()
     storage: Storage = Storage()
     server: Server = Server()
+    limits: Limits = Limits()
     log: Log = Log()
     workers: Workers = Workers()
     retention: Retention = Retention()

@@ -18,7 +18,7 @@ from lineshaft.engine.custom import Wishes, read_custom
 from lineshaft.engine.feature import Subject
 from lineshaft.engine.moves import join_queue, join_set
 from lineshaft.engine.naming import check_queue_name, open_queue
-from lineshaft.engine.ready import MAX_QUEUES, Queue
+from lineshaft.engine.ready import Queue
 from lineshaft.engine.records import NO_EXTRAS, Extras
 from lineshaft.engine.state import State
 from lineshaft.engine.unique import UNIQUE, UNIQUE_UNTIL_START
@@ -154,7 +154,7 @@ def _settle(state: State, job: Job, place: Place, at: int | None, priority: int,
         seq = state.take_order()
         feature.pushed(state, change, Subject(job.jid, seq, extras), wishes.lock_until)
         if place is Place.READY:
-            open_queue(state, job.queue or "", most=MAX_QUEUES)
+            open_queue(state, job.queue or "", most=state.settings.most.queues)
             job.at = None
             change.then(_count, join_queue(state, change, job, seq, extras))
         elif place is Place.SCHEDULED:

@@ -10,7 +10,6 @@ from lineshaft.engine.batch import Batch, Role, Slot, decode_batch
 from lineshaft.engine.batches import commit, follow, look_at, read_batch
 from lineshaft.engine.custom import read_custom
 from lineshaft.engine.naming import open_queue
-from lineshaft.engine.ready import MAX_QUEUES
 from lineshaft.engine.records import Extras, encode_record, join_value
 from lineshaft.engine.state import State
 from lineshaft.engine.turn import Change
@@ -28,9 +27,6 @@ from lineshaft.job import (
 )
 
 __all__ = ["Wanted", "batch_commit", "batch_new", "batch_open", "batch_status", "batches_page"]
-
-#: A chain of parents is followed in one transition.
-MOST_DEEP: Final = 100
 
 #: One page of batches.
 MOST_SHOWN: Final = 100
@@ -58,8 +54,9 @@ def batch_new(state: State, wanted: Wanted) -> str:
         raise Refusal(state.push_refusal)
     with state.change() as change:
         parent = _get(change, wanted.parent) if wanted.parent else None
-        if parent is not None and parent.depth + 1 >= MOST_DEEP:
-            raise Refusal(f"batches are nested too deeply: the limit is {MOST_DEEP}")
+        if parent is not None and parent.depth + 1 >= state.settings.most.nesting:
+            most = state.settings.most.nesting
+            raise Refusal(f"batches are nested too deeply: the limit is {most}")
         number = state.take_order()
         bid = f"b-{_spell(number, 10)}{_spell(int(state.chance() * 2**30), 6)}"
         depth = 0 if parent is None else parent.depth + 1
@@ -152,7 +149,7 @@ def _prepare(state: State, job: Job, bid: str, parent: str, jid: str) -> bytes:
         if not payload.startswith(ARGS_FIRST):
             raise refuse_args(job)
         # As for a job that is scheduled: its queue is there from now on, and counts towards their number.
-        open_queue(state, job.queue or DEFAULT_QUEUE, most=MAX_QUEUES)
+        open_queue(state, job.queue or DEFAULT_QUEUE, most=state.settings.most.queues)
     except Refusal as refusal:
         raise Refusal(f"invalid callback: {refusal}") from None
     return join_value(Extras(priority=priority), payload)

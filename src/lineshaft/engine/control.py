@@ -11,7 +11,7 @@ from lineshaft.clock import parse_instant
 from lineshaft.engine import keys
 from lineshaft.engine.line import Entry
 from lineshaft.engine.naming import check_queue_name, open_queue
-from lineshaft.engine.ready import MAX_QUEUES, Queue
+from lineshaft.engine.ready import Queue
 from lineshaft.engine.records import ChoreRecord
 from lineshaft.engine.state import State
 from lineshaft.engine.sweep import SWEEP
@@ -27,7 +27,7 @@ LOOKED_AT: Final = 16
 def pause(state: State, names: list[str]) -> None:
     """Hand out no job of these queues until they are resumed; `*` means all. Raises Refusal."""
     _check(names)
-    for queue in [open_queue(state, name, most=MAX_QUEUES) for name in _named(state, names)]:
+    for queue in [open_queue(state, name, most=state.settings.most.queues) for name in _named(state, names)]:
         queue.paused = True
         state.queues.touch(queue)
 

@@ -29,7 +29,6 @@ from lineshaft.engine.records import (
     decode_history_size,
     encode_record,
 )
-from lineshaft.engine.tracks import MAX_RESULT_BYTES
 from lineshaft.engine.turn import Change, Turn
 from lineshaft.errors import Refusal
 from lineshaft.job import MAX_JID_LENGTH, decode_stored
@@ -117,7 +116,8 @@ def keep_finished(state: "State", change: Change, over: Over) -> None:
         return
     failure = decode_stored(over.payload).failure
     attempts = 1 if failure is None else failure.retry_count + 2
-    result = over.result if over.result is None or len(over.result) <= MAX_RESULT_BYTES else None
+    most = state.settings.most.result_bytes
+    result = over.result if over.result is None or len(over.result) <= most else None
     worker = "" if over.holder.startswith("\0") else over.holder
     value = encode_record(HistoryRecord(over.jid, over.payload, worker, over.since, attempts, over.outcome, result))
     key = keys.history_key(state.now, over.seq)

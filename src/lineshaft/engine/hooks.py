@@ -57,7 +57,7 @@ def push_hooked(state: State, hooks: Hooks, job: Job) -> None:
 
 def push_bulk_hooked(state: State, hooks: Hooks, jobs: list[Job]) -> dict[str, str]:
     """As `push.push_bulk`, with hooks. Raises Refusal, StoreError."""
-    if len(jobs) > pushing.MOST_JOBS:
+    if len(jobs) > state.settings.most.bulk:
         return pushing.push_bulk(state, jobs)
     errors: dict[str, str] = {}
     for job in jobs:

@@ -96,6 +96,10 @@ def begin_mutate(
         Glob(regexp)
     if generation is None:
         return None
+    # Who begins one need not stay to wait for its end.
+    most = state.settings.most.mutates
+    if len(state.chores.active) >= most and sum(each.kind == MUTATE for each in state.chores.active.values()) >= most:
+        raise Refusal(f"{most} MUTATEs are under way already: try again when one is through")
     # Without the index a job is found by looking at all of them.
     order = Order(command, target, jids, jobtype or None, regexp or None, generation, chosen)
     start, _ = _ranges(order)[0]

@@ -5,15 +5,13 @@ first and the last nothing can raise. A PUSHB whose checks need the disk makes t
 the first, so that whatever happens it is one transition.
 """
 
-from typing import Final
-
 from lineshaft.engine import feature
 from lineshaft.engine.custom import NO_WISHES, Wishes, read_custom
 from lineshaft.engine.feature import Subject
 from lineshaft.engine.line import LARGE_PAYLOAD_BYTES, Entry, Line, Window
 from lineshaft.engine.naming import open_queue
 from lineshaft.engine.outcomes import MOST_LETTERS
-from lineshaft.engine.ready import MAX_QUEUES, Queue
+from lineshaft.engine.ready import Queue
 from lineshaft.engine.records import Extras, join_value
 from lineshaft.engine.state import State
 from lineshaft.engine.turn import Change
@@ -32,9 +30,6 @@ from lineshaft.job import (
 
 __all__ = ["accept", "enter", "push", "push_bulk"]
 
-#: All jobs of a PUSHB are one commit, so everybody waits for the last of them: this many take about 0.1 s.
-MOST_JOBS: Final = 10_000
-
 
 def push(state: State, job: Job) -> None:
     """Accept a job. Durable with the turn's commit. Raises Refusal, StoreError."""
@@ -49,8 +44,9 @@ def push_bulk(state: State, jobs: list[Job]) -> dict[str, str]:
     All that were accepted are in one commit. A jid that stands in the list twice is two jobs, unless duplicates are
     refused. Raises Refusal for too many jobs, StoreError.
     """
-    if len(jobs) > MOST_JOBS:
-        raise Refusal(f"too many jobs: PUSHB takes at most {MOST_JOBS}")
+    most = state.settings.most.bulk
+    if len(jobs) > most:
+        raise Refusal(f"too many jobs: PUSHB takes at most {most}")
     errors: dict[str, str] = {}
     if state.settings.refuse_duplicate_jids:
         jobs = _without_duplicates(state, jobs, errors)
@@ -77,7 +73,7 @@ def accept(state: State, job: Job) -> None:
     # Before the queue is opened: a job that cannot come in brings none into being.
     wishes = None if job.custom is ABSENT else read_custom(job, state.now, at)
     name = job.queue or ""
-    queue = state.queues.by_name.get(name) or open_queue(state, name, most=MAX_QUEUES)
+    queue = state.queues.by_name.get(name) or open_queue(state, name, most=state.settings.most.queues)
     if queue.max_jobs is not None and queue.size >= queue.max_jobs:
         raise Refusal(f"queue {name} is full: it holds {queue.size} jobs, and max_jobs is {queue.max_jobs}")
     if wishes is not None or queue.lanes is not None:
@@ -140,7 +136,7 @@ def enter(
         change.changes[key] = join_value(extras, payload)
         kept = payload if len(payload) <= LARGE_PAYLOAD_BYTES else None
         special = extras if extras.uses else None
-        entry = Entry(order, key, order, job.jid, kept, job.reserve_for, special, type_of(job.jobtype))
+        entry = Entry(order, key, order, job.jid, kept, job.reserve_for, special, job.jobtype[:MOST_LETTERS])
         change.effects.append((_entered, (state, queue, line, window, entry)))
     feature.placed(state, change, subject, key)
 

@@ -46,10 +46,7 @@ if TYPE_CHECKING:
     from lineshaft.engine.lanes import Lanes
     from lineshaft.engine.throttles import Gate
 
-__all__ = ["MAX_QUEUES", "Queue", "Queues", "window_bound"]
-
-#: Beyond this a client is making up queue names, and each costs memory for ever.
-MAX_QUEUES: Final = 100_000
+__all__ = ["Queue", "Queues", "window_bound"]
 
 #: One refill reads no more than this, however few jobs that is.
 REFILL_BYTES: Final = 4 << 20

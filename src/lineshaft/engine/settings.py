@@ -6,7 +6,7 @@ from lineshaft.engine.records import LaneRules
 from lineshaft.engine.workers import SILENT_AFTER
 from lineshaft.schedule import Schedule
 
-__all__ = ["Periodic", "QueueLimits", "Settings", "Throttle"]
+__all__ = ["Limits", "Periodic", "QueueLimits", "Settings", "Throttle"]
 
 
 class QueueLimits(Struct, frozen=True):
@@ -39,6 +39,19 @@ class Periodic(Struct, frozen=True):
     catch_up: bool = False  #: whether runs that were missed while the server was down are made up for, by one
 
 
+class Limits(Struct, frozen=True):
+    """How far a client can make things grow that nothing else bounds."""
+
+    #: Beyond this a client is making up names, and each queue costs memory for ever.
+    queues: int = 100_000
+    #: Jobs of one PUSHB: they are one commit, so everybody waits for the last of them; this many take about 0.1 s.
+    bulk: int = 10_000
+    mutates: int = 1_000  #: MUTATEs under way
+    #: Batches inside of batches: a chain of parents is followed in one transition.
+    nesting: int = 100
+    result_bytes: int = 64 << 10  #: a result above it is dropped; its job is done all the same
+
+
 class Settings(Struct, frozen=True):
     """All settings of the engine; a reload hands in another one."""
 
@@ -62,6 +75,7 @@ class Settings(Struct, frozen=True):
     history_keep: int = 0
     history_max: int = 1_000_000
     history_max_bytes: int = 1 << 30
+    most: Limits = Limits()
     #: Limits for every queue, and by name.
     every_queue: QueueLimits = QueueLimits()
     queues: dict[str, QueueLimits] = field(default_factory=dict)

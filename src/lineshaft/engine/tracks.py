@@ -39,9 +39,6 @@ FORGET: Final = b"t"
 #: For so long somebody may ask how a job ended.
 KEPT_MS: Final = 30 * 60_000
 
-#: A result above this is dropped; its job is done all the same.
-MAX_RESULT_BYTES: Final = 64 << 10
-
 _STATES: Final = {
     Place.READY: "enqueued",
     Place.SCHEDULED: "enqueued",
@@ -133,7 +130,7 @@ def track_set(
 def keep_result(state: "State", change: Change, jid: str, seq: int, result: bytes) -> None:
     """A job that is done returned this JSON; one that is too large, or not the newest's, is not kept."""
     before = _read(change, jid)
-    if len(result) > MAX_RESULT_BYTES or (before is not None and before.seq > seq):
+    if len(result) > state.settings.most.result_bytes or (before is not None and before.seq > seq):
         return
     own = before if before is not None and before.seq == seq else TrackRecord(seq, "success", state.now)
     result_until = state.now + state.settings.results_keep

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from lineshaft.engine.mutate import QUEUE_TARGET
-from lineshaft.engine.push import MOST_JOBS
 from lineshaft.errors import PeerError, Refusal
 from lineshaft.job import DEFAULT_QUEUE, Job, decode_pushed, decode_pushed_list
 from lineshaft.protocol.admin import parse_inspect
@@ -170,7 +169,8 @@ class Rights:
         """PUSHB: a job for a queue of others stops no other job, so it is told of in the map."""
         jobs = decode_pushed_list(argument)
         # Too many are refused together, whosever they are.
-        own = jobs if len(jobs) > MOST_JOBS else [job for job in jobs if self.may_use(_queue_of(job))]
+        most = session.server.engine.state.settings.most.bulk
+        own = jobs if len(jobs) > most else [job for job in jobs if self.may_use(_queue_of(job))]
         others = {} if own is jobs else {job.jid: _queue_of(job) for job in jobs if not self.may_use(_queue_of(job))}
         return push_all(session, own, {jid: self._refusal_of(queue).text for jid, queue in others.items()})
 
@@ -297,6 +297,7 @@ RULES: Final[dict[str, Rule]] = {
     "CRON RUN": _rule(ADMIN, look=_periodic),
     "CRON PAUSE": _rule(ADMIN, look=_periodic),
     "CRON RESUME": _rule(ADMIN, look=_periodic),
+    "CLUSTER": _rule(ADMIN, look=_server),
     "END": _rule(),
 }
 """Every command there is after the handshake, and who may give it."""

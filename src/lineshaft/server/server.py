@@ -338,7 +338,9 @@ class Server:
     # Waiting and being woken
 
     def park(self, session: Session, names: list[str]) -> None:
-        """A FETCH found nothing: wait."""
+        """A FETCH found nothing: wait. Raises Refusal when too many wait for too much."""
+        if self.waiters.taken + len(names) > (most := self.settings.waiting_places):
+            raise Refusal(f"too many FETCHes wait: all together for {most} queues at most")
         session.blocked = True
         state = self.engine.state
         self.waiters.park(session, names, state.now)

@@ -39,9 +39,6 @@ BACKLOG_BYTES: Final = 64 << 10
 #: A HELLO is short, and who sends it is not known yet.
 HELLO_BYTES: Final = 64 << 10
 
-#: What the server holds in unfinished lines, over all sessions; the session that would exceed it is closed.
-UNFINISHED_BYTES: Final = 256 << 20
-
 #: Within one turn a session is sent no more than this (and one reply): pipelined FETCHes wait for the next turn.
 TURN_BYTES: Final = 1 << 20
 
@@ -200,10 +197,11 @@ class Session:
         pending = self.lines.pending_bytes
         self.server.unfinished += pending - self.unfinished
         self.unfinished = pending
-        if self.server.unfinished > UNFINISHED_BYTES and self.blocked:
+        is_too_much = self.server.unfinished > self.server.settings.unfinished_bytes
+        if is_too_much and self.blocked:
             # An error now would pass for the reply that it waits for.
             self._read(False)
-        elif self.server.unfinished > UNFINISHED_BYTES:
+        elif is_too_much:
             self.reply(error(Refusal("the server holds too many unfinished lines: try again later")))
             self.close()
 

@@ -53,6 +53,10 @@ class ServerSettings(Struct, frozen=True):
     password_iterations: int = 2000
     max_connections: int = 10_000
     line_limit_bytes: int = 16 << 20
+    #: What all connections together may hold in lines that have no end yet; who would exceed it is closed.
+    unfinished_bytes: int = 256 << 20
+    #: How many queues all FETCHes together may wait for.
+    waiting_places: int = 1_000_000
     description: str = "Lineshaft"
     backups: BackupRule = BackupRule()
 

@@ -45,11 +45,14 @@ class Waiters:
         self.aside: dict[str, dict[str, OrderedDict[Parker, None]]] = {}
         #: How many were parked so far.
         self.places = 0
+        #: For how many queues they wait in all.
+        self.taken = 0
         self.by_time: deque[tuple[int, Parker]] = deque()
 
     def park(self, session: Parker, names: list[str], now: int) -> None:
         """Let a session wait for a job of these queues, or just wait when there are none."""
         self.places += 1
+        self.taken += len(names)
         session.parked, session.parked_until, session.place = names, now + PARK_MS, self.places
         self.by_time.append((session.parked_until, session))
         for name in names:
@@ -63,6 +66,7 @@ class Waiters:
     def withdraw(self, session: Parker) -> None:
         """A session leaves the lines of its queues, and waits for nothing but the end of its time."""
         names, session.parked = session.parked, []
+        self.taken -= len(names or ())
         for name in names or ():
             line = self.by_queue.get(name)
             if line is not None:

@@ -3,7 +3,6 @@
 import msgspec
 
 from lineshaft.clock import parse_instant
-from lineshaft.engine.push import MOST_JOBS
 from lineshaft.errors import Refusal
 from lineshaft.job import Job, decode_pushed
 from lineshaft.web.api import records as types
@@ -31,8 +30,6 @@ async def push(call: Call) -> types.Made:
 
 async def push_many(call: Call) -> types.PushedOut:
     raw = msgspec.json.decode(call.body, type=list[msgspec.Raw])
-    if len(raw) > MOST_JOBS:
-        raise Refusal(f"too many jobs: at most {MOST_JOBS} at once")
     jobs: list[Job] = [decode_pushed(with_jid(bytes(one))) for one in raw]
     errors = await call.act("push", f"{len(jobs)} jobs", lambda engine: engine.push_bulk(jobs))
     return types.PushedOut([job.jid for job in jobs if job.jid not in errors], errors)
