@@ -82,7 +82,10 @@ async def connect(access: Access, name: str) -> Client:
     """A connection that comes back by itself whenever it is lost. Raises OSError, NatsError."""
 
     async def on_error(error: Exception) -> None:
-        log.info("NATS: %s", error or type(error).__name__)
+        if isinstance(error, NatsError | OSError | TimeoutError):
+            log.info("NATS: %s", error or type(error).__name__)
+        else:
+            log.error("internal error in the cluster", exc_info=error)
 
     options: dict[str, Any] = {}
     if access.tls is not None:
@@ -129,7 +132,8 @@ class JetStream:
             retention=RetentionPolicy.LIMITS,
             storage=StorageType.FILE,
             num_replicas=access.replicas,
-            duplicate_window=120,
+            # What is sent again is sent within seconds, and NATS keeps every identity in memory for as long.
+            duplicate_window=10,
             deny_delete=True,
         )
         await self._ensure(access.stream, lambda: self._api.add_stream(stream))
