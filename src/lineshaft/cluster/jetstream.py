@@ -115,6 +115,8 @@ class JetStream:
         self.limit_bytes = client.max_payload
         self._api: JetStreamContext = client.jetstream(timeout=API_SECONDS)
         self._tasks: set[asyncio.Task[None]] = set()
+        #: Those of them that end with an answer.
+        self._asking: set[asyncio.Task[None]] = set()
         # Appends: those to be sent, and those without an answer, in order.
         self._outgoing: deque[tuple[str, bytes, dict[str, str]]] = deque()
         self._wake = asyncio.Event()
@@ -153,6 +155,11 @@ class JetStream:
             except BadRequestError:
                 # Another node made it just now.
                 await self._api.stream_info(stream)
+
+    async def settle(self, seconds: float) -> None:
+        """Wait until what was asked is answered, but no longer than this."""
+        if self._asking:
+            await asyncio.wait(self._asking, timeout=seconds)
 
     async def close(self) -> None:
         """End: what has no answer never gets one."""
@@ -283,14 +290,16 @@ class JetStream:
                 answer = None
             done(answer)
 
-        self._run(ask())
+        self._asking.add(self._run(ask()))
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+    def _run(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
+        self._asking.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("internal error in the cluster", exc_info=error)
