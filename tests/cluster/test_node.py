@@ -132,6 +132,22 @@ def test_leadership_is_handed_over_on_request() -> None:
     assert [node.name for node in box.leaders()] == [heir]
 
 
+def test_who_was_handed_the_lead_hands_it_on_at_once_too() -> None:
+    box = Box()
+    old = box.leader()
+    box.advance(2)
+    heir = box.others()[0]
+    old.node.hand_over(heir.name)
+    box.advance(2)
+    assert box.leaders() == [heir]
+    heir.node.stop()
+    box.settle()
+    box.kill(heir.name)
+    began = box.clock()
+    box.leader()
+    assert box.clock() - began <= 1000
+
+
 def test_a_leader_without_a_majority_answers_with_an_error_within_the_lease() -> None:
     box = Box("a")
     leader = box.leader()

@@ -11,6 +11,7 @@ import pytest
 
 from cluster.load import Load
 from cluster.real import RealCluster, WireError, nats_program, wait_for
+from lineshaft.cluster.presence import LEASE_MS
 
 pytestmark = [
     pytest.mark.skipif(nats_program() is None and not os.environ.get("CI"), reason="nats-server is not installed"),
@@ -18,7 +19,7 @@ pytestmark = [
 ]
 
 #: How many times something is killed or paused; `make nightly` sets more.
-ROUNDS = int(os.environ.get("LINESHAFT_CLUSTER_ROUNDS", "10"))
+ROUNDS = int(os.environ.get("LINESHAFT_CLUSTER_ROUNDS") or ("10" if os.environ.get("CI") else "6"))
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,18 @@ def test_leadership_is_handed_over_within_a_moment(cluster: RealCluster) -> None
     assert heir.fetch("transfer") == "handed-over"
     with pytest.raises(WireError, match="no standby called 'nobody'"):
         heir.say('CLUSTER TRANSFER {"node":"nobody"}')
+    wait_for(cluster.is_whole, "all nodes are there")
+
+
+def test_a_leader_that_is_stopped_asks_another_to_go_on(cluster: RealCluster) -> None:
+    leader = cluster.leader()
+    assert leader.push("before-stop", "stop") == "OK"
+    assert leader.stop() == 0
+    new = cluster.leader()
+    # It did not wait for the silence to grow as long as a lease.
+    assert new.status()["takeover_ms"] < LEASE_MS
+    assert new.fetch("stop") == "before-stop"
+    leader.start()
     wait_for(cluster.is_whole, "all nodes are there")
 
 

@@ -17,7 +17,6 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -141,10 +140,8 @@ class ClusterHost:
         if self.node is not None:
             self.node.stop()
             # Its last notice is on its way.
-            await asyncio.sleep(0)
             if self._stream is not None:
-                with suppress(NatsError, OSError, TimeoutError):
-                    await self._stream.client.flush(int(GOODBYE_SECONDS))
+                await self._stream.settle(GOODBYE_SECONDS)
         self.forwarder.close_all()
         for task in list(self._tasks):
             task.cancel()

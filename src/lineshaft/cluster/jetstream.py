@@ -82,7 +82,10 @@ async def connect(access: Access, name: str) -> Client:
     """A connection that comes back by itself whenever it is lost. Raises OSError, NatsError."""
 
     async def on_error(error: Exception) -> None:
-        log.info("NATS: %s", error or type(error).__name__)
+        if isinstance(error, NatsError | OSError | TimeoutError):
+            log.info("NATS: %s", error or type(error).__name__)
+        else:
+            log.error("internal error in the cluster", exc_info=error)
 
     options: dict[str, Any] = {}
     if access.tls is not None:
@@ -112,6 +115,8 @@ class JetStream:
         self.limit_bytes = client.max_payload
         self._api: JetStreamContext = client.jetstream(timeout=API_SECONDS)
         self._tasks: set[asyncio.Task[None]] = set()
+        #: Those of them that end with an answer.
+        self._asking: set[asyncio.Task[None]] = set()
         # Appends: those to be sent, and those without an answer, in order.
         self._outgoing: deque[tuple[str, bytes, dict[str, str]]] = deque()
         self._wake = asyncio.Event()
@@ -129,7 +134,8 @@ class JetStream:
             retention=RetentionPolicy.LIMITS,
             storage=StorageType.FILE,
             num_replicas=access.replicas,
-            duplicate_window=120,
+            # What is sent again is sent within seconds, and NATS keeps every identity in memory for as long.
+            duplicate_window=10,
             deny_delete=True,
         )
         await self._ensure(access.stream, lambda: self._api.add_stream(stream))
@@ -149,6 +155,11 @@ class JetStream:
             except BadRequestError:
                 # Another node made it just now.
                 await self._api.stream_info(stream)
+
+    async def settle(self, seconds: float) -> None:
+        """Wait until what was asked is answered, but no longer than this."""
+        if self._asking:
+            await asyncio.wait(self._asking, timeout=seconds)
 
     async def close(self) -> None:
         """End: what has no answer never gets one."""
@@ -279,14 +290,16 @@ class JetStream:
                 answer = None
             done(answer)
 
-        self._run(ask())
+        self._asking.add(self._run(ask()))
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+    def _run(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
+        self._asking.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("internal error in the cluster", exc_info=error)

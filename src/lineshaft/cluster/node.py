@@ -363,6 +363,9 @@ class Node:
     def _began(self, leadership: Leadership, sequence: int) -> None:
         """An epoch begins: its leader has time to say so on the board."""
         log.info("%s leads from entry %d on", leadership.node, sequence)
+        if leadership.node != self.identity.node:
+            # Whom this node had asked to lead, and why it holds back itself, is no news any more.
+            self._heir, self._claim_at = None, self.clock()
         self._heard_at = self.clock()
 
     def restart(self, store: Store) -> None:
