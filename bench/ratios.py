@@ -22,6 +22,12 @@ __all__ = ["Verdict", "best_settings", "judge", "judge_all", "judge_libraries", 
 VERBS = ("PUSH", "FETCH", "ACK")
 #: How many times as many jobs our worker has to do as that of each library.
 LIBRARY_TARGET = 3.0
+#: For Node there is no library of ours; what others made for this protocol is shown beside BullMQ, by durability.
+NODE_PAIRS = (
+    ("faktory-worker, sync always", "BullMQ, Redis syncs each write"),
+    ("faktory-worker, sync never", "BullMQ, Redis syncs every second"),
+    ("faktory-worker, sync never", "BullMQ, Redis in memory"),
+)
 
 
 @dataclass(frozen=True)
@@ -76,19 +82,15 @@ def best_settings(records: Iterable[dict[str, Any]]) -> dict[tuple[str, str], tu
 
 
 def judge_libraries(records: Iterable[dict[str, Any]]) -> list[Verdict]:
-    """The best of our workers beside the best of each library, and faktory-worker beside BullMQ, both for Node."""
+    """Each of our workers beside each library, all at their best, and faktory-worker beside BullMQ, both for Node."""
     best, verdicts = best_settings(records), []
     for kind in dict.fromkeys(kind for _, kind in best):
         found = {worker: rates for (worker, of), (_, rates) in best.items() if of == kind}
         ours = [worker for worker in found if worker.startswith("lineshaft")]
-        first = max(ours, key=lambda worker: median(found[worker]), default=None)
-        others = [worker for worker in found if first and worker not in ours and not worker.startswith("faktory")]
-        verdicts += [_library(kind, str(first), worker, LIBRARY_TARGET, found) for worker in others]
-        pairs = (("always", "each write"), ("never", "every second"), ("never", "in memory"))
-        for ending, other in pairs:
-            subject = next((one for one in found if one.startswith("faktory") and one.endswith(ending)), None)
-            yardstick = next((one for one in found if one.startswith("BullMQ") and one.endswith(other)), None)
-            if subject and yardstick:
+        others = [worker for worker in found if worker not in ours and not worker.startswith("faktory")]
+        verdicts += [_library(kind, one, other, LIBRARY_TARGET, found) for other in others for one in ours]
+        for subject, yardstick in NODE_PAIRS:
+            if {subject, yardstick} <= found.keys():
                 verdicts.append(_library(kind, subject, yardstick, 0.0, found))
     return verdicts
 

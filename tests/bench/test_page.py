@@ -54,7 +54,8 @@ def test_the_page_says_what_was_met_and_what_was_not(tmp_path: Path) -> None:
     )
     assert "| open loop at half the maximum | never | lineshaft | p99 | 1.20 ms | 1.20 to 1.20 | < 2 ms | met |" in page
     assert "| worker, noop | - | lineshaft, async | celery | 9.00 | 9.00 to 9.00 | ≥ 3 | met |" in page
-    assert "| worker, noop | - | lineshaft, async | BullMQ, Redis in memory | 2.25 |" in page
+    assert "| worker, noop | - | lineshaft, threads | BullMQ, Redis in memory | 2.00 |" in page
+    assert "| worker, noop | faktory-worker, sync never | BullMQ, Redis in memory | 1.2 |" in page
     assert "| unique, 50 connections | never | 0.80 | 0.80 to 0.80 |" in page
 
 

@@ -59,6 +59,7 @@ class Stage:
     def clear(self) -> None:
         """Begin with nothing."""
         self.do(self.server.engine.flush)
+        self.site.audit.going_on.clear()
 
     def client(self) -> WireClient:
         """A producer."""

@@ -28,7 +28,7 @@ import uvloop
 from load.figures import usage_of
 from load.ping import Pinger
 from load.wire import Wire
-from processes import ServerProcess, free_port
+from processes import ServerProcess, free_port, stop_on_sigterm
 from wire_client import WireClient, WireError
 
 __all__ = ["Figure", "main", "measure"]
@@ -301,6 +301,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", choices=LOADS, default=list(LOADS), metavar="NAME")
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args(arguments)
+    stop_on_sigterm()
     figures: list[Figure] = []
 
     def tell(figure: Figure) -> None:

@@ -28,7 +28,7 @@ from load.actors import get_page, instant
 from load.figures import usage_of
 from load.ping import Heard, Pinger
 from load.wire import Wire
-from processes import ServerProcess
+from processes import ServerProcess, stop_on_sigterm
 
 __all__ = ["Row", "main", "measure"]
 
@@ -271,6 +271,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", choices=OPERATIONS, default=list(OPERATIONS), metavar="NAME")
     parser.add_argument("--json", type=Path, help="write the rows here")
     options = parser.parse_args(arguments)
+    stop_on_sigterm()
     rows: list[Row] = []
 
     def tell(row: Row) -> None:

@@ -33,7 +33,7 @@ from load.graph import draw
 from load.judge import RULES, Verdict, judge
 from load.probe import Probe
 from load.wire import Wire
-from processes import ServerProcess
+from processes import ServerProcess, stop_on_sigterm
 
 __all__ = ["Outcome", "main", "soak"]
 
@@ -224,6 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="write the samples here")
     parser.add_argument("--svg", type=Path, help="draw them here")
     options = parser.parse_args(arguments)
+    stop_on_sigterm()
     with tempfile.TemporaryDirectory(prefix="soak-") as scratch:
         outcome = soak(options.seconds, Path(scratch), pace=options.pace)
     outcome.judge()

@@ -27,7 +27,7 @@ import uvloop
 
 from load.figures import percentile, usage_of
 from load.wire import Wire
-from processes import ServerProcess
+from processes import ServerProcess, stop_on_sigterm
 
 __all__ = ["main", "measure"]
 
@@ -198,6 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--allowed", type=int, default=256)
     parser.add_argument("--under", type=Path, help="where the data lies meanwhile")
     options = parser.parse_args(arguments)
+    stop_on_sigterm()
     with tempfile.TemporaryDirectory(prefix="tight-", dir=options.under) as scratch:
         lines, faults = measure(options.megabytes, options.allowed, Path(scratch))
     print("\n".join([*lines, *[f"FAULT: {fault}" for fault in faults]]))

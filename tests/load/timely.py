@@ -25,7 +25,7 @@ from jobload import build_jobload
 from load.actors import instant
 from load.figures import percentile, usage_of
 from load.wire import Wire
-from processes import ServerProcess
+from processes import ServerProcess, stop_on_sigterm
 
 __all__ = ["main", "measure"]
 
@@ -114,6 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=int, default=10_000)
     parser.add_argument("--sync", choices=["always", "interval", "never"], default="always")
     options = parser.parse_args(arguments)
+    stop_on_sigterm()
     with tempfile.TemporaryDirectory(prefix="timely-") as scratch:
         is_met, text = measure(options.jobs, options.seconds, options.rate, Path(scratch), sync=options.sync)
     print(text)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +87,13 @@ def test_too_many_at_once_are_turned_away(stage: Stage) -> None:
         assert ask(stage.web_port, "/retries?export=1").status == 503
     finally:
         stage.site.exports = 0
+
+
+def test_what_goes_on_is_written_down_once_more_at_its_end(stage: Stage) -> None:
+    dead(stage, 230, "Mail")
+    assert ask(stage.web_port, "/morgue", form={"action": "retry", "all": "1"}).status == 302
+    end = time.monotonic() + 10
+    while stage.site.audit.going_on and time.monotonic() < end:
+        stage.do(stage.site.pulse.each_second)
+    deeds = [(deed.what, deed.target, deed.count) for deed in list(stage.site.audit.deeds)[:2]]
+    assert deeds == [("requeue", "dead, all: through", 230), ("requeue", "dead, all", 100)]

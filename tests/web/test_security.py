@@ -139,3 +139,8 @@ def test_a_keyring_remembers_only_what_was_right() -> None:
     changed = Account("olga", hash_password("new"), Role.OPERATOR)
     assert not keyring.is_quick(changed, b"olga's"), "a changed password forgets the old one"
     assert not keyring.opens(Account("x", "$argon2id$broken", Role.READER), b"x")
+
+
+def test_a_reader_has_no_form_to_push_with(guarded: Stage) -> None:
+    assert knock(guarded, "rick", "rick's", "/push").status == 403
+    assert knock(guarded, "olga", "olga's", "/push").status == 200

@@ -145,6 +145,20 @@ def test_what_breaks_a_connection_reaches_all_whose_replies_are_missing() -> Non
     play(scene)
 
 
+def test_fetches_that_may_not_be_cut_off_do_not_wait_for_each_other() -> None:
+    async def scene(server: Server, exchange: Exchange) -> None:
+        asked = [asyncio.create_task(exchange.ask([b"ACK %d" % number], b"FETCH a", alone=True)) for number in (1, 2)]
+        peers = [await server.next_peer(), await server.next_peer()]
+        assert {b" ".join(await peer.hears()) for peer in peers} == {b"ACK 1 FETCH a", b"ACK 2 FETCH a"}
+        for peer in peers:
+            peer.says(b"+OK\r\n$-1\r\n")
+        assert [await one for one in asked] == [["OK", None]] * 2
+        for peer in peers:
+            peer.writer.close()
+
+    play(scene)
+
+
 def test_who_gives_up_before_it_was_sent_sends_nothing() -> None:
     async def scene(server: Server, exchange: Exchange) -> None:
         given_up = asyncio.create_task(exchange.ask([b"ACK 1"], b"FETCH a"))

@@ -37,18 +37,19 @@ def test_no_more_threads_than_there_is_work_for_and_never_more_than_may_be() -> 
 
     async def scene() -> None:
         threads = Threads(3)
-        before = threading.active_count()
+        before = set(threading.enumerate())
         for _ in range(5):
             await threads.run(int)
-        assert threading.active_count() == before + 1
+        assert len(set(threading.enumerate()) - before) == 1
         await asyncio.gather(*[threads.run(met.wait) for _ in range(9)])
-        assert threading.active_count() == before + 3
+        assert len(set(threading.enumerate()) - before) == 3
         threads.close()
 
     asyncio.run(scene())
 
 
 def test_the_end_waits_for_what_runs_and_begins_nothing_new() -> None:
+    before = set(threading.enumerate())
     began, go = threading.Event(), threading.Event()
     ran: list[str] = []
 
@@ -69,7 +70,7 @@ def test_the_end_waits_for_what_runs_and_begins_nothing_new() -> None:
 
     asyncio.run(scene())
     # Its loop is gone when it ends.
-    (left,) = [thread for thread in threading.enumerate() if thread.name.startswith("job_")]
+    (left,) = set(threading.enumerate()) - before
     go.set()
     left.join(10)
     assert not left.is_alive()

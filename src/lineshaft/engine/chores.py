@@ -25,6 +25,9 @@ __all__ = ["Chores"]
 #: How far a chore came is written with every so many slices: its record may be long.
 SLICES_PER_WRITE: Final = 32
 
+#: Of so many that have ended it is known how much they did.
+MOST_ENDED: Final = 100
+
 
 class Chores:
     """The long work that is in progress."""
@@ -33,6 +36,8 @@ class Chores:
         self.turn = turn
         self.active: dict[int, ChoreRecord] = {}
         self.finished: list[int] = []
+        #: How many jobs those dealt with that ended last.
+        self.ended: dict[int, int] = {}
         self.fed: set[int] = set()
         self.slices = 0
 
@@ -77,16 +82,18 @@ class Chores:
             change.put(keys.chore_key(number), encode_record(record))
         change.then(self._requeue, number, record)
 
-    def end(self, change: Change, number: int) -> None:
-        """A chore is through."""
+    def end(self, change: Change, number: int, done: int = 0) -> None:
+        """A chore is through; its last slice dealt with so many."""
         change.delete(keys.chore_key(number))
-        change.then(self._end, number)
+        change.then(self._end, number, done)
 
     def _requeue(self, number: int, record: ChoreRecord) -> None:
         del self.active[number]
         self.active[number] = record
 
-    def _end(self, number: int) -> None:
-        del self.active[number]
+    def _end(self, number: int, done: int) -> None:
+        self.ended[number] = self.active.pop(number).done + done
+        while len(self.ended) > MOST_ENDED:
+            del self.ended[next(iter(self.ended))]
         self.fed.discard(number)
         self.finished.append(number)

@@ -178,7 +178,7 @@ def _treat(state: State, number: int, record: ChoreRecord, rows: list[Row], curs
     with state.change() as change:
         moved = [row.job for row in wanted if _apply(state, change, order, row)]
         if cursor is None:
-            state.chores.end(change, number)
+            state.chores.end(change, number, len(wanted))
         else:
             state.chores.advance(change, number, cursor, len(wanted))
     if state.hooks is not None and order.command == "kill":

@@ -305,6 +305,11 @@ class Views:
 
     # Long work
 
+    def ended(self, number: int) -> tuple[bool, int | None]:
+        """Whether some long work has ended, and how many jobs it dealt with, where that is still known."""
+        chores = self._state.chores
+        return number not in chores.active, chores.ended.get(number)
+
     def chores(self, limit: int = 20) -> list[ChoreView]:
         """Long work in progress."""
         active = islice(self._state.chores.active.items(), limit)

@@ -150,8 +150,7 @@ class Session:
         self.chore: int | None = None
         #: It waits for its BACKUP.
         self.copying = False
-        self.choked = False
-        self.unread = False
+        self.choked = self.unread = False
         #: Large replies that were handed to the transport and may not have left it.
         self.unflushed: list[bytes] = []
         # Its end.

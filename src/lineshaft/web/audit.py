@@ -6,6 +6,7 @@ for the server's page. No password, token or argument of a job is ever part of i
 
 import logging
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct
@@ -35,6 +36,8 @@ class Audit:
 
     def __init__(self) -> None:
         self.deeds: deque[Deed] = deque(maxlen=MOST_REMEMBERED)
+        #: What goes on in the background, by its number.
+        self.going_on: dict[int, Deed] = {}
 
     def note(self, at: int, who: str, what: str, target: str, count: int | None = None, outcome: str = "") -> None:
         """Write down that something was done, or refused."""
@@ -44,6 +47,19 @@ class Audit:
         log.info(
             "%s by %r: %r%s%s", what, deed.who, deed.target, _many(count), f": {deed.outcome!r}" if outcome else ""
         )
+
+    def await_end(self, numbers: list[int]) -> None:
+        """What was noted last goes on in the background."""
+        for number in numbers[: MOST_REMEMBERED - len(self.going_on)]:
+            self.going_on[number] = self.deeds[0]
+
+    def note_ends(self, at: int, ended: Callable[[int], tuple[bool, int | None]]) -> None:
+        """Write down what has ended, and how many jobs it concerned in all; `ended` knows."""
+        for number, deed in list(self.going_on.items()):
+            is_over, count = ended(number)
+            if is_over:
+                del self.going_on[number]
+                self.note(at, deed.who, deed.what, f"{deed.target}: through", count)
 
     def last(self, what: str, target: str) -> Deed | None:
         """The last time that this was done, as far as is remembered."""

@@ -14,6 +14,7 @@ from lineshaft.engine.timed import SetName
 from lineshaft.engine.views import JobView
 from lineshaft.job import ABSENT, Job, encode_job
 from lineshaft.lifecycle import Place
+from lineshaft.web.accounts import Role
 from lineshaft.web.language import Language
 from lineshaft.web.render import cut, language_of
 from lineshaft.web.site import Site
@@ -167,6 +168,7 @@ def _over(over: dict[str, Any]) -> dict[str, Any]:
 
 async def push_form(request: Request, site: Site, *, text: str | None = None, error: str = "") -> Response:
     """GET /push: a new job, or with `like` one as another is."""
+    site.need(request, Role.OPERATOR)
     language = language_of(request)
     like = request.query_params.get("like", "")
     if text is None:

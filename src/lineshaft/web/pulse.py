@@ -11,7 +11,7 @@ What is true after every call: `queues` follows at most MOST_QUEUES queues, and 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import msgspec
@@ -70,6 +70,8 @@ class Pulse:
         #: How late the loop came to each second.
         self.loop = Durations()
         self.queues: dict[str, Trend] = {}
+        #: Called once a second.
+        self.each_second: Callable[[], None] = lambda: None
         #: Queues whose oldest job waits too long, as of the last look at each.
         self.slow: set[str] = set()
         self._slow_after = ""
@@ -121,6 +123,7 @@ class Pulse:
             self.loop.add(late_ms / 1000)
             self.take(overview, late_ms)
             self._look_for_slow()
+            self.each_second()
             if overview.now // NOTE_EVERY_MS != self._noted:
                 self._noted = overview.now // NOTE_EVERY_MS
                 self._noting = asyncio.create_task(self._note())

@@ -55,7 +55,7 @@ async def on_timed(request: Request, site: Site, name: SetName) -> Response:
         return site.back_to(request, PATHS[name], did="nothing", **back)
     verb = on_set(name, command, jids=jids[:MOST_JIDS])
     moved = await act(request, site, Role.OPERATOR, command, name.value, verb)
-    return site.back_to(request, PATHS[name], did=DID[command], n=moved, **back)
+    return site.back_to(request, PATHS[name], did=DID[command] if moved else "gone", n=moved, **back)
 
 
 def _export(request: Request, site: Site, name: SetName, keys: list[str]) -> Response:
@@ -74,6 +74,7 @@ async def _on_all(request: Request, site: Site, name: SetName, command: str, wan
     chores: list[int] = []
     moved = await act(request, site, role, command, told, on_set(name, command, chosen=wanted, chores=chores))
     if chores:
+        site.audit.await_end(chores)
         return site.back_to(request, PATHS[name], did="begun")
     return site.back_to(request, PATHS[name], did=DID[command], n=moved)
 

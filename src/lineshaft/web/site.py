@@ -55,6 +55,7 @@ class Site:
         self.renderer = Renderer()
         self.audit = Audit()
         self.pulse = Pulse(backend)
+        self.pulse.each_second = self._note_ends
         self.host = socket.gethostname()
         #: Exports that are being sent.
         self.exports = 0
@@ -125,6 +126,10 @@ class Site:
         """Raises Forbidden when the visitor may not do what `role` may."""
         if not visitor_of(request).may(role):
             raise Forbidden(role)
+
+    def _note_ends(self) -> None:
+        if self.audit.going_on:
+            self.look(lambda engine: self.audit.note_ends(engine.state.now, engine.views.ended))
 
     def _menu(self, request: Request, counts: Overview | None) -> list[dict[str, Any]]:
         language, prefix = language_of(request), prefix_of(request)

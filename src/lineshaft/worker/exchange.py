@@ -12,6 +12,10 @@ connection on which all is answered, so no report waits behind a FETCH that wait
 many connections as pullers.
 
 What does harm when it is repeated must not be cut off in the middle: reports without a FETCH have packets of their own.
+
+FETCHes that share a connection wait in turn, two seconds each, when the queues are empty. Where such a wait may be cut
+off, that does no harm. Where it may not, since the server would take a job that finds nobody for fetched, each FETCH
+has a packet of its own (`alone`), or a worker that is to end would wait for all of them.
 """
 
 import asyncio
@@ -26,10 +30,12 @@ __all__ = ["Exchange"]
 class _Errand:
     """What one puller has to say, and the replies so far."""
 
-    __slots__ = ("answered", "fetch", "packet", "replies", "reports")
+    __slots__ = ("alone", "answered", "fetch", "packet", "replies", "reports")
 
-    def __init__(self, reports: Sequence[bytes], fetch: bytes | None, answered: "asyncio.Future[list[Reply]]") -> None:
-        self.reports, self.fetch = reports, fetch
+    def __init__(
+        self, reports: Sequence[bytes], fetch: bytes | None, alone: bool, answered: "asyncio.Future[list[Reply]]"
+    ) -> None:
+        self.reports, self.fetch, self.alone = reports, fetch, alone
         self.replies: list[Reply] = []
         self.answered = answered
         #: What carries it, once it is on its way.
@@ -59,12 +65,14 @@ class Exchange:
         self._waiting: list[_Errand] = []
         self._packets: set[asyncio.Task[None]] = set()
 
-    async def ask(self, reports: Sequence[bytes], fetch: bytes | None = None) -> list[Reply]:
+    async def ask(self, reports: Sequence[bytes], fetch: bytes | None = None, *, alone: bool = False) -> list[Reply]:
         """Send reports, and a FETCH behind them if there is one; returns the replies in order.
+
+        `alone` keeps the FETCH apart from others.
 
         Raises what breaks the connection; which of the commands took effect is unknown then. A cancellation closes it.
         """
-        errand = _Errand(reports, fetch, self._loop.create_future())
+        errand = _Errand(reports, fetch, alone, self._loop.create_future())
         if not self._waiting:
             self._loop.call_soon(self._send)
         self._waiting.append(errand)
@@ -78,7 +86,9 @@ class Exchange:
     def _send(self) -> None:
         waiting = [errand for errand in self._waiting if not errand.answered.done()]
         self._waiting.clear()
-        for errands in ([one for one in waiting if one.fetch], [one for one in waiting if not one.fetch]):
+        together = [one for one in waiting if one.fetch and not one.alone]
+        reports = [one for one in waiting if not one.fetch]
+        for errands in (together, reports, *([one] for one in waiting if one.fetch and one.alone)):
             if errands:
                 packet = self._loop.create_task(self._carry(errands))
                 self._packets.add(packet)

@@ -10,7 +10,8 @@
 
 There is a puller for each job that may run, and for each that may be prefetched. What is true of each puller: it
 holds one job at most, and fetches the next only in, or after, the packet that reports the last. Pullers that have
-something to say at the same time share a packet (`worker.exchange`); no report ever waits behind a FETCH.
+something to say at the same time share a packet (`worker.exchange`), if the server is ours; no report ever waits
+behind a FETCH.
 
 When the time to stop has passed, jobs that still run are interrupted and given back, so that another worker has them at
 once and no try is burned; a server without REQUEUE is told that they failed. A worker that is killed instead reports
@@ -222,7 +223,8 @@ class Worker:
         assert task is not None
         self._fetching.add(task)
         try:
-            replies = await self._server.ask(reports, self.queues.fetch_command(knows_weights=self._is_lineshaft))
+            command = self.queues.fetch_command(knows_weights=self._is_lineshaft)
+            replies = await self._server.ask(reports, command, alone=not self._is_lineshaft)
         except asyncio.CancelledError:
             if self.state is not WorkerState.TERMINATE:
                 raise

@@ -47,6 +47,7 @@ def bulk(name: SetName) -> Handler:
             else f"{name.value}, filtered"
         )
         moved = await call.act(wanted.action, told, verb)
+        call.site.audit.await_end(chores)
         return types.BulkOut(moved, bool(chores))
 
     return handler
