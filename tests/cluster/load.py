@@ -112,7 +112,10 @@ class Load:
                 time.sleep(self.pace)
 
     def _work(self, number: int) -> None:
-        ending = self.stopping.is_set()
+        # Under its other name only when it holds nothing any more: what it has is acknowledged by who fetched it.
+        with self.lock:
+            holds = f"worker-{number}" in self.held.values()
+        ending = self.stopping.is_set() and not holds
         wid = f"last-{number}" if ending else f"worker-{number}"
         client = self._connect({"wid": wid, "hostname": "h", "pid": 1, "labels": []})
         with contextlib.closing(client):
