@@ -82,7 +82,7 @@ def test_numbers() -> None:
 def test_spans() -> None:
     english = languages()["en"]
     spans = {
-        0: "0.0 s",
+        0: "0 ms",
         7: "7 ms",
         999: "999 ms",
         4200: "4.2 s",
@@ -91,7 +91,7 @@ def test_spans() -> None:
         252_000: "4 min 12 s",
         7_500_000: "2 h 5 min",
     }
-    spans |= {86_400_000 * 12 + 3_600_000 * 4: "12 d 4 h", 180 * 86_400_000: "180 d", -5: "0.0 s"}
+    spans |= {86_400_000 * 12 + 3_600_000 * 4: "12 d 4 h", 180 * 86_400_000: "180 d", -5: "0 ms"}
     assert {milliseconds: english.span(milliseconds) for milliseconds in spans} == spans
 
 

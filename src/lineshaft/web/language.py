@@ -80,7 +80,7 @@ class Language:
     def span(self, milliseconds: float) -> str:
         """A span of time, in its two largest units."""
         left = max(int(milliseconds), 0)
-        if 0 < left < _SECOND:
+        if left < _SECOND:
             return f"{left} ms"
         if left < 10 * _SECOND:
             return f"{self.decimal(left / _SECOND)} s"

@@ -99,7 +99,7 @@ def _queue_tiles(language: Language, row: Mapping[str, Any], pushed: int, most: 
     limit = text("of {count} at most").format(count=language.number(most)) if most is not None else ""
     return [
         Tile(text("Jobs"), language.number(row["size"]), limit),
-        Tile(text("Latency"), language.span(row["latency_ms"])),
+        Tile(text("Latency"), language.span(row["latency_ms"]) if row["size"] else "–"),
         Tile(text("Rate"), f"{row['rate']} / s"),
         Tile(text("Pushed"), language.short(pushed)),
         Tile(text("Processed"), language.short(row["processed"])),
