@@ -17,6 +17,7 @@ from lineshaft.lifecycle import Place
 from lineshaft.web.accounts import Role
 from lineshaft.web.language import Language
 from lineshaft.web.render import cut, language_of
+from lineshaft.web.rows import instant_of
 from lineshaft.web.site import Site
 
 __all__ = ["as_pushed", "by_jid", "by_key", "find", "key_parts", "pretty", "push_form", "with_jid"]
@@ -87,7 +88,10 @@ async def _page(request: Request, site: Site, jid: str, views: list[JobView]) ->
         jid=jid,
         jobs=[_shown(view, track, language) for view in views],
         finished=[_over(over) for over in finished],
-        track=[(name, _plain(value)) for name, value in track.items() if name != "jid"] if is_known else [],
+        track=[(name, _plain(value)) for name, value in track.items() if name not in ("jid", "updated_at")]
+        if is_known
+        else [],
+        tracked_at=instant_of(is_known),
         gone=language.gettext(
             "It is done, it was deleted, or it never was. Finished jobs are kept only with [history]."
         ),
@@ -112,6 +116,9 @@ def _shown(view: JobView, track: dict[str, Any], language: Language) -> dict[str
         "lease": lease and {"holder": holder, "since": lease.since, "until": lease.until},
         "cancelled": lease is not None and CANCELLED in lease.uses,
         "due": view.due,
+        "created_at": instant_of(job.created_at),
+        "enqueued_at": instant_of(job.enqueued_at),
+        "failed_at": instant_of(job.failure.failed_at) if job.failure else 0,
         "due_local": format_instant(view.due)[:19] if view.due else "",
         "progress": progress if progress["percent"] is not None or progress["desc"] else None,
         "bid": view.extras.bid,
@@ -128,10 +135,8 @@ def _facts(view: JobView, language: Language) -> list[tuple[str, str]]:
     """What there is to say of a job; what is as for most jobs is left out."""
     text, job, extras = language.gettext, view.job, view.extras
     facts: list[tuple[str, Any]] = [
-        (text("Created"), job.created_at),
-        (text("Enqueued"), job.enqueued_at),
         (text("Priority"), view.priority if view.priority != 5 else None),
-        (text("Retries allowed"), job.retry),
+        (text("Retries allowed"), _retries(job, language)),
         (text("Reservation"), language.span(job.reserve_for * 1000) if job.reserve_for else None),
         (text("Backoff"), extras.backoff),
         (text("Unique by"), extras.lock[:16] if extras.lock else None),
@@ -139,6 +144,17 @@ def _facts(view: JobView, language: Language) -> list[tuple[str, str]]:
         (text("Taken back from workers"), extras.recoveries or None),
     ]
     return [(name, str(value)[:300]) for name, value in facts if value is not None and value != ""]
+
+
+def _retries(job: Job, language: Language) -> str | None:
+    """What becomes of the job when it fails, where no number says it."""
+    if job.retry is None or job.retry > 0:
+        return None if job.retry is None else language.number(job.retry)
+    return (
+        language.gettext("none: dead when it fails")
+        if job.retry < 0
+        else language.gettext("0: discarded when it fails")
+    )
 
 
 def as_pushed(job: Job) -> bytes:
@@ -160,6 +176,7 @@ def _over(over: dict[str, Any]) -> dict[str, Any]:
     result = over["result"]
     return {
         **over,
+        **{name: instant_of(over[name]) for name in ("finished_at", "started_at", "enqueued_at")},
         "jobtype": jobtype[:120],
         "pretty": pretty(payload),
         "result": pretty(bytes(result)) if result is not None else "",

@@ -10,7 +10,7 @@ from lineshaft.engine.filter import MOST_TEXT, Filter
 from lineshaft.engine.views import JobView
 from lineshaft.job import DEFAULT_QUEUE, Job
 
-__all__ = ["PAGE", "Row", "filter_of", "number_of", "preview", "query_of", "row_of", "timed_key_of"]
+__all__ = ["PAGE", "Row", "filter_of", "instant_of", "number_of", "preview", "query_of", "row_of", "timed_key_of"]
 
 #: Jobs on a page.
 PAGE: Final = 50
@@ -66,14 +66,15 @@ def row_of(view: JobView, href: Callable[[JobView], str]) -> Row:
         priority=view.priority,
         tries=0 if failure is None else failure.retry_count + 1,
         due=view.due,
-        enqueued_at=_instant(job.enqueued_at),
+        enqueued_at=instant_of(job.enqueued_at),
         errtype="" if failure is None else failure.errtype,
         message="" if failure is None else failure.message[:MESSAGE],
         href=href(view),
     )
 
 
-def _instant(stamp: Any) -> int:
+def instant_of(stamp: Any) -> int:
+    """The instant that a job or a record names; 0 for none, and for what is no time."""
     try:
         return parse_instant(stamp) if isinstance(stamp, str) and stamp else 0
     except (ValueError, OverflowError):
