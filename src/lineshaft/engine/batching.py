@@ -26,7 +26,7 @@ from lineshaft.job import (
     take_priority,
 )
 
-__all__ = ["Wanted", "batch_commit", "batch_new", "batch_open", "batch_status", "batches_page"]
+__all__ = ["Wanted", "batch_commit", "batch_new", "batch_open", "batch_status", "batch_view", "batches_page"]
 
 #: One page of batches.
 MOST_SHOWN: Final = 100
@@ -90,11 +90,18 @@ def batch_status(state: State, bid: str) -> dict[str, Any]:
     return _shown(bid, _get(state.change(), bid))
 
 
+def batch_view(state: State, bid: str) -> dict[str, Any]:
+    """What BATCH STATUS gives, whether it is committed and finished, its children, the callbacks it was given.
+
+    Raises Refusal, StoreError.
+    """
+    return _viewed(bid, _get(state.change(), bid))
+
+
 def batches_page(state: State, cursor: str, limit: int) -> tuple[list[dict[str, Any]], str]:
     """Batches, the newest first, below the bid `cursor` (empty: from the newest); and the cursor of the next page.
 
-    That is empty at the end. Each is what BATCH STATUS gives, and whether it is committed and finished. Raises
-    StoreError.
+    That is empty at the end. Each is as `batch_view` gives it. Raises StoreError.
     """
     start, end = keys.prefix_range(b"Bb")
     limit = max(1, min(limit, MOST_SHOWN))
@@ -105,8 +112,7 @@ def batches_page(state: State, cursor: str, limit: int) -> tuple[list[dict[str, 
             batch = decode_batch(value)
         except DecodeError:
             continue
-        state_of = {"committed": batch.committed, "finished": batch.is_finished(), "children": batch.children}
-        shown.append(_shown(key[2:].decode(), batch) | state_of)
+        shown.append(_viewed(key[2:].decode(), batch))
     return shown, rows[-1][0][2:].decode() if len(rows) == limit else ""
 
 
@@ -134,6 +140,16 @@ def _shown(bid: str, batch: Batch) -> dict[str, Any]:
     if batch.death is not Slot.NONE:
         shown["death_st"] = batch.death.word
     return shown
+
+
+def _viewed(bid: str, batch: Batch) -> dict[str, Any]:
+    slots = {"complete": batch.complete, "success": batch.success, "death": batch.death}
+    return _shown(bid, batch) | {
+        "committed": batch.committed,
+        "finished": batch.is_finished(),
+        "children": batch.children,
+        "callbacks": [name for name, slot in slots.items() if slot is not Slot.NONE],
+    }
 
 
 def _prepare(state: State, job: Job, bid: str, parent: str, jid: str) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from lineshaft.engine import views_jobs, views_lanes, views_workers
-from lineshaft.engine.batching import batch_status, batches_page
+from lineshaft.engine.batching import batch_view, batches_page
 from lineshaft.engine.control import queue_latency
 from lineshaft.engine.filter import EVERYTHING, Filter
 from lineshaft.engine.groups import OTHERS, hours_until
@@ -292,8 +292,8 @@ class Views:
         return batches_page(self._state, cursor, limit)
 
     def batch(self, bid: str) -> dict[str, Any]:
-        """What BATCH STATUS gives. Raises Refusal for one that is not known, StoreError."""
-        return batch_status(self._state, bid)
+        """One batch, as `batches` gives it. Raises Refusal for one that is not known, StoreError."""
+        return batch_view(self._state, bid)
 
     def periodic(self, *, first: int = 0, limit: int = 50) -> tuple[list[dict[str, Any]], int]:
         """Periodic jobs in the order of the configuration, from that place on; and how many there are in all."""

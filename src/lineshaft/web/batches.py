@@ -74,7 +74,7 @@ def _shown(language: Language, row: dict[str, Any]) -> dict[str, Any]:
     callbacks = [
         (name, {"": text("waits"), "1": text("enqueued"), "2": text("finished")}[row[key]])
         for name, key in (("complete", "complete_st"), ("success", "success_st"), ("death", "death_st"))
-        if key in row
+        if name in row["callbacks"]
     ]
     return {
         "bid": row["bid"],
@@ -85,6 +85,7 @@ def _shown(language: Language, row: dict[str, Any]) -> dict[str, Any]:
         "pending": pending,
         "failed": row["failed"],
         "share": (total - pending) * 100 // total if total else 100 if row.get("finished") else 0,
+        "told": text("{done} of {total}").format(done=language.number(total - pending), total=language.number(total)),
         "callbacks": callbacks,
         "children": row.get("children", 0),
         "is_open": row.get("committed") is False,
