@@ -166,6 +166,11 @@ class Views:
         views = [self._queue(self._state.queues.by_name[name]) for name in names[:limit]]
         return views, len(names) > limit
 
+    def queue_sizes(self, text: str = "") -> list[tuple[str, int]]:
+        """Names and sizes of all queues with a text in their names, whatever its case; in no order."""
+        sought = text.casefold()
+        return [(queue.name, queue.size) for queue in self._state.queues if sought in queue.name.casefold()]
+
     def foremost_queues(self, limit: int) -> list[QueueView]:
         """The queues that say most about the server: those that are paused, then the longest. Raises StoreError."""
         queues = nlargest(limit, self._state.queues, key=lambda queue: (queue.paused, queue.size))

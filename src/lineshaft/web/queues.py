@@ -18,6 +18,7 @@ from lineshaft.web.forms import act, field_of, read_form, refused
 from lineshaft.web.home import Tile, queue_rows
 from lineshaft.web.lanes import FEW, lanes_shown
 from lineshaft.web.language import Language
+from lineshaft.web.queue_list import Asked, listed, orders
 from lineshaft.web.render import href, language_of, prefix_of
 from lineshaft.web.rows import PAGE, Row, filter_of, number_of, query_of, row_of
 from lineshaft.web.search import Found, Place, looked, search
@@ -29,18 +30,22 @@ __all__ = ["confirm_queue", "on_queue", "queue", "queue_jobs", "queues"]
 
 async def queues(request: Request, site: Site) -> Response:
     """GET /queues"""
-    after = request.query_params.get("after", "")
-    found, more = site.look(lambda engine: engine.views.queues(after=after, limit=PAGE))
-    language = language_of(request)
+    language, prefix, query = language_of(request), prefix_of(request), request.query_params
+    asked = Asked(query.get("sort", ""), query.get("text", "").strip()[:255], number_of(query.get("after", "")))
+    found = await listed(site, asked)
+    kept = {"sort": asked.order, "text": asked.text}
     return await site.page(
         request,
         "queues.html",
         "queues",
         language.gettext("Queues"),
-        queues=queue_rows(site, language, found),
+        queues=queue_rows(site, language, found.queues),
         compact=False,
-        after=after,
-        next=found[-1].name if more else "",
+        asked=asked,
+        size=found.size,
+        orders=orders(language, prefix, asked),
+        first=href(prefix, "queues", **kept) if asked.first else "",
+        next=href(prefix, "queues", after=asked.first + PAGE, **kept) if found.more else "",
     )
 
 

@@ -19,6 +19,7 @@ from lineshaft.engine.views import Overview
 from lineshaft.web.accounts import Role
 from lineshaft.web.audit import Audit
 from lineshaft.web.backend import Backend
+from lineshaft.web.latencies import Latencies
 from lineshaft.web.pulse import Pulse
 from lineshaft.web.render import Renderer, href, language_of, prefix_of
 from lineshaft.web.security import visitor_of
@@ -56,6 +57,7 @@ class Site:
         self.audit = Audit()
         self.pulse = Pulse(backend)
         self.pulse.each_second = self._note_ends
+        self.latencies = Latencies(backend)
         self.host = socket.gethostname()
         #: Exports that are being sent.
         self.exports = 0
