@@ -9,6 +9,7 @@ from browser.conftest import Watched
 from browser.plenty import LONG_QUEUE, name_of
 from browser.stage import Stage, staged
 from lineshaft.config.model import History
+from lineshaft.web import site
 
 Opener = Callable[..., Watched]
 
@@ -88,6 +89,14 @@ def test_a_job_has_one_format_of_time(long_stage: Stage, open_page: Opener) -> N
         assert "T0" not in facts
         assert "T1" not in facts
         assert "Z" not in facts
+
+
+def test_the_menu_counts_batches(long_stage: Stage, open_page: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    window = open_page(long_stage.url)
+    expect(window.go("/").locator('[data-count="batches"]')).to_have_text("1")
+    monkeypatch.setattr(site, "MOST_BATCHES", 0)
+    monkeypatch.setattr(site, "SHARED_SECONDS", -1.0)
+    expect(window.go("/").locator('[data-count="batches"]')).to_have_text("0+")
 
 
 def test_a_phone_shows_how_far_a_batch_is(long_stage: Stage, open_page: Opener) -> None:

@@ -26,7 +26,16 @@ from lineshaft.job import (
     take_priority,
 )
 
-__all__ = ["Wanted", "batch_commit", "batch_new", "batch_open", "batch_status", "batch_view", "batches_page"]
+__all__ = [
+    "Wanted",
+    "batch_commit",
+    "batch_new",
+    "batch_open",
+    "batch_status",
+    "batch_view",
+    "batches_page",
+    "count_batches",
+]
 
 #: One page of batches.
 MOST_SHOWN: Final = 100
@@ -114,6 +123,11 @@ def batches_page(state: State, cursor: str, limit: int) -> tuple[list[dict[str, 
             continue
         shown.append(_viewed(key[2:].decode(), batch))
     return shown, rows[-1][0][2:].decode() if len(rows) == limit else ""
+
+
+def count_batches(state: State, most: int) -> int:
+    """How many batches there are, counted no further than `most`. Raises StoreError."""
+    return len(state.turn.scan(*keys.prefix_range(b"Bb"), limit=most))
 
 
 def _get(change: Change, bid: str) -> Batch:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from lineshaft.engine import views_jobs, views_lanes, views_workers
-from lineshaft.engine.batching import batch_view, batches_page
+from lineshaft.engine.batching import batch_view, batches_page, count_batches
 from lineshaft.engine.control import queue_latency
 from lineshaft.engine.filter import EVERYTHING, Filter
 from lineshaft.engine.groups import OTHERS, hours_until
@@ -295,6 +295,10 @@ class Views:
     def batches(self, *, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str]:
         """Batches, the newest first, and the next page's cursor, empty at the end. Raises StoreError."""
         return batches_page(self._state, cursor, limit)
+
+    def batch_count(self, most: int) -> int:
+        """How many batches there are, counted no further than `most`. Raises StoreError."""
+        return count_batches(self._state, most)
 
     def batch(self, bid: str) -> dict[str, Any]:
         """One batch, as `batches` gives it. Raises Refusal for one that is not known, StoreError."""

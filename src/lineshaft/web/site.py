@@ -32,6 +32,9 @@ T = TypeVar("T")
 SHARED_SECONDS: Final = 0.9
 MOST_SHARED: Final = 64
 
+#: The menu counts batches so far.
+MOST_BATCHES: Final = 1000
+
 
 class Forbidden(Exception):
     """The visitor's role does not allow it."""
@@ -63,6 +66,7 @@ class Site:
         self.exports = 0
         #: Searches that are being told to browsers.
         self.streams = 0
+        self._batches = (float("-inf"), 0)
         self._shared: OrderedDict[tuple[str, ...], tuple[float, bytes]] = OrderedDict()
 
     def look(self, view: Callable[[Engine], T]) -> T:
@@ -137,8 +141,19 @@ class Site:
         language, prefix = language_of(request), prefix_of(request)
         text = language.gettext
 
-        def item(name: str, title: str, path: tuple[str, ...], count: int | None = None, *, bad: bool = False) -> None:
-            items.append({"name": name, "title": title, "href": href(prefix, *path), "count": count, "bad": bad})
+        def item(
+            name: str,
+            title: str,
+            path: tuple[str, ...],
+            count: int | None = None,
+            *,
+            bad: bool = False,
+            most: int | None = None,
+        ) -> None:
+            shown = "" if count is None else language.number(count)
+            if most is not None and count is not None and count > most:
+                shown = f"{language.number(most)}+"
+            items.append({"name": name, "title": title, "href": href(prefix, *path), "count": shown, "bad": bad})
 
         items: list[dict[str, Any]] = []
         dead = None if counts is None else counts.dead
@@ -148,13 +163,27 @@ class Site:
         item("retries", text("Retries"), ("retries",), None if counts is None else counts.retries)
         item("scheduled", text("Scheduled"), ("scheduled",), None if counts is None else counts.scheduled)
         item("dead", text("Dead"), ("morgue",), dead, bad=bool(dead))
-        item("batches", text("Batches"), ("batches",))
+        item(
+            "batches",
+            text("Batches"),
+            ("batches",),
+            None if counts is None else self._count_batches(),
+            most=MOST_BATCHES,
+        )
         item("periodic", text("Periodic"), ("periodic",), None if counts is None else counts.periodic)
         item("limits", text("Limits"), ("limits",), None if counts is None else counts.throttles)
         if counts is not None and (counts.finished or self.backend.settings().history_ms):
             item("finished", text("Finished"), ("finished",), counts.finished)
         item("server", text("Server"), ("server",))
         return items
+
+    def _count_batches(self) -> int:
+        """How many batches there are, as of a moment ago; nobody keeps that number, so it is counted."""
+        counted_at, count = self._batches
+        if time.monotonic() - counted_at > SHARED_SECONDS:
+            count = self.look(lambda engine: engine.views.batch_count(MOST_BATCHES + 1))
+            self._batches = (time.monotonic(), count)
+        return count
 
     def _flash(self, request: Request) -> Flash | None:
         """What the query says was done: a word of ours and a number, never a text of somebody's."""
