@@ -17,7 +17,7 @@ __all__ = ["on_job", "push"]
 
 async def on_job(request: Request, site: Site) -> Response:
     """POST /jobs/JID: action=run|kill|delete|cancel|reschedule."""
-    jid, form = request.path_params["jid"], await read_form(request)
+    jid, form = request.path_params["jid"], await read_form(request, "action", "at")
     action = field_of(form, "action")
     back = ("busy",) if request.query_params.get("back") == "busy" else ("jobs", jid)
     if action == "reschedule":
@@ -52,7 +52,7 @@ async def _reschedule(request: Request, site: Site, jid: str, at: str) -> Respon
 
 async def push(request: Request, site: Site) -> Response:
     """POST /push: a job from the form."""
-    form = await read_form(request)
+    form = await read_form(request, "action", "job")
     text = field_of(form, "job")
     try:
         raw = with_jid(text.encode())

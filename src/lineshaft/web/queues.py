@@ -19,7 +19,7 @@ from lineshaft.web.home import Tile, queue_rows
 from lineshaft.web.lanes import FEW, lanes_shown
 from lineshaft.web.language import Language
 from lineshaft.web.render import href, language_of, prefix_of
-from lineshaft.web.rows import PAGE, Row, filter_of, number_of, query_of, row_of
+from lineshaft.web.rows import PAGE, Row, filter_of_page, number_of, query_of, row_of
 from lineshaft.web.search import Found, Place, looked, search
 from lineshaft.web.site import Site
 from lineshaft.web.verbs import COMMANDS, DID, on_queue_jobs
@@ -52,7 +52,7 @@ async def queue(request: Request, site: Site) -> Response:
         title = language.gettext("There is no such queue")
         detail = language.gettext("It was removed, or nobody has pushed a job to it.")
         return await site.message(request, 404, title, detail, href(prefix, "queues"))
-    wanted, cursor = filter_of(request.query_params), request.query_params.get("cursor", "")
+    wanted, cursor = filter_of_page(request), request.query_params.get("cursor", "")
     filtered = wanted != EVERYTHING
     place = Place(wanted, queue=name)
     # What was found stays as it is; a live page only asks for what stands around it.
@@ -109,7 +109,7 @@ def _queue_tiles(language: Language, row: Mapping[str, Any], pushed: int, most: 
 
 async def on_queue(request: Request, site: Site) -> Response:
     """POST /queues/NAME: action=pause|resume|delete|clear, or kill_jobs|delete_jobs with jids."""
-    name, form = request.path_params["name"], await read_form(request)
+    name, form = request.path_params["name"], await read_form(request, "action", "jid")
     action, back = field_of(form, "action"), request.query_params.get("back", "")
     target = f"queue {name}"
     if action == "pause":

@@ -61,7 +61,7 @@ async def busy(request: Request, site: Site) -> Response:
 
 async def on_workers(request: Request, site: Site) -> Response:
     """POST /busy: signal=quiet|terminate, wid=...|all: the worker hears of it with its next BEAT."""
-    form = await read_form(request)
+    form = await read_form(request, "signal", "wid")
     state, wids = SIGNALS.get(field_of(form, "signal")), form.get("wid", [])
     if state is None or not wids:
         return refused("signal must be quiet or terminate, and wid a worker's or all")

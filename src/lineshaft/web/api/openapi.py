@@ -20,8 +20,8 @@ _TEMPLATE = "#/components/schemas/{name}"
 
 _PARAMETERS: dict[str, dict[str, Any]] = {
     "limit": {"type": "integer", "minimum": 0, "maximum": 200},
-    "since": {"type": "integer", "minimum": 0, "description": "milliseconds since 1970"},
-    "until": {"type": "integer", "minimum": 0, "description": "milliseconds since 1970"},
+    "since": {"type": "string", "description": "milliseconds since 1970, or RFC 3339"},
+    "until": {"type": "string", "description": "milliseconds since 1970, or RFC 3339"},
     "order": {"type": "string", "enum": ["oldest", "newest"]},
 }
 

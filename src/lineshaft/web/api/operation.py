@@ -12,15 +12,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lineshaft.engine.engine import Engine
+from lineshaft.engine.filter import Filter
 from lineshaft.errors import LineshaftError, Refusal, StoreError, Unavailable
 from lineshaft.web.accounts import Role
 from lineshaft.web.api import records as types
 from lineshaft.web.forms import act
+from lineshaft.web.rows import filter_of
 from lineshaft.web.security import visitor_of
 from lineshaft.web.site import Forbidden, Site
 
 __all__ = [
-    "FILTER",
     "MOST_BODY_BYTES",
     "MOST_ROWS",
     "PAGED",
@@ -38,8 +39,6 @@ MOST_BODY_BYTES: Final = 16 << 20
 MOST_ROWS: Final = 200
 
 PAGED: Final = ("cursor", "limit")
-
-FILTER: Final = ("jobtype", "queue", "errtype", "text", "since", "until", "group")
 
 _NEEDS: Final = {"push": Role.OPERATOR, "read": Role.READER, "act": Role.OPERATOR, "admin": Role.ADMIN}
 
@@ -79,6 +78,10 @@ class Call:
             raise Refusal(f"{name} must be a whole number up to {most}")
         return int(text)
 
+    def filter(self) -> Filter:
+        """The filter of the query. Raises Refusal."""
+        return filter_of(self.request.query_params.multi_items(), ("order", *PAGED))
+
     def look(self, view: Callable[[Engine], Any]) -> Any:
         """Read of the engine."""
         return self.site.look(view)
@@ -112,6 +115,7 @@ def answering(site: Site, operation: Operation) -> Callable[[Request], Awaitable
     async def answer(request: Request) -> Response:
         try:
             _need(request, operation)
+            _understand(request, operation)
             body = await _body(request) if operation.method == "POST" and operation.takes is not None else b""
             given = await operation.handler(Call(request, site, operation, body))
         except Exception as error:
@@ -130,6 +134,17 @@ def _need(request: Request, operation: Operation) -> None:
         return
     if not visitor.may(_NEEDS[operation.scope]):
         raise Forbidden(_NEEDS[operation.scope])
+
+
+def _understand(request: Request, operation: Operation) -> None:
+    """Raises Refusal for a parameter that would not be looked at."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    for name in names:
+        if name not in operation.query:
+            known = f"only {', '.join(operation.query)}" if operation.query else "none at all"
+            raise Refusal(f"there is no parameter {name[:60]!r} here, {known}")
+        if names.count(name) > 1:
+            raise Refusal(f"{name} is given twice")
 
 
 async def _body(request: Request) -> bytes:

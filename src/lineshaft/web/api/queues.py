@@ -9,7 +9,7 @@ from lineshaft.web.api import records as types
 from lineshaft.web.api.operation import MOST_ROWS, Call, Handler
 from lineshaft.web.api.sets import jobs_out
 from lineshaft.web.api.shown import lanes_out, overview_out, queue_out
-from lineshaft.web.rows import PAGE, filter_of
+from lineshaft.web.rows import PAGE
 from lineshaft.web.search import Place
 from lineshaft.web.verbs import on_queue_jobs
 
@@ -58,5 +58,5 @@ async def lanes(call: Call) -> types.LanesOut:
 
 
 async def enqueued(call: Call) -> types.JobsOut:
-    place = Place(filter_of(call.request.query_params), queue=call.path("name"))
+    place = Place(call.filter(), queue=call.path("name"))
     return await jobs_out(call, place)
