@@ -1,5 +1,6 @@
 """The paths and forms that scripts in the field use (docs/howto/dashboard.md), and what every answer carries."""
 
+import html
 import json
 import time
 from urllib.parse import quote
@@ -192,3 +193,25 @@ def test_ten_that_keep_a_page_live_cost_one_rendering(stage: Stage) -> None:
     stage.push({"queue": "just-now"})
     assert ask(stage.web_port, "/", X_Live="1").body == first
     assert b"just-now" in ask(stage.web_port, "/").body, "who asks for himself sees the present"
+
+
+def test_a_job_that_is_pushed_again_is_another_job(stage: Stage) -> None:
+    stage.push({"jid": "the-first-job", "jobtype": "mail", "args": [1], "at": LATER})
+    shown = ask(stage.web_port, "/push?like=the-first-job").text
+    text = html.unescape(shown.partition("<textarea")[2].partition(">")[2].partition("</textarea>")[0])
+    job = json.loads(text)
+    assert (job["jobtype"], job["args"]) == ("mail", [1])
+    assert "jid" not in job
+    assert post(stage, "/push", job=text).status == 302
+    assert sizes(stage)[1] == 2
+    refused = post(stage, "/push", job=json.dumps({**job, "jid": "the-first-job"}))
+    assert refused.status == 400
+    assert "there is a job the-first-job already" in refused.text
+    assert sizes(stage)[1] == 2
+
+
+def test_an_empty_push_says_what_to_write(stage: Stage) -> None:
+    for empty in ({}, {"job": ""}, {"job": "  "}):
+        answer = post(stage, "/push", **empty)
+        assert answer.status == 400
+        assert "write the job as JSON" in answer.text
