@@ -31,6 +31,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lineshaft.web.accounts import Account, Keyring, Role, Visitor
 from lineshaft.web.backend import Backend
 from lineshaft.web.hosts import is_ours
+from lineshaft.web.knocks import Knocks
 
 __all__ = ["POLICY", "Guard", "is_cross_site", "visitor_of"]
 
@@ -100,6 +101,7 @@ class Guard:
         self.keyring = Keyring()
         self.misses: OrderedDict[str, int] = OrderedDict()
         self.waiting = 0
+        self.knocks = Knocks()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="passwords")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -155,11 +157,10 @@ class Guard:
             is_right = self.keyring.opens(against, given) and account is not None
         else:
             is_right = await self._compare(against, given) and account is not None
-        address = (scope.get("client") or ("",))[0]
         if account is not None and is_right:
-            self.misses.pop(address, None)
+            self.misses.pop(_address(scope), None)
             return Visitor(name or account.name, account.role)
-        return await self._turn_away(address)
+        return await self._turn_away(scope, name)
 
     async def _admit(self, scope: Scope, shown: bytes) -> Visitor | Response:
         """A program with a token."""
@@ -167,13 +168,15 @@ class Guard:
             if token.is_it(shown):
                 role = Role.ADMIN if "admin" in token.scopes else Role.READER if "read" in token.scopes else Role.NOBODY
                 return Visitor(f"token {token.name}", role, token.scopes)
-        return await self._turn_away((scope.get("client") or ("",))[0])
+        return await self._turn_away(scope, "a token")
 
     async def _compare(self, account: Account, given: bytes) -> bool:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self.keyring.opens, account, given)
 
-    async def _turn_away(self, address: str) -> Response:
+    async def _turn_away(self, scope: Scope, who: str) -> Response:
+        address = _address(scope)
+        self.knocks.note(address, who, scope["path"])
         missed = self.misses.pop(address, 0) + 1
         self.misses[address] = missed
         while len(self.misses) > MOST_ADDRESSES:
@@ -186,6 +189,11 @@ class Guard:
         finally:
             self.waiting -= 1
         return _who_are_you()
+
+
+def _address(scope: Scope) -> str:
+    address: str = (scope.get("client") or ("",))[0]
+    return address
 
 
 def _token(path: str, headers: Headers) -> bytes | None:
