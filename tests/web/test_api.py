@@ -216,3 +216,36 @@ def test_nothing_that_the_document_allows_breaks_it(api: Stage) -> None:
 
         holds()
     assert len(tried) == len(OPERATIONS)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "token", "status"),
+    [
+        ("GET", "/nothing", "t-admin", 404),
+        ("GET", "/jobs", "t-admin", 405),
+        ("PUT", "/queues/x", "t-admin", 405),
+        ("GET", "/overview", "", 401),
+        ("GET", "/overview", "wrong", 401),
+        ("GET", "/nothing", "wrong", 401),
+    ],
+)
+def test_all_that_is_refused_under_the_api_is_a_problem(
+    api: Stage, method: str, path: str, token: str, status: int
+) -> None:
+    answer = call(api, method, path, token=token)
+    assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert json.loads(answer.body)["status"] == status
+    assert status != 401 or answer.headers["www-authenticate"].startswith("Basic")
+    assert status != 405 or answer.headers["allow"]
+
+
+def test_a_form_of_another_site_is_a_problem_there_too(api: Stage) -> None:
+    answer = ask(
+        api.web_port,
+        f"{PREFIX}/jobs",
+        body=b"{}",
+        Content_Type="application/json",
+        Authorization="Bearer t-admin",
+        Origin="https://evil.example",
+    )
+    assert (answer.status, answer.headers["content-type"]) == (403, "application/problem+json")

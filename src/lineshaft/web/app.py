@@ -27,6 +27,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
@@ -57,6 +58,7 @@ from lineshaft.web.api.table import PREFIX, api_routes
 from lineshaft.web.backend import Backend
 from lineshaft.web.health import HEALTH
 from lineshaft.web.metrics import metrics
+from lineshaft.web.problem import problem, refusal
 from lineshaft.web.pulse import MOST_WATCHERS
 from lineshaft.web.render import STATIC, href, language_of, prefix_of
 from lineshaft.web.security import Guard
@@ -117,6 +119,7 @@ def build_app(backend: Backend) -> tuple[Starlette, Site]:
         middleware=[Middleware(Guard, backend=backend)],
         exception_handlers={
             404: _not_found(site),
+            405: _not_allowed,
             Forbidden: _forbidden(site),
             Unavailable: _unavailable(site),
             StoreError: _unavailable(site),
@@ -183,6 +186,8 @@ Answer = Callable[[Request, Exception], Awaitable[Response]]
 
 def _not_found(site: Site) -> Answer:
     async def answer(request: Request, _: Exception) -> Response:
+        if request.scope["path"].startswith(f"{PREFIX}/"):
+            return problem(404, "not found", "the API has no such path")
         language = language_of(request)
         text = language.gettext
         home_link = href(prefix_of(request))
@@ -191,6 +196,11 @@ def _not_found(site: Site) -> Answer:
         )
 
     return answer
+
+
+async def _not_allowed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return refusal(request.scope["path"], 405, "that is not done to this path", error.headers)
 
 
 def _forbidden(site: Site) -> Answer:
@@ -214,6 +224,7 @@ def _unavailable(site: Site) -> Answer:
 
 def _refused(site: Site) -> Answer:
     async def answer(request: Request, error: Exception) -> Response:
-        return await site.message(request, 400, language_of(request).gettext("That cannot be done"), str(error))
+        status = 404 if isinstance(error, Refusal) and error.code == "NOTFOUND" else 400
+        return await site.message(request, status, language_of(request).gettext("That cannot be done"), str(error))
 
     return answer

@@ -20,18 +20,19 @@ import binascii
 import re
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lineshaft.web.accounts import Account, Keyring, Role, Visitor
 from lineshaft.web.backend import Backend
 from lineshaft.web.hosts import is_ours
 from lineshaft.web.knocks import Knocks
+from lineshaft.web.problem import refusal
 
 __all__ = ["POLICY", "Guard", "is_cross_site", "visitor_of"]
 
@@ -135,10 +136,10 @@ class Guard:
             if isinstance(visitor, Response):
                 return visitor
             if visitor is _EVERYBODY and not is_ours(headers.get("host"), self.backend.settings().hosts):
-                return PlainTextResponse(_NOT_OURS, 421)
+                return refusal(path, 421, _NOT_OURS)
             scope["lineshaft.visitor"] = visitor
         if scope["method"] not in {"GET", "HEAD", "OPTIONS"} and is_cross_site(headers):
-            return PlainTextResponse("a form of another site is not taken", 403)
+            return refusal(path, 403, "a form of another site is not taken")
         return None
 
     async def _recognise(self, scope: Scope, headers: Headers) -> Visitor | Response:
@@ -147,7 +148,7 @@ class Guard:
             return _EVERYBODY
         credentials = _credentials(headers)
         if credentials is None:
-            return _who_are_you()
+            return _who_are_you(scope["path"])
         name, given = credentials
         account = _account(name, settings.accounts, settings.password)
         # A name that does not exist takes as long as a wrong password for one that does.
@@ -182,13 +183,13 @@ class Guard:
         while len(self.misses) > MOST_ADDRESSES:
             self.misses.popitem(last=False)
         if self.waiting >= MOST_WAITING:
-            return PlainTextResponse("too many wrong passwords at once", 429, {"Retry-After": "5"})
+            return refusal(scope["path"], 429, "too many wrong passwords at once", {"Retry-After": "5"})
         self.waiting += 1
         try:
             await asyncio.sleep(WAIT_SECONDS[min(missed - 1, len(WAIT_SECONDS) - 1)])
         finally:
             self.waiting -= 1
-        return _who_are_you()
+        return _who_are_you(scope["path"])
 
 
 def _address(scope: Scope) -> str:
@@ -222,6 +223,6 @@ def _credentials(headers: Headers) -> tuple[str, bytes] | None:
     return name.decode("utf-8", "replace")[:200], given[:1024]
 
 
-def _who_are_you() -> Response:
-    headers: dict[str, Any] = {"WWW-Authenticate": 'Basic realm="Lineshaft", charset="UTF-8"'}
-    return PlainTextResponse("password required", 401, headers)
+def _who_are_you(path: str) -> Response:
+    headers = {"WWW-Authenticate": 'Basic realm="Lineshaft", charset="UTF-8"'}
+    return refusal(path, 401, "password required", headers)

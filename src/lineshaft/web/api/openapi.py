@@ -10,8 +10,8 @@ from starlette.responses import JSONResponse, Response
 
 from lineshaft import __version__
 from lineshaft.web.api.operation import Operation
-from lineshaft.web.api.records import Problem
 from lineshaft.web.api.table import OPERATIONS, PREFIX
+from lineshaft.web.problem import Problem
 from lineshaft.web.site import Site
 
 __all__ = ["document", "openapi"]

@@ -15,8 +15,8 @@ from lineshaft.engine.engine import Engine
 from lineshaft.engine.filter import Filter
 from lineshaft.errors import LineshaftError, Refusal, StoreError, Unavailable
 from lineshaft.web.accounts import Role
-from lineshaft.web.api import records as types
 from lineshaft.web.forms import act
+from lineshaft.web.problem import problem
 from lineshaft.web.rows import filter_of
 from lineshaft.web.security import visitor_of
 from lineshaft.web.site import Forbidden, Site
@@ -180,5 +180,4 @@ def _problem(error: Exception) -> Response:
         status, title, detail = 400, "invalid JSON", str(error)
     else:
         raise error
-    body = msgspec.json.encode(types.Problem(title, status, detail))
-    return Response(body, status, media_type="application/problem+json")
+    return problem(status, title, detail)

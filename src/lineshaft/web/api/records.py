@@ -27,7 +27,6 @@ __all__ = [
     "Made",
     "OverviewOut",
     "PeriodicOut",
-    "Problem",
     "PushIn",
     "PushedOut",
     "QueueOut",
@@ -44,15 +43,6 @@ Stamp = Annotated[str, Meta(description="RFC 3339, UTC")]
 
 _MS = Meta(ge=0, le=2**53, description="milliseconds since 1970")
 Bound = Annotated[int, _MS] | Annotated[str, Meta(min_length=1, max_length=40, description="RFC 3339")]
-
-
-class Problem(Struct):
-    """Why something was not done (RFC 9457)."""
-
-    title: str
-    status: int
-    detail: str
-    type: str = "about:blank"
 
 
 class OverviewOut(Struct):
