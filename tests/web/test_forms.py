@@ -48,10 +48,23 @@ def test_a_queue_is_paused_resumed_and_deleted(stage: Stage) -> None:
     assert "mail" not in queues
 
 
-def test_a_queue_that_is_not_there_is_no_error(stage: Stage) -> None:
-    for action in ("delete", "resume", "clear"):
-        assert post(stage, "/queues/nobody", action=action).status == 302
+def test_a_queue_that_is_not_there_is_told_and_not_made(stage: Stage) -> None:
+    for action in ("pause", "delete", "resume", "clear"):
+        answer = post(stage, "/queues/nobody", action=action)
+        assert answer.status == 404
+        assert "there is no queue nobody" in answer.text
+    assert post(stage, "/queues/nobody", action="delete_jobs", jid="some-job-1").status == 404
     assert ask(stage.web_port, "/queues/nobody").status == 404
+    assert "nobody" not in stage.server.engine.state.queues.by_name
+
+
+def test_a_worker_that_is_not_there_is_told_and_no_other_hears(stage: Stage) -> None:
+    with stage.worker("here") as worker:
+        answer = post(stage, "/busy", signal="quiet", wid=["here", "none"])
+        assert answer.status == 404
+        assert "there is no worker none" in answer.text
+        assert worker.command(b'BEAT {"wid":"here"}') == "OK"
+        assert post(stage, "/busy", signal="quiet", wid="").status == 404
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ __all__ = ["document", "openapi"]
 _TEMPLATE = "#/components/schemas/{name}"
 
 _PARAMETERS: dict[str, dict[str, Any]] = {
-    "limit": {"type": "integer", "minimum": 0, "maximum": 200},
+    "limit": {"type": "integer", "minimum": 1, "maximum": 200},
     "since": {"type": "string", "description": "milliseconds since 1970, or RFC 3339"},
     "until": {"type": "string", "description": "milliseconds since 1970, or RFC 3339"},
     "order": {"type": "string", "enum": ["oldest", "newest"]},

@@ -69,13 +69,13 @@ class Call:
         """A parameter of the query; empty when it is not there."""
         return self.request.query_params.get(name, "")
 
-    def number(self, name: str, default: int, most: int) -> int:
+    def number(self, name: str, default: int, most: int, least: int = 0) -> int:
         """A number of the query. Raises Refusal."""
         text = self.query(name)
         if not text:
             return default
-        if not text.isascii() or not text.isdecimal() or int(text[:12]) > most or len(text) > 12:
-            raise Refusal(f"{name} must be a whole number up to {most}")
+        if not text.isascii() or not text.isdecimal() or len(text) > 12 or not least <= int(text) <= most:
+            raise Refusal(f"{name} must be a whole number from {least} to {most}")
         return int(text)
 
     def filter(self) -> Filter:

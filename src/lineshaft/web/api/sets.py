@@ -27,7 +27,7 @@ def timed(name: SetName) -> Handler:
 
 async def jobs_out(call: Call, place: Place) -> types.JobsOut:
     """A page of jobs: what a search finds in a moment, and where the next one goes on."""
-    limit = max(call.number("limit", PAGE, MOST_ROWS), 1)
+    limit = call.number("limit", PAGE, MOST_ROWS, least=1)
     found = await search(call.site, place, call.query("cursor"), limit=limit)
     total = call.look(place.size)
     return types.JobsOut([job_out(job) for job in found.jobs], found.cursor, found.looked_at, total)
