@@ -228,3 +228,9 @@ def test_an_empty_push_says_what_to_write(stage: Stage) -> None:
         answer = post(stage, "/push", **empty)
         assert answer.status == 400
         assert "write the job as JSON" in answer.text
+
+
+@pytest.mark.parametrize(("other", "path"), [("/dead", "/morgue"), ("/cron", "/periodic")])
+def test_a_page_is_found_by_its_other_name(stage: Stage, other: str, path: str) -> None:
+    answer = ask(stage.web_port, other, X_Script_Name="/jobs")
+    assert (answer.status, answer.headers["location"]) == (302, f"/jobs{path}")

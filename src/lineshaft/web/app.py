@@ -24,7 +24,7 @@ It runs in the server's own event loop, so nothing here may hold it for long: wh
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -69,6 +69,10 @@ __all__ = ["build_app"]
 Handler = Callable[[Request, Site], Awaitable[Response]]
 
 
+#: What somebody types who does not know how a page is called.
+OTHER_NAMES: Final = {"dead": "morgue", "cron": "periodic"}
+
+
 def build_app(backend: Backend) -> tuple[Starlette, Site]:
     """The application, and the site behind it, whose pulse the caller starts and stops."""
     site = Site(backend)
@@ -94,6 +98,7 @@ def build_app(backend: Backend) -> tuple[Starlette, Site]:
         *both("/queues/{name}", _queue, queues.on_queue),
         Route("/queues/{name}/lanes", page(lanes.lanes)),
         *[route for name, path in sets.PATHS.items() for route in _timed_routes(name, path, page, both)],
+        *[Route(f"/{other}", form(_elsewhere(path))) for other, path in OTHER_NAMES.items()],
         Route("/jobs", form(jobs.find)),
         *both("/jobs/{jid:path}", jobs.by_jid, job_actions.on_job),
         Route("/batches", page(batches.batches)),
@@ -147,6 +152,13 @@ def _timed_routes(name: SetName, path: str, page: Callable[..., Any], both: Call
         return await jobs.by_key(request, site, name)
 
     return [*both(f"/{path}", look, act), Route(f"/{path}/{{key:path}}", page(one))]
+
+
+def _elsewhere(path: str) -> Handler:
+    async def answer(request: Request, site: Site) -> Response:
+        return site.back_to(request, path)
+
+    return answer
 
 
 async def _queue(request: Request, site: Site) -> Response:
