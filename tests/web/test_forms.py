@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 import time
 from urllib.parse import quote
 
@@ -234,3 +235,12 @@ def test_an_empty_push_says_what_to_write(stage: Stage) -> None:
 def test_a_page_is_found_by_its_other_name(stage: Stage, other: str, path: str) -> None:
     answer = ask(stage.web_port, other, X_Script_Name="/jobs")
     assert (answer.status, answer.headers["location"]) == (302, f"/jobs{path}")
+
+
+def test_the_configuration_is_shown_as_a_file_would_have_it(stage: Stage) -> None:
+    page = html.unescape(ask(stage.web_port, "/server").text)
+    for key, value in (("[web] hosts", "[]"), ("[web] enabled", "true"), ("[retention] dead", '"180d"')):
+        assert re.search(rf"{re.escape(key)}</td><td[^>]*>{re.escape(value)}</td>", page), key
+    watching = re.search(r"Watching</div><div class=\"value\">(\d+)</div><div class=\"delta\">(\w+)", page)
+    assert watching is not None
+    assert watching[2] == ("browser" if watching[1] == "1" else "browsers")
