@@ -14,13 +14,11 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import uvicorn
-from msgspec import Struct
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lineshaft.config import Config
-from lineshaft.config.model import TABLES
-from lineshaft.config.tables import keys_of
+from lineshaft.config.shown import shown
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.scan import Seen, Sought
 from lineshaft.errors import StoreError
@@ -148,36 +146,8 @@ class ServerBackend:
             Setting("process", "data", "in memory" if config.ephemeral else str(config.data_dir), False),
             Setting("process", "config", str(config.config_dir), False),
         ]
-        for table, shape in TABLES.items():
-            values = getattr(config, table)
-            found += _settings(table, shape, values)
-            if table == "queues":
-                for name, queue in values.named.items():
-                    found += _settings(f"queues.{name}", type(queue), queue)
-            if table == "auth":
-                found += [
-                    Setting("auth.users", name, f"{', '.join(user.may)} on {', '.join(user.queues)}", False)
-                    for name, user in values.users.items()
-                ]
-            if table == "web":
-                found += [Setting("web.users", name, user.role, False) for name, user in values.users.items()]
-            if table == "api":
-                found += [
-                    Setting("api.tokens", name, ", ".join(one.scopes), False) for name, one in values.tokens.items()
-                ]
+        found += [Setting(one.table, one.key, one.value, one.is_default) for one in shown(config)]
         return found
-
-
-def _settings(table: str, shape: type[Struct], values: Struct) -> list[Setting]:
-    defaults = shape()
-    settings = []
-    for name, key in keys_of(shape).items():
-        value, default = getattr(values, key.attribute), getattr(defaults, key.attribute)
-        shown = "***" if key.kind.is_secret and value is not None else "–" if value is None else str(value)
-        if key.attribute.endswith("_ms") and isinstance(value, int):
-            shown = f"{value / 1000:g}s"
-        settings.append(Setting(table, name, shown, value == default))
-    return settings
 
 
 class ToLeader:

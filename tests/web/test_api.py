@@ -144,7 +144,7 @@ def test_workers_batches_and_periodic_jobs(api: Stage) -> None:
         ("t-admin", "POST", "/jobs", 201),
         ("t-read", "DELETE", "/queues/x", 403),
         ("t-push", "POST", "/queues/x/pause", 403),
-        ("t-admin", "POST", "/queues/x/pause", 204),
+        ("t-admin", "POST", "/queues/x/pause", 404),
     ],
 )
 def test_a_token_may_what_its_scopes_say(api: Stage, token: str, method: str, path: str, status: int) -> None:
@@ -216,3 +216,74 @@ def test_nothing_that_the_document_allows_breaks_it(api: Stage) -> None:
 
         holds()
     assert len(tried) == len(OPERATIONS)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "token", "status"),
+    [
+        ("GET", "/nothing", "t-admin", 404),
+        ("GET", "/jobs", "t-admin", 405),
+        ("PUT", "/queues/x", "t-admin", 405),
+        ("GET", "/overview", "", 401),
+        ("GET", "/overview", "wrong", 401),
+        ("GET", "/nothing", "wrong", 401),
+    ],
+)
+def test_all_that_is_refused_under_the_api_is_a_problem(
+    api: Stage, method: str, path: str, token: str, status: int
+) -> None:
+    answer = call(api, method, path, token=token)
+    assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert json.loads(answer.body)["status"] == status
+    assert status != 401 or answer.headers["www-authenticate"].startswith("Basic")
+    assert status != 405 or answer.headers["allow"]
+
+
+def test_a_form_of_another_site_is_a_problem_there_too(api: Stage) -> None:
+    answer = ask(
+        api.web_port,
+        f"{PREFIX}/jobs",
+        body=b"{}",
+        Content_Type="application/json",
+        Authorization="Bearer t-admin",
+        Origin="https://evil.example",
+    )
+    assert (answer.status, answer.headers["content-type"]) == (403, "application/problem+json")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/queues/x/pause"),
+        ("POST", "/queues/x/resume"),
+        ("POST", "/queues/x/clear"),
+        ("DELETE", "/queues/x"),
+        ("POST", "/workers/none/quiet"),
+        ("POST", "/workers/none/terminate"),
+    ],
+)
+def test_a_misspelt_name_is_no_success(api: Stage, method: str, path: str) -> None:
+    assert call(api, method, path).status == 404
+    assert get(api, "/queues")["queues"] == []
+
+
+def test_all_workers_may_be_none(api: Stage) -> None:
+    assert call(api, "POST", "/workers/all/quiet").status == 204
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"priority": 0}, {"priority": 10}, {"priority": "high"}, {"reserve_for": -1}, {"reserve_for": 86_401}]
+)
+def test_numbers_that_make_no_sense_are_refused(api: Stage, wrong: dict[str, Any]) -> None:
+    job = {"jobtype": "x", "args": [], "jid": "wrong-job-1", **wrong}
+    answer = call(api, "POST", "/jobs", job)
+    assert answer.status == 422
+    assert f"{next(iter(wrong))} must be a whole number" in answer.text
+    told = json.loads(call(api, "POST", "/jobs/bulk", [job, {"jobtype": "x", "args": [], "jid": "right-job-1"}]).body)
+    assert told["jids"] == ["right-job-1"]
+    assert list(told["errors"]) == ["wrong-job-1"]
+
+
+def test_a_page_of_nothing_is_refused(api: Stage) -> None:
+    for path in ("/queues", "/scheduled", "/queues/default/jobs", "/queues/default/lanes"):
+        assert call(api, "GET", f"{path}?limit=0").status == 422

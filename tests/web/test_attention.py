@@ -1,5 +1,6 @@
 """What needs attention: that it is said, and in time."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,19 @@ def test_a_slow_queue_behind_a_hundred_longer_ones_is_found(stage: Stage) -> Non
     for _ in range(3):
         stage.do(stage.site.pulse._look_for_slow)
     assert "zz-slow" not in stage.site.pulse.slow
+
+
+def test_what_concerns_most_jobs_is_first_and_the_rest_is_counted(stage: Stage) -> None:
+    stage.clock.shift_ms = -120_000
+    stage.push(*[{"queue": f"q{number:02}"} for number in range(20) for _ in range(number + 1)])
+    stage.clock.shift_ms = 0
+    with stage.client() as client:
+        for number in range(20, 40):
+            stage.push({"queue": f"paused{number}"})
+            client.command(f"QUEUE PAUSE paused{number}".encode())
+    for _ in range(3):
+        stage.do(stage.site.pulse._look_for_slow)
+    told = notices(stage)
+    assert re.findall(r"(q\d\d) waits", told) == [f"q{number:02}" for number in range(19, 7, -1)]
+    assert "and 28 more" in told
+    assert told.rindex('href="/queues"') > told.index("and 28 more")

@@ -1,6 +1,8 @@
 """The paths and forms that scripts in the field use (docs/howto/dashboard.md), and what every answer carries."""
 
+import html
 import json
+import re
 import time
 from urllib.parse import quote
 
@@ -47,10 +49,23 @@ def test_a_queue_is_paused_resumed_and_deleted(stage: Stage) -> None:
     assert "mail" not in queues
 
 
-def test_a_queue_that_is_not_there_is_no_error(stage: Stage) -> None:
-    for action in ("delete", "resume", "clear"):
-        assert post(stage, "/queues/nobody", action=action).status == 302
+def test_a_queue_that_is_not_there_is_told_and_not_made(stage: Stage) -> None:
+    for action in ("pause", "delete", "resume", "clear"):
+        answer = post(stage, "/queues/nobody", action=action)
+        assert answer.status == 404
+        assert "there is no queue nobody" in answer.text
+    assert post(stage, "/queues/nobody", action="delete_jobs", jid="some-job-1").status == 404
     assert ask(stage.web_port, "/queues/nobody").status == 404
+    assert "nobody" not in stage.server.engine.state.queues.by_name
+
+
+def test_a_worker_that_is_not_there_is_told_and_no_other_hears(stage: Stage) -> None:
+    with stage.worker("here") as worker:
+        answer = post(stage, "/busy", signal="quiet", wid=["here", "none"])
+        assert answer.status == 404
+        assert "there is no worker none" in answer.text
+        assert worker.command(b'BEAT {"wid":"here"}') == "OK"
+        assert post(stage, "/busy", signal="quiet", wid="").status == 404
 
 
 @pytest.mark.parametrize(
@@ -192,3 +207,40 @@ def test_ten_that_keep_a_page_live_cost_one_rendering(stage: Stage) -> None:
     stage.push({"queue": "just-now"})
     assert ask(stage.web_port, "/", X_Live="1").body == first
     assert b"just-now" in ask(stage.web_port, "/").body, "who asks for himself sees the present"
+
+
+def test_a_job_that_is_pushed_again_is_another_job(stage: Stage) -> None:
+    stage.push({"jid": "the-first-job", "jobtype": "mail", "args": [1], "at": LATER})
+    shown = ask(stage.web_port, "/push?like=the-first-job").text
+    text = html.unescape(shown.partition("<textarea")[2].partition(">")[2].partition("</textarea>")[0])
+    job = json.loads(text)
+    assert (job["jobtype"], job["args"]) == ("mail", [1])
+    assert "jid" not in job
+    assert post(stage, "/push", job=text).status == 302
+    assert sizes(stage)[1] == 2
+    refused = post(stage, "/push", job=json.dumps({**job, "jid": "the-first-job"}))
+    assert refused.status == 400
+    assert "there is a job the-first-job already" in refused.text
+    assert sizes(stage)[1] == 2
+
+
+def test_an_empty_push_says_what_to_write(stage: Stage) -> None:
+    for empty in ({}, {"job": ""}, {"job": "  "}):
+        answer = post(stage, "/push", **empty)
+        assert answer.status == 400
+        assert "write the job as JSON" in answer.text
+
+
+@pytest.mark.parametrize(("other", "path"), [("/dead", "/morgue"), ("/cron", "/periodic")])
+def test_a_page_is_found_by_its_other_name(stage: Stage, other: str, path: str) -> None:
+    answer = ask(stage.web_port, other, X_Script_Name="/jobs")
+    assert (answer.status, answer.headers["location"]) == (302, f"/jobs{path}")
+
+
+def test_the_configuration_is_shown_as_a_file_would_have_it(stage: Stage) -> None:
+    page = html.unescape(ask(stage.web_port, "/server").text)
+    for key, value in (("[web] hosts", "[]"), ("[web] enabled", "true"), ("[retention] dead", '"180d"')):
+        assert re.search(rf"{re.escape(key)}</td><td[^>]*>{re.escape(value)}</td>", page), key
+    watching = re.search(r"Watching</div><div class=\"value\">(\d+)</div><div class=\"delta\">(\w+)", page)
+    assert watching is not None
+    assert watching[2] == ("browser" if watching[1] == "1" else "browsers")

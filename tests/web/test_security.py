@@ -11,6 +11,7 @@ from browser.stage import Stage, staged
 from lineshaft.config import Secret
 from lineshaft.config.model import Api, ApiToken, Web, WebUser
 from lineshaft.web.accounts import Account, Keyring, Role, hash_password
+from lineshaft.web.knocks import LINES_A_MINUTE, Knocks
 from web.asking import Answer, ask
 
 HASH = hash_password("olga's")
@@ -98,6 +99,7 @@ FORMS = [
 @pytest.mark.parametrize(("role", "path", "form"), FORMS)
 def test_a_role_is_enough_or_not(guarded: Stage, name: str, role: str, path: str, form: dict[str, str]) -> None:
     may = Role[USERS[name].role.upper()] >= Role[role.upper()]
+    guarded.push({"queue": "mail"})
     answer = knock(guarded, name, f"{name}'s", path, form=form)
     assert answer.status == (302 if may else 403)
     if not may:
@@ -144,3 +146,29 @@ def test_a_keyring_remembers_only_what_was_right() -> None:
 def test_a_reader_has_no_form_to_push_with(guarded: Stage) -> None:
     assert knock(guarded, "rick", "rick's", "/push").status == 403
     assert knock(guarded, "olga", "olga's", "/push").status == 200
+
+
+def test_a_failed_login_is_in_the_log(guarded: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING", "lineshaft.web"):
+        knock(guarded, "mallory\nroot", "hunter2", "/queues")
+        ask(guarded.web_port, "/metrics", Authorization="Bearer guessed-token")
+        knock(guarded, "olga", "olga's")
+        ask(guarded.web_port, "/")
+    assert [record.getMessage() for record in caplog.records] == [
+        "login failed from 127.0.0.1: 'mallory\\nroot', path '/queues'",
+        "login failed from 127.0.0.1: 'a token', path '/metrics'",
+    ]
+
+
+def test_a_flood_of_failed_logins_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    knocks = Knocks(lambda: now[0])
+    with caplog.at_level("WARNING", "lineshaft.web"):
+        for _ in range(1000):
+            knocks.note("192.0.2.1", "x" * 500, "/" * 5000)
+        assert len(caplog.records) == LINES_A_MINUTE + 1
+        assert max(len(record.getMessage()) for record in caplog.records) < 300
+        now[0] = 61.0
+        knocks.note("192.0.2.1", "x", "/")
+    assert caplog.records[-2].getMessage() == f"login failed {1000 - LINES_A_MINUTE} times more"
+    assert len(caplog.records) == LINES_A_MINUTE + 3

@@ -6,6 +6,7 @@
     tables   a document against the model: every key known, every value of its kind
     cron     the array of tables [[cron]] against the model
     load     flags, environment, places, password and TLS around it: `load_config`
+    shown    a Config as a file would have it, secrets masked
     reload   what of a freshly loaded Config a running server takes over
 
 Nothing here reads the environment by itself or keeps anything between calls: the same arguments and

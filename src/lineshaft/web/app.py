@@ -24,9 +24,10 @@ It runs in the server's own event loop, so nothing here may hold it for long: wh
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
@@ -57,6 +58,7 @@ from lineshaft.web.api.table import PREFIX, api_routes
 from lineshaft.web.backend import Backend
 from lineshaft.web.health import HEALTH
 from lineshaft.web.metrics import metrics
+from lineshaft.web.problem import problem, refusal
 from lineshaft.web.pulse import MOST_WATCHERS
 from lineshaft.web.render import STATIC, href, language_of, prefix_of
 from lineshaft.web.security import Guard
@@ -65,6 +67,10 @@ from lineshaft.web.site import Forbidden, Site
 __all__ = ["build_app"]
 
 Handler = Callable[[Request, Site], Awaitable[Response]]
+
+
+#: What somebody types who does not know how a page is called.
+OTHER_NAMES: Final = {"dead": "morgue", "cron": "periodic"}
 
 
 def build_app(backend: Backend) -> tuple[Starlette, Site]:
@@ -92,6 +98,7 @@ def build_app(backend: Backend) -> tuple[Starlette, Site]:
         *both("/queues/{name}", _queue, queues.on_queue),
         Route("/queues/{name}/lanes", page(lanes.lanes)),
         *[route for name, path in sets.PATHS.items() for route in _timed_routes(name, path, page, both)],
+        *[Route(f"/{other}", form(_elsewhere(path))) for other, path in OTHER_NAMES.items()],
         Route("/jobs", form(jobs.find)),
         *both("/jobs/{jid:path}", jobs.by_jid, job_actions.on_job),
         Route("/batches", page(batches.batches)),
@@ -117,6 +124,7 @@ def build_app(backend: Backend) -> tuple[Starlette, Site]:
         middleware=[Middleware(Guard, backend=backend)],
         exception_handlers={
             404: _not_found(site),
+            405: _not_allowed,
             Forbidden: _forbidden(site),
             Unavailable: _unavailable(site),
             StoreError: _unavailable(site),
@@ -144,6 +152,13 @@ def _timed_routes(name: SetName, path: str, page: Callable[..., Any], both: Call
         return await jobs.by_key(request, site, name)
 
     return [*both(f"/{path}", look, act), Route(f"/{path}/{{key:path}}", page(one))]
+
+
+def _elsewhere(path: str) -> Handler:
+    async def answer(request: Request, site: Site) -> Response:
+        return site.back_to(request, path)
+
+    return answer
 
 
 async def _queue(request: Request, site: Site) -> Response:
@@ -183,6 +198,8 @@ Answer = Callable[[Request, Exception], Awaitable[Response]]
 
 def _not_found(site: Site) -> Answer:
     async def answer(request: Request, _: Exception) -> Response:
+        if request.scope["path"].startswith(f"{PREFIX}/"):
+            return problem(404, "not found", "the API has no such path")
         language = language_of(request)
         text = language.gettext
         home_link = href(prefix_of(request))
@@ -191,6 +208,11 @@ def _not_found(site: Site) -> Answer:
         )
 
     return answer
+
+
+async def _not_allowed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return refusal(request.scope["path"], 405, "that is not done to this path", error.headers)
 
 
 def _forbidden(site: Site) -> Answer:
@@ -214,6 +236,7 @@ def _unavailable(site: Site) -> Answer:
 
 def _refused(site: Site) -> Answer:
     async def answer(request: Request, error: Exception) -> Response:
-        return await site.message(request, 400, language_of(request).gettext("That cannot be done"), str(error))
+        status = 404 if isinstance(error, Refusal) and error.code == "NOTFOUND" else 400
+        return await site.message(request, status, language_of(request).gettext("That cannot be done"), str(error))
 
     return answer

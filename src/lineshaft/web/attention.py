@@ -1,4 +1,7 @@
-"""Attention: what somebody should look at, the worst first. Each look is a function of its own, and bounded."""
+"""Attention: what somebody should look at, the worst first, and of the same badness what concerns the most jobs.
+
+Each look is a function of its own, and bounded; what there is no room for is counted.
+"""
 
 from collections.abc import Iterator
 from typing import Final
@@ -21,6 +24,9 @@ HOUR_MS: Final = 3_600_000
 MOST_NOTICES: Final = 12
 MOST_WORKERS: Final = 20
 
+#: How bad something is: what somebody did himself is the least.
+_PAUSED, _WAITS, _DEAD, _LOW_DISK, _REFUSED = range(5)
+
 #: Less than so many times what pushes are refused below is little.
 LOW: Final = 3
 
@@ -30,6 +36,7 @@ class Notice(Struct, frozen=True):
 
     key: str
     text: str
+    rank: tuple[int, int]  #: how bad it is, and how many jobs it concerns
     detail: str = ""
     href: str = ""
     bad: bool = False
@@ -50,20 +57,31 @@ def notices(request: Request, site: Site, now: Overview, queues: list[QueueView]
         *_silent(request, site, now.now),
         *_paused(request, site, queues, now.now),
     ]
-    return found[:MOST_NOTICES]
+    # Of those that are paused, Home shows the first ones only.
+    paused = site.look(lambda engine: sum(queue.paused for queue in engine.state.queues))
+    unseen = max(paused - sum(queue.paused for queue in queues), 0)
+    found.sort(key=lambda notice: notice.rank, reverse=True)
+    first, more = found[:MOST_NOTICES], max(len(found) - MOST_NOTICES, 0) + unseen
+    return [*first, _more(request, more)] if more else first
+
+
+def _more(request: Request, count: int) -> Notice:
+    language = language_of(request)
+    told = language.gettext("and {count} more").format(count=language.number(count))
+    return Notice("more", told, (-1, 0), href=href(prefix_of(request), "queues"))
 
 
 def _space(request: Request, site: Site, now: Overview) -> Iterator[Notice]:
     language, link = language_of(request), href(prefix_of(request), "server")
     text = language.gettext
     if now.push_refusal:
-        yield Notice("space", text("Pushes are refused"), now.push_refusal, link, bad=True)
+        yield Notice("space", text("Pushes are refused"), (_REFUSED, 0), now.push_refusal, link, bad=True)
         return
     space = site.backend.space()
     if space is not None and space[0] < LOW * space[1]:
         free, least = map(language.size, space)
         told = text("Disk is low: {free} free").format(free=free)
-        yield Notice("space", told, text("pushes are refused below {least}").format(least=least), link)
+        yield Notice("space", told, (_LOW_DISK, 0), text("pushes are refused below {least}").format(least=least), link)
 
 
 def _dead(request: Request, site: Site) -> Iterator[Notice]:
@@ -79,7 +97,7 @@ def _dead(request: Request, site: Site) -> Iterator[Notice]:
         most = text("most often {error} in {job}").format(error=groups[0].errtype[:60], job=groups[0].jobtype[:60])
         detail = f"{detail} · {most}"
     link = href(prefix_of(request), "morgue")
-    yield Notice("dead", told.replace("%(num)s", language.number(died)), detail, link, bad=True)
+    yield Notice("dead", told.replace("%(num)s", language.number(died)), (_DEAD, died), detail, link, bad=True)
 
 
 def _slow(request: Request, site: Site, queues: list[QueueView]) -> Iterator[Notice]:
@@ -92,7 +110,8 @@ def _slow(request: Request, site: Site, queues: list[QueueView]) -> Iterator[Not
         jobs = language.ngettext("%(num)s job", "%(num)s jobs", queue.size)
         limit = text("threshold {span}").format(span=language.span(slow_ms))
         detail = f"{limit} · {jobs.replace('%(num)s', language.number(queue.size))}"
-        yield Notice(f"slow {queue.name}", waits, detail, href(prefix_of(request), "queues", queue.name))
+        link = href(prefix_of(request), "queues", queue.name)
+        yield Notice(f"slow {queue.name}", waits, (_WAITS, queue.size), detail, link)
 
 
 def _silent(request: Request, site: Site, now: int) -> Iterator[Notice]:
@@ -106,7 +125,8 @@ def _silent(request: Request, site: Site, now: int) -> Iterator[Notice]:
         )
         detail = language.ngettext("%(num)s job in hand", "%(num)s jobs in hand", worker.holds)
         link = href(prefix_of(request), "busy", wid=worker.wid)
-        yield Notice(f"silent {worker.wid}", told, detail.replace("%(num)s", language.number(worker.holds)), link)
+        detail = detail.replace("%(num)s", language.number(worker.holds))
+        yield Notice(f"silent {worker.wid}", told, (_WAITS, worker.holds), detail, link)
 
 
 def _paused(request: Request, site: Site, queues: list[QueueView], now: int) -> Iterator[Notice]:
@@ -119,6 +139,7 @@ def _paused(request: Request, site: Site, queues: list[QueueView], now: int) -> 
         yield Notice(
             f"paused {queue.name}",
             language.gettext("{queue} is paused").format(queue=queue.name),
+            (_PAUSED, queue.size),
             "" if deed is None else by.format(who=deed.who, when=language.ago(now, deed.at)),
             href(prefix_of(request), "queues", queue.name, back="home"),
             action="resume",

@@ -19,7 +19,7 @@ from lineshaft.engine.filter import EVERYTHING
 from lineshaft.engine.timed import SetName
 from lineshaft.engine.views import JobView
 from lineshaft.lifecycle import Place as Where
-from lineshaft.web.rows import filter_of
+from lineshaft.web.rows import filter_of_page
 from lineshaft.web.search import Place, look_through
 from lineshaft.web.security import visitor_of
 from lineshaft.web.sets import PATHS, place_of
@@ -45,7 +45,7 @@ async def export_set(request: Request, site: Site, name: SetName) -> Response:
 
 async def export_queue(request: Request, site: Site) -> Response:
     """GET /queues/NAME?export=1, with the filter of the page."""
-    name, wanted = request.path_params["name"], filter_of(request.query_params)
+    name, wanted = request.path_params["name"], filter_of_page(request)
     jobs = _found(site, Place(wanted, queue=name))
     return _answered(request, site, f"queue {name}", jobs, is_all=wanted == EVERYTHING)
 

@@ -58,17 +58,22 @@ async def act(
     return result
 
 
-async def read_form(request: Request) -> Form:
-    """The fields of a form. Raises Refusal for one that is too long."""
+async def read_form(request: Request, *known: str) -> Form:
+    """The fields of a form, of which all are `known`. Raises Refusal for others, and where it is too long."""
     body = bytearray()
     async for part in request.stream():
         body += part
         if len(body) > MOST_FORM_BYTES:
             raise Refusal(f"a form has at most {MOST_FORM_BYTES >> 20} MiB")
     try:
-        return parse_qs(body.decode("utf-8", "replace"), max_num_fields=MOST_FIELDS)
+        form = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MOST_FIELDS)
     except ValueError:
         raise Refusal(f"a form has at most {MOST_FIELDS} fields") from None
+    for name in form:
+        # A field that is not looked at may have been meant to say: only these.
+        if name not in known:
+            raise Refusal(f"this form has no field {name[:60]!r}, only {', '.join(known)}")
+    return form
 
 
 def field_of(form: Form, name: str) -> str:

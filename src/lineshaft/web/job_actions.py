@@ -1,11 +1,14 @@
 """What can be done with one job, wherever it is; and the push of a new one."""
 
+from typing import Final
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from lineshaft.clock import parse_instant
+from lineshaft.engine.engine import Engine
 from lineshaft.errors import Refusal
-from lineshaft.job import decode_pushed
+from lineshaft.job import Job, decode_pushed
 from lineshaft.web.accounts import Role
 from lineshaft.web.forms import act, field_of, read_form, refused
 from lineshaft.web.jobs import push_form, with_jid
@@ -14,10 +17,12 @@ from lineshaft.web.verbs import DID, on_every_place, reschedule
 
 __all__ = ["on_job", "push"]
 
+ONE_LINE: Final = '{"jobtype": "example", "args": []}'
+
 
 async def on_job(request: Request, site: Site) -> Response:
     """POST /jobs/JID: action=run|kill|delete|cancel|reschedule."""
-    jid, form = request.path_params["jid"], await read_form(request)
+    jid, form = request.path_params["jid"], await read_form(request, "action", "at")
     action = field_of(form, "action")
     back = ("busy",) if request.query_params.get("back") == "busy" else ("jobs", jid)
     if action == "reschedule":
@@ -52,12 +57,20 @@ async def _reschedule(request: Request, site: Site, jid: str, at: str) -> Respon
 
 async def push(request: Request, site: Site) -> Response:
     """POST /push: a job from the form."""
-    form = await read_form(request)
+    form = await read_form(request, "action", "job")
     text = field_of(form, "job")
     try:
-        raw = with_jid(text.encode())
-        job = decode_pushed(raw)
-        await act(request, site, Role.OPERATOR, "push", f"job {job.jid}", lambda engine: engine.push(job), 1)
+        if not text.strip():
+            raise Refusal("write the job as JSON, such as " + ONE_LINE)
+        job = decode_pushed(with_jid(text.encode()))
+        await act(request, site, Role.OPERATOR, "push", f"job {job.jid}", lambda engine: _push_new(engine, job), 1)
     except (Refusal, ValueError) as error:
         return await push_form(request, site, text=text, error=str(error))
     return site.back_to(request, "jobs", job.jid, did="pushed")
+
+
+def _push_new(engine: Engine, job: Job) -> None:
+    """Push a job whose jid no other has. Raises Refusal."""
+    if engine.views.find(job.jid):
+        raise Refusal(f"there is a job {job.jid} already: leave the jid out, and a new one is made")
+    engine.push(job)

@@ -158,12 +158,21 @@ def _retries(job: Job, language: Language) -> str | None:
 
 
 def as_pushed(job: Job) -> bytes:
-    """A job as somebody would push it again: without what the server wrote on it. Its jid stays."""
-    kept = {
+    """A job as it was pushed: without what the server wrote on it."""
+    return encode_job(Job(jid=job.jid, **_pushed(job)))
+
+
+def _pushed(job: Job) -> dict[str, Any]:
+    return {
         name: getattr(job, name)
-        for name in ("args", "jid", "queue", "jobtype", "at", "retry", "reserve_for", "backtrace", "custom")
+        for name in ("args", "queue", "jobtype", "at", "retry", "reserve_for", "backtrace", "custom")
     }
-    return encode_job(Job(**kept))
+
+
+def _without_jid(job: Job) -> bytes:
+    """A job as somebody would push one like it: with its jid there would be two, and no telling which is meant."""
+    fields = msgspec.json.decode(encode_job(Job(jid="", **_pushed(job))), type=dict[str, msgspec.Raw])
+    return msgspec.json.encode({name: value for name, value in fields.items() if name != "jid"})
 
 
 def _over(over: dict[str, Any]) -> dict[str, Any]:
@@ -190,7 +199,7 @@ async def push_form(request: Request, site: Site, *, text: str | None = None, er
     like = request.query_params.get("like", "")
     if text is None:
         views = site.look(lambda engine: engine.views.find(like)) if like else []
-        text = pretty(as_pushed(views[0].job)) if views else _EXAMPLE
+        text = pretty(_without_jid(views[0].job)) if views else _EXAMPLE
     return await site.page(
         request,
         "push.html",

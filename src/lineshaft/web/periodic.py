@@ -39,7 +39,7 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
 
 async def on_periodic(request: Request, site: Site) -> Response:
     """POST /periodic/NAME: action=run|pause|resume."""
-    name, form = request.path_params["name"], await read_form(request)
+    name, form = request.path_params["name"], await read_form(request, "action")
     action, target = form.get("action", [""])[0], f"periodic {name}"
     if action == "run":
         jid = await act(request, site, Role.OPERATOR, "run", target, lambda engine: engine.cron_run(name), 1)

@@ -1,6 +1,6 @@
 """Queues: their list, the page of one with the jobs that wait in it, and what can be done with them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -20,10 +20,10 @@ from lineshaft.web.lanes import FEW, lanes_shown
 from lineshaft.web.language import Language
 from lineshaft.web.queue_list import Asked, listed, orders
 from lineshaft.web.render import href, language_of, prefix_of
-from lineshaft.web.rows import PAGE, Row, filter_of, number_of, query_of, row_of
+from lineshaft.web.rows import PAGE, Row, filter_of_page, number_of, query_of, row_of
 from lineshaft.web.search import Found, Place, looked, search
 from lineshaft.web.site import Site
-from lineshaft.web.verbs import COMMANDS, DID, on_queue_jobs
+from lineshaft.web.verbs import COMMANDS, DID, on_known_queue, on_queue_jobs
 
 __all__ = ["confirm_queue", "on_queue", "queue", "queue_jobs", "queues"]
 
@@ -57,7 +57,7 @@ async def queue(request: Request, site: Site) -> Response:
         title = language.gettext("There is no such queue")
         detail = language.gettext("It was removed, or nobody has pushed a job to it.")
         return await site.message(request, 404, title, detail, href(prefix, "queues"))
-    wanted, cursor = filter_of(request.query_params), request.query_params.get("cursor", "")
+    wanted, cursor = filter_of_page(request), request.query_params.get("cursor", "")
     filtered = wanted != EVERYTHING
     place = Place(wanted, queue=name)
     # What was found stays as it is; a live page only asks for what stands around it.
@@ -114,27 +114,34 @@ def _queue_tiles(language: Language, row: Mapping[str, Any], pushed: int, most: 
 
 async def on_queue(request: Request, site: Site) -> Response:
     """POST /queues/NAME: action=pause|resume|delete|clear, or kill_jobs|delete_jobs with jids."""
-    name, form = request.path_params["name"], await read_form(request)
+    name, form = request.path_params["name"], await read_form(request, "action", "jid")
     action, back = field_of(form, "action"), request.query_params.get("back", "")
     target = f"queue {name}"
-    if action == "pause":
-        await act(request, site, Role.OPERATOR, "pause", target, lambda engine: engine.pause([name]))
-    elif action == "resume":
-        await act(request, site, Role.OPERATOR, "resume", target, lambda engine: engine.resume([name]))
-    elif action == "delete":
-        await act(request, site, Role.ADMIN, "remove", target, lambda engine: engine.remove([name]))
-        return site.back_to(request, "queues", did="removed")
-    elif action == "clear":
-        await act(request, site, Role.ADMIN, "clear", target, on_queue_jobs("clear", name, None))
-        return site.back_to(request, "queues", name, did="cleared")
-    elif action in ("kill_jobs", "delete_jobs"):
+    if action in ("pause", "resume", "delete", "clear"):
+        role, what, verb = _verb(name, action)
+        await act(request, site, role, what, target, on_known_queue(name, verb))
+    if action in ("delete", "clear"):
+        is_there = action == "clear"
+        return site.back_to(request, "queues", *([name] if is_there else []), did="cleared" if is_there else "removed")
+    if action in ("kill_jobs", "delete_jobs"):
         return await _on_jobs_of_queue(request, site, name, action.removesuffix("_jobs"), form.get("jid", []))
-    elif action == "export_jobs":
+    if action == "export_jobs":
         return _export(request, site, name, form.get("jid", []))
-    else:
+    if action not in ("pause", "resume"):
         return refused("action must be pause, resume, delete or clear")
     where = ("queues", name) if back not in ("home", "queues") else () if back == "home" else ("queues",)
     return site.back_to(request, *where, did="paused" if action == "pause" else "resumed")
+
+
+def _verb(name: str, action: str) -> tuple[Role, str, Callable[[Engine], Any]]:
+    """Who may do something to a whole queue, what the audit log calls it, and how it is done."""
+    verbs: dict[str, tuple[Role, str, Callable[[Engine], Any]]] = {
+        "pause": (Role.OPERATOR, "pause", lambda engine: engine.pause([name])),
+        "resume": (Role.OPERATOR, "resume", lambda engine: engine.resume([name])),
+        "delete": (Role.ADMIN, "remove", lambda engine: engine.remove([name])),
+        "clear": (Role.ADMIN, "clear", on_queue_jobs("clear", name, None)),
+    }
+    return verbs[action]
 
 
 def _export(request: Request, site: Site, name: str, jids: list[str]) -> Response:
@@ -154,7 +161,12 @@ async def _on_jobs_of_queue(request: Request, site: Site, name: str, action: str
         return site.back_to(request, "queues", name, did="nothing")
     command = COMMANDS[action]
     gone = await act(
-        request, site, Role.OPERATOR, action, f"queue {name}", on_queue_jobs(command, name, jids[:MOST_JIDS])
+        request,
+        site,
+        Role.OPERATOR,
+        action,
+        f"queue {name}",
+        on_known_queue(name, on_queue_jobs(command, name, jids[:MOST_JIDS])),
     )
     return site.back_to(request, "queues", name, did=DID[command], n=gone)
 

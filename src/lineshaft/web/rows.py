@@ -1,16 +1,30 @@
 """Rows: jobs as a list shows them, and the filters that choose them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterable
 from typing import Any, Final
 
 from msgspec import Struct
+from starlette.requests import Request
 
 from lineshaft.clock import format_instant, parse_instant
 from lineshaft.engine.filter import MOST_TEXT, Filter
 from lineshaft.engine.views import JobView
+from lineshaft.errors import Refusal
 from lineshaft.job import DEFAULT_QUEUE, Job
 
-__all__ = ["PAGE", "Row", "filter_of", "instant_of", "number_of", "preview", "query_of", "row_of", "timed_key_of"]
+__all__ = [
+    "FILTER",
+    "PAGE",
+    "Row",
+    "filter_of",
+    "filter_of_page",
+    "instant_of",
+    "number_of",
+    "preview",
+    "query_of",
+    "row_of",
+    "timed_key_of",
+]
 
 #: Jobs on a page.
 PAGE: Final = 50
@@ -18,6 +32,20 @@ PAGE: Final = 50
 #: Letters of the arguments that a list shows.
 PREVIEW: Final = 240
 MESSAGE: Final = 200
+
+#: What a query or a form may ask for, and how long each may be.
+FILTER: Final = {
+    "jobtype": MOST_TEXT,
+    "queue": 255,
+    "errtype": MOST_TEXT,
+    "text": MOST_TEXT,
+    "since": 40,
+    "until": 40,
+    "group": 16,
+}
+
+#: What the address of a page of jobs may say beside its filter.
+_OF_PAGE: Final = ("age", "order", "cursor", "seen", "have", "confirm", "export", "stream", "did", "n")
 
 #: Beyond this many letters a number is none that a page has written.
 _DIGITS: Final = 15
@@ -81,17 +109,43 @@ def instant_of(stamp: Any) -> int:
         return 0
 
 
-def filter_of(asked: Mapping[str, str]) -> Filter:
-    """The filter that a query or a form asks for; what makes no sense asks for nothing."""
-    return Filter(
-        jobtype=asked.get("jobtype", "").strip()[:MOST_TEXT],
-        queue=asked.get("queue", "").strip()[:255],
-        errtype=asked.get("errtype", "").strip()[:MOST_TEXT],
-        text=asked.get("text", "").strip()[:MOST_TEXT],
-        since=number_of(asked.get("since", "")),
-        until=number_of(asked.get("until", "")),
-        group=asked.get("group", "").strip()[:16],
-    )
+def filter_of(asked: Iterable[tuple[str, str]], others: Container[str] = ()) -> Filter:
+    """The filter that a query or a form asks for, which may have `others` beside it; what is empty asks for nothing.
+
+    Raises Refusal for what is no filter: whoever misspells one must not have everything instead.
+    """
+    fields: dict[str, str] = {}
+    for name, value in asked:
+        if name in others:
+            continue
+        if name not in FILTER:
+            raise Refusal(f"there is no filter {name[:60]!r}, only {', '.join(FILTER)}")
+        if name in fields:
+            raise Refusal(f"the filter {name} is given twice")
+        if len(value) > FILTER[name] or (value and not value.strip()):
+            raise Refusal(f"{name} must have a letter at least, and {FILTER[name]} at most")
+        fields[name] = value.strip()
+    since, until = (instant_of(name, fields.pop(name, "")) for name in ("since", "until"))
+    return Filter(**fields, since=since, until=until)
+
+
+def filter_of_page(request: Request) -> Filter:
+    """The filter in the address of a page of jobs. Raises Refusal."""
+    return filter_of(request.query_params.multi_items(), _OF_PAGE)
+
+
+def instant_of(name: str, text: str) -> int:
+    """An instant of a filter, as milliseconds or in RFC 3339; 0 for none. Raises Refusal."""
+    if not text:
+        return 0
+    try:
+        instant = int(text) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS else parse_instant(text)
+    except (ValueError, OverflowError):
+        instant = -1
+    # 0 is no bound: nothing is before it, so that only `since` may name it.
+    if instant < 0 or (instant == 0 and name == "until"):
+        raise Refusal(f"{name} must be milliseconds since 1970, or a time as 2026-11-23T20:15:00Z")
+    return instant
 
 
 def query_of(wanted: Filter) -> dict[str, object]:

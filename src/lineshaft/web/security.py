@@ -20,17 +20,19 @@ import binascii
 import re
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lineshaft.web.accounts import Account, Keyring, Role, Visitor
 from lineshaft.web.backend import Backend
 from lineshaft.web.hosts import is_ours
+from lineshaft.web.knocks import Knocks
+from lineshaft.web.problem import refusal
 
 __all__ = ["POLICY", "Guard", "is_cross_site", "visitor_of"]
 
@@ -100,6 +102,7 @@ class Guard:
         self.keyring = Keyring()
         self.misses: OrderedDict[str, int] = OrderedDict()
         self.waiting = 0
+        self.knocks = Knocks()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="passwords")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -133,10 +136,10 @@ class Guard:
             if isinstance(visitor, Response):
                 return visitor
             if visitor is _EVERYBODY and not is_ours(headers.get("host"), self.backend.settings().hosts):
-                return PlainTextResponse(_NOT_OURS, 421)
+                return refusal(path, 421, _NOT_OURS)
             scope["lineshaft.visitor"] = visitor
         if scope["method"] not in {"GET", "HEAD", "OPTIONS"} and is_cross_site(headers):
-            return PlainTextResponse("a form of another site is not taken", 403)
+            return refusal(path, 403, "a form of another site is not taken")
         return None
 
     async def _recognise(self, scope: Scope, headers: Headers) -> Visitor | Response:
@@ -145,7 +148,7 @@ class Guard:
             return _EVERYBODY
         credentials = _credentials(headers)
         if credentials is None:
-            return _who_are_you()
+            return _who_are_you(scope["path"])
         name, given = credentials
         account = _account(name, settings.accounts, settings.password)
         # A name that does not exist takes as long as a wrong password for one that does.
@@ -155,11 +158,10 @@ class Guard:
             is_right = self.keyring.opens(against, given) and account is not None
         else:
             is_right = await self._compare(against, given) and account is not None
-        address = (scope.get("client") or ("",))[0]
         if account is not None and is_right:
-            self.misses.pop(address, None)
+            self.misses.pop(_address(scope), None)
             return Visitor(name or account.name, account.role)
-        return await self._turn_away(address)
+        return await self._turn_away(scope, name)
 
     async def _admit(self, scope: Scope, shown: bytes) -> Visitor | Response:
         """A program with a token."""
@@ -167,25 +169,32 @@ class Guard:
             if token.is_it(shown):
                 role = Role.ADMIN if "admin" in token.scopes else Role.READER if "read" in token.scopes else Role.NOBODY
                 return Visitor(f"token {token.name}", role, token.scopes)
-        return await self._turn_away((scope.get("client") or ("",))[0])
+        return await self._turn_away(scope, "a token")
 
     async def _compare(self, account: Account, given: bytes) -> bool:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self.keyring.opens, account, given)
 
-    async def _turn_away(self, address: str) -> Response:
+    async def _turn_away(self, scope: Scope, who: str) -> Response:
+        address = _address(scope)
+        self.knocks.note(address, who, scope["path"])
         missed = self.misses.pop(address, 0) + 1
         self.misses[address] = missed
         while len(self.misses) > MOST_ADDRESSES:
             self.misses.popitem(last=False)
         if self.waiting >= MOST_WAITING:
-            return PlainTextResponse("too many wrong passwords at once", 429, {"Retry-After": "5"})
+            return refusal(scope["path"], 429, "too many wrong passwords at once", {"Retry-After": "5"})
         self.waiting += 1
         try:
             await asyncio.sleep(WAIT_SECONDS[min(missed - 1, len(WAIT_SECONDS) - 1)])
         finally:
             self.waiting -= 1
-        return _who_are_you()
+        return _who_are_you(scope["path"])
+
+
+def _address(scope: Scope) -> str:
+    address: str = (scope.get("client") or ("",))[0]
+    return address
 
 
 def _token(path: str, headers: Headers) -> bytes | None:
@@ -214,6 +223,6 @@ def _credentials(headers: Headers) -> tuple[str, bytes] | None:
     return name.decode("utf-8", "replace")[:200], given[:1024]
 
 
-def _who_are_you() -> Response:
-    headers: dict[str, Any] = {"WWW-Authenticate": 'Basic realm="Lineshaft", charset="UTF-8"'}
-    return PlainTextResponse("password required", 401, headers)
+def _who_are_you(path: str) -> Response:
+    headers = {"WWW-Authenticate": 'Basic realm="Lineshaft", charset="UTF-8"'}
+    return refusal(path, 401, "password required", headers)

@@ -42,13 +42,14 @@ async def server(request: Request, site: Site) -> Response:
     overview = site.look(lambda engine: engine.views.overview())
     storage = site.backend.storage()
     late = [note.loop_ms for note in site.pulse.past.notes["5m"]]
+    watching = site.pulse.watchers
     tiles = [
         Tile(text("Connections"), language.number(info["connections"])),
         Tile(text("Commands"), language.short(info["command_count"])),
         Tile(text("Memory"), language.size(info["used_memory_mb"] << 20), text("at its highest")),
         Tile(text("On disk"), language.size(storage.get("disk_bytes", 0))),
         Tile(text("Loop delay"), f"{language.decimal(max(late, default=0.0))} ms", text("the worst of 5 min")),
-        Tile(text("Watching"), language.number(site.pulse.watchers), text("browsers")),
+        Tile(text("Watching"), language.number(watching), language.ngettext("browser", "browsers", watching)),
     ]
     durations = {**site.backend.durations(), "loop": site.pulse.loop}
     times = [_pictured(language, name, taken) for name, taken in durations.items()]

@@ -8,15 +8,16 @@ from starlette.responses import Response
 from lineshaft.engine.filter import EVERYTHING, Filter
 from lineshaft.engine.mutate import MOST_JIDS
 from lineshaft.engine.timed import SetName
+from lineshaft.errors import Refusal
 from lineshaft.web.accounts import Role
 from lineshaft.web.exports import export_selected
-from lineshaft.web.forms import act, field_of, read_form, refused
+from lineshaft.web.forms import Form, act, field_of, read_form, refused
 from lineshaft.web.jobs import key_parts
 from lineshaft.web.language import Language
 from lineshaft.web.render import href, language_of, prefix_of
-from lineshaft.web.rows import filter_of, number_of, query_of, row_of
+from lineshaft.web.rows import FILTER, filter_of, number_of, query_of, row_of
 from lineshaft.web.search import Count, Place, count_on, looked, search
-from lineshaft.web.sets import PATHS
+from lineshaft.web.sets import PATHS, place_of
 from lineshaft.web.site import Site
 from lineshaft.web.verbs import COMMANDS, DID, on_set
 
@@ -34,18 +35,19 @@ async def on_timed(request: Request, site: Site, name: SetName) -> Response:
 
     The page's own buttons send run=KEY or delete=KEY for one job, and all=1 with a filter for everything that matches.
     """
-    form = await read_form(request)
+    form = await read_form(request, "action", "all", "key", "run", "delete", *FILTER)
     keys, command = form.get("key", []), COMMANDS.get(field_of(form, "action"))
+    is_all = _is_all(request, form)
     for field, meant in (("run", "requeue"), ("delete", "discard")):
         if field_of(form, field):
             keys, command = [field_of(form, field)], meant
     if field_of(form, "action") == "export":
-        return _export(request, site, name, keys)
+        return _export(request, site, name, keys, is_all=is_all)
     if command is None:
         return refused("action must be retry, kill, delete or add_to_queue")
     back = {key: value for key, value in request.query_params.items() if key in BACK}
-    if field_of(form, "all"):
-        wanted = filter_of({key: values[0] for key, values in form.items()})
+    if is_all:
+        wanted = filter_of(((key, value) for key, values in form.items() for value in values), ("action", "all"))
         return await _on_all(request, site, name, command, wanted)
     parts = [key_parts(key) for key in keys]
     jids = [part[1] for part in parts if part is not None]
@@ -58,8 +60,26 @@ async def on_timed(request: Request, site: Site, name: SetName) -> Response:
     return site.back_to(request, PATHS[name], did=DID[command] if moved else "gone", n=moved, **back)
 
 
-def _export(request: Request, site: Site, name: SetName, keys: list[str]) -> Response:
+def _is_all(request: Request, form: Form) -> bool:
+    """Whether a form means all that its filter says. Raises Refusal where that may not be what was meant.
+
+    An empty filter, or one in the address, would be left out, and everything be meant.
+    """
+    if "all" not in form:
+        if not FILTER.keys().isdisjoint(form):
+            raise Refusal("a filter goes with all=1, not with keys")
+        return False
+    if form["all"] != ["1"] or not form.keys().isdisjoint(("key", "run", "delete")):
+        raise Refusal("all must be 1, and goes with a filter, not with keys")
+    if request.query_params or any(not value for field in FILTER for value in form.get(field, [])):
+        raise Refusal("what all=1 is to mean stands in the form, and is not empty")
+    return True
+
+
+def _export(request: Request, site: Site, name: SetName, keys: list[str], *, is_all: bool) -> Response:
     """The jobs with these keys, as lines of JSON."""
+    if is_all:
+        return refused("all that matches is had by GET, with export=1")
     parts = [part for key in keys[:MOST_JIDS] if (part := key_parts(key)) is not None]
     if not parts:
         return site.back_to(request, PATHS[name], did="nothing")
@@ -90,9 +110,10 @@ async def confirm_timed(request: Request, site: Site, name: SetName, verb: str) 
     language, prefix, text = language_of(request), prefix_of(request), language_of(request).gettext
     site.need(request, Role.ADMIN if verb == "delete" else Role.OPERATOR)
     query = request.query_params
-    wanted = filter_of(query)
+    overview = site.look(lambda engine: engine.views.overview())
+    wanted = place_of(request, name, overview.now).filter
     place = Place(wanted, name)
-    size: int = getattr(site.look(lambda engine: engine.views.overview()), name.value)
+    size: int = getattr(overview, name.value)
     found = await search(site, place, "", limit=SAMPLES)
     if wanted == EVERYTHING:
         counted = Count(size, "", size)

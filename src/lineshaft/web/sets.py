@@ -10,10 +10,11 @@ from starlette.responses import Response
 from lineshaft.engine.filter import EVERYTHING, Filter
 from lineshaft.engine.timed import SetName
 from lineshaft.engine.views import JobView
+from lineshaft.errors import Refusal
 from lineshaft.web import chart
 from lineshaft.web.language import Language
 from lineshaft.web.render import href, language_of, prefix_of
-from lineshaft.web.rows import PAGE, Row, filter_of, number_of, query_of, row_of, timed_key_of
+from lineshaft.web.rows import PAGE, Row, filter_of_page, number_of, query_of, row_of, timed_key_of
 from lineshaft.web.search import Found, Place, looked, search
 from lineshaft.web.site import Site
 
@@ -88,13 +89,13 @@ def place_of(request: Request, name: SetName, now: int) -> Place:
     """Where a page of a set looks, and for what."""
     query = request.query_params
     newest = query.get("order", "newest" if name is SetName.DEAD else "oldest") == "newest"
-    return Place(_of_age(filter_of(query), query.get("age", ""), name, now), name, newest=newest)
+    return Place(_of_age(filter_of_page(request), query.get("age", ""), name, now), name, newest=newest)
 
 
 def asked_of(request: Request) -> dict[str, object]:
     """What of the query is kept in the links of a set's page."""
     query = request.query_params
-    return {**query_of(filter_of(query)), "age": query.get("age", ""), "order": query.get("order", "")}
+    return {**query_of(filter_of_page(request)), "age": query.get("age", ""), "order": query.get("order", "")}
 
 
 def set_rows(jobs: Iterable[JobView], prefix: str, name: SetName) -> list[Row]:
@@ -116,10 +117,12 @@ def _ages(language: Language, name: SetName) -> list[dict[str, str]]:
 
 
 def _of_age(wanted: Filter, age: str, name: SetName, now: int) -> Filter:
-    """The filter with the bounds that an age means at this moment."""
-    span = _AGES.get(age.removeprefix("-"))
-    if span is None:
+    """The filter with the bounds that an age means at this moment. Raises Refusal."""
+    if not age:
         return wanted
+    span = _AGES.get(age.removeprefix("-"))
+    if span is None or wanted.since or wanted.until:
+        raise Refusal(f"age must be one of {', '.join(_AGES)}, and stands for since and until")
     edge = now - span if name is SetName.DEAD else now + span
     after = (name is SetName.DEAD) is not age.startswith("-")
     return structs.replace(wanted, since=edge if after else 0, until=0 if after else edge)

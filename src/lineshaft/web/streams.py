@@ -23,7 +23,7 @@ from lineshaft.engine.views import JobView
 from lineshaft.errors import LineshaftError
 from lineshaft.web.queues import queue_jobs
 from lineshaft.web.render import href, language_of, prefix_of
-from lineshaft.web.rows import PAGE, Row, filter_of, number_of, query_of
+from lineshaft.web.rows import PAGE, Row, filter_of_page, number_of, query_of
 from lineshaft.web.search import Count, Place, count, look_through, looked
 from lineshaft.web.set_actions import counted_so_far
 from lineshaft.web.sets import PATHS, asked_of, place_of, set_rows
@@ -59,7 +59,7 @@ async def find_in_set(request: Request, site: Site, name: SetName) -> Response:
 
 async def find_in_queue(request: Request, site: Site) -> Response:
     """GET /queues/NAME?stream=1&cursor=...&have=..., with the filter of the page."""
-    prefix, name, wanted = prefix_of(request), request.path_params["name"], filter_of(request.query_params)
+    prefix, name, wanted = prefix_of(request), request.path_params["name"], filter_of_page(request)
     listed = Listed(
         "queue_rows.html",
         "queues",
@@ -71,7 +71,9 @@ async def find_in_queue(request: Request, site: Site) -> Response:
 
 async def count_set(request: Request, site: Site, name: SetName) -> Response:
     """GET /retries?stream=1&confirm=...&cursor=...&n=...: how many match, before something is done to all of them."""
-    return _streamed(site, _count(request, site, Place(filter_of(request.query_params), name)))
+    now = site.look(lambda engine: engine.views.overview()).now
+    place = Place(place_of(request, name, now).filter, name)
+    return _streamed(site, _count(request, site, place))
 
 
 async def _find(request: Request, site: Site, place: Place, listed: Listed) -> AsyncIterator[bytes]:

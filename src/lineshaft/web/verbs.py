@@ -1,21 +1,48 @@
 """Verbs: what forms and API ask of the engine that takes more than one call of it."""
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.filter import EVERYTHING, Filter
 from lineshaft.engine.mutate import SLICE
 from lineshaft.engine.timed import SetName
 from lineshaft.engine.views import JobView
-from lineshaft.lifecycle import Place
+from lineshaft.errors import Refusal
+from lineshaft.lifecycle import Place, WorkerState
 
-__all__ = ["COMMANDS", "DID", "on_every_place", "on_queue_jobs", "on_set", "reschedule"]
+__all__ = ["COMMANDS", "DID", "on_every_place", "on_known_queue", "on_queue_jobs", "on_set", "reschedule", "signal"]
+
+T = TypeVar("T")
 
 #: What the forms call an action on the jobs of a set, and what MUTATE calls it. `add_to_queue` is an older name.
 COMMANDS: Final = {"retry": "requeue", "add_to_queue": "requeue", "kill": "kill", "delete": "discard"}
 
 DID: Final = {"requeue": "run", "kill": "killed", "discard": "deleted", "clear": "cleared"}
+
+
+def on_known_queue(name: str, verb: Callable[[Engine], T]) -> Callable[[Engine], T]:
+    """A verb on a queue that there is: a misspelt name must not make a queue, nor pass for done. It raises Refusal."""
+
+    def checked(engine: Engine) -> T:
+        if engine.views.queue(name) is None:
+            raise Refusal(f"there is no queue {name}", "NOTFOUND")
+        return verb(engine)
+
+    return checked
+
+
+def signal(wids: Sequence[str], state: WorkerState) -> Callable[[Engine], None]:
+    """Tell workers that there are, or all, to go quiet or to end. It raises Refusal, and tells none, for others."""
+
+    def verb(engine: Engine) -> None:
+        for wid in wids:
+            if wid != "all" and not (wid and engine.views.workers(limit=1, wid=wid)):
+                raise Refusal(f"there is no worker {wid}", "NOTFOUND")
+        for wid in wids:
+            engine.signal(wid, state)
+
+    return verb
 
 
 def on_queue_jobs(command: str, name: str, jids: list[str] | None) -> Callable[[Engine], int]:

@@ -6,7 +6,6 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lineshaft.engine.engine import Engine
 from lineshaft.lifecycle import WorkerState
 from lineshaft.web.accounts import Role
 from lineshaft.web.attention import SILENT_MS
@@ -14,6 +13,7 @@ from lineshaft.web.forms import act, field_of, read_form, refused
 from lineshaft.web.render import href, language_of, prefix_of
 from lineshaft.web.rows import PAGE, number_of, preview
 from lineshaft.web.site import Site
+from lineshaft.web.verbs import signal
 
 __all__ = ["SIGNALS", "busy", "on_workers"]
 
@@ -61,14 +61,10 @@ async def busy(request: Request, site: Site) -> Response:
 
 async def on_workers(request: Request, site: Site) -> Response:
     """POST /busy: signal=quiet|terminate, wid=...|all: the worker hears of it with its next BEAT."""
-    form = await read_form(request)
+    form = await read_form(request, "signal", "wid")
     state, wids = SIGNALS.get(field_of(form, "signal")), form.get("wid", [])
     if state is None or not wids:
         return refused("signal must be quiet or terminate, and wid a worker's or all")
 
-    def verb(engine: Engine) -> None:
-        for wid in wids:
-            engine.signal(wid, state)
-
-    await act(request, site, Role.OPERATOR, state.word, f"worker {', '.join(wids)}", verb)
+    await act(request, site, Role.OPERATOR, state.word, f"worker {', '.join(wids)}", signal(wids, state))
     return site.back_to(request, "busy", did="quiet")

@@ -1,5 +1,7 @@
 """The API's jobs: pushed, found, moved."""
 
+from typing import Any, Final
+
 import msgspec
 
 from lineshaft.clock import parse_instant
@@ -14,6 +16,9 @@ from lineshaft.web.verbs import reschedule as move_to
 
 __all__ = ["job", "on_job", "push", "push_many", "reschedule"]
 
+#: A reservation is not longer: a day.
+MOST_SECONDS: Final = 86_400
+
 
 async def job(call: Call) -> list[types.JobOut]:
     views = call.look(lambda engine: engine.views.find(call.path("jid")))
@@ -24,6 +29,9 @@ async def job(call: Call) -> list[types.JobOut]:
 
 async def push(call: Call) -> types.Made:
     job = decode_pushed(with_jid(call.body))
+    wrong = _wrong(call.body)
+    if wrong:
+        raise Refusal(wrong)
     await call.act("push", f"job {job.jid}", lambda engine: engine.push(job))
     return types.Made(job.jid)
 
@@ -31,8 +39,29 @@ async def push(call: Call) -> types.Made:
 async def push_many(call: Call) -> types.PushedOut:
     raw = msgspec.json.decode(call.body, type=list[msgspec.Raw])
     jobs: list[Job] = [decode_pushed(with_jid(bytes(one))) for one in raw]
+    wrong = {job.jid: told for job, one in zip(jobs, raw, strict=True) if (told := _wrong(bytes(one)))}
+    jobs = [job for job in jobs if job.jid not in wrong]
     errors = await call.act("push", f"{len(jobs)} jobs", lambda engine: engine.push_bulk(jobs))
-    return types.PushedOut([job.jid for job in jobs if job.jid not in errors], errors)
+    return types.PushedOut([job.jid for job in jobs if job.jid not in errors], {**errors, **wrong})
+
+
+class _Numbers(msgspec.Struct):
+    priority: Any = None
+    reserve_for: Any = None
+
+
+def _wrong(job: bytes) -> str:
+    """What is wrong with the numbers of a job; empty for nothing.
+
+    The protocol takes any, since its clients send them: it overlooks what makes no sense. Whoever writes to the API is
+    told, as by `lineshaft push`.
+    """
+    given = msgspec.json.decode(job, type=_Numbers)
+    for name, least, most in (("priority", 1, 9), ("reserve_for", 0, MOST_SECONDS)):
+        number = getattr(given, name)
+        if number is not None and not (type(number) is int and least <= number <= most):
+            return f"{name} must be a whole number from {least} to {most}"
+    return ""
 
 
 def on_job(what: str, command: str) -> Handler:

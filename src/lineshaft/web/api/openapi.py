@@ -10,8 +10,8 @@ from starlette.responses import JSONResponse, Response
 
 from lineshaft import __version__
 from lineshaft.web.api.operation import Operation
-from lineshaft.web.api.records import Problem
 from lineshaft.web.api.table import OPERATIONS, PREFIX
+from lineshaft.web.problem import Problem
 from lineshaft.web.site import Site
 
 __all__ = ["document", "openapi"]
@@ -19,9 +19,9 @@ __all__ = ["document", "openapi"]
 _TEMPLATE = "#/components/schemas/{name}"
 
 _PARAMETERS: dict[str, dict[str, Any]] = {
-    "limit": {"type": "integer", "minimum": 0, "maximum": 200},
-    "since": {"type": "integer", "minimum": 0, "description": "milliseconds since 1970"},
-    "until": {"type": "integer", "minimum": 0, "description": "milliseconds since 1970"},
+    "limit": {"type": "integer", "minimum": 1, "maximum": 200},
+    "since": {"type": "string", "description": "milliseconds since 1970, or RFC 3339"},
+    "until": {"type": "string", "description": "milliseconds since 1970, or RFC 3339"},
     "order": {"type": "string", "enum": ["oldest", "newest"]},
 }
 

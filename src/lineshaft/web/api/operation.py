@@ -12,15 +12,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lineshaft.engine.engine import Engine
+from lineshaft.engine.filter import Filter
 from lineshaft.errors import LineshaftError, Refusal, StoreError, Unavailable
 from lineshaft.web.accounts import Role
-from lineshaft.web.api import records as types
 from lineshaft.web.forms import act
+from lineshaft.web.problem import problem
+from lineshaft.web.rows import filter_of
 from lineshaft.web.security import visitor_of
 from lineshaft.web.site import Forbidden, Site
 
 __all__ = [
-    "FILTER",
     "MOST_BODY_BYTES",
     "MOST_ROWS",
     "PAGED",
@@ -38,8 +39,6 @@ MOST_BODY_BYTES: Final = 16 << 20
 MOST_ROWS: Final = 200
 
 PAGED: Final = ("cursor", "limit")
-
-FILTER: Final = ("jobtype", "queue", "errtype", "text", "since", "until", "group")
 
 _NEEDS: Final = {"push": Role.OPERATOR, "read": Role.READER, "act": Role.OPERATOR, "admin": Role.ADMIN}
 
@@ -70,14 +69,18 @@ class Call:
         """A parameter of the query; empty when it is not there."""
         return self.request.query_params.get(name, "")
 
-    def number(self, name: str, default: int, most: int) -> int:
+    def number(self, name: str, default: int, most: int, least: int = 0) -> int:
         """A number of the query. Raises Refusal."""
         text = self.query(name)
         if not text:
             return default
-        if not text.isascii() or not text.isdecimal() or int(text[:12]) > most or len(text) > 12:
-            raise Refusal(f"{name} must be a whole number up to {most}")
+        if not text.isascii() or not text.isdecimal() or len(text) > 12 or not least <= int(text) <= most:
+            raise Refusal(f"{name} must be a whole number from {least} to {most}")
         return int(text)
+
+    def filter(self) -> Filter:
+        """The filter of the query. Raises Refusal."""
+        return filter_of(self.request.query_params.multi_items(), ("order", *PAGED))
 
     def look(self, view: Callable[[Engine], Any]) -> Any:
         """Read of the engine."""
@@ -112,6 +115,7 @@ def answering(site: Site, operation: Operation) -> Callable[[Request], Awaitable
     async def answer(request: Request) -> Response:
         try:
             _need(request, operation)
+            _understand(request, operation)
             body = await _body(request) if operation.method == "POST" and operation.takes is not None else b""
             given = await operation.handler(Call(request, site, operation, body))
         except Exception as error:
@@ -130,6 +134,17 @@ def _need(request: Request, operation: Operation) -> None:
         return
     if not visitor.may(_NEEDS[operation.scope]):
         raise Forbidden(_NEEDS[operation.scope])
+
+
+def _understand(request: Request, operation: Operation) -> None:
+    """Raises Refusal for a parameter that would not be looked at."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    for name in names:
+        if name not in operation.query:
+            known = f"only {', '.join(operation.query)}" if operation.query else "none at all"
+            raise Refusal(f"there is no parameter {name[:60]!r} here, {known}")
+        if names.count(name) > 1:
+            raise Refusal(f"{name} is given twice")
 
 
 async def _body(request: Request) -> bytes:
@@ -165,5 +180,4 @@ def _problem(error: Exception) -> Response:
         status, title, detail = 400, "invalid JSON", str(error)
     else:
         raise error
-    body = msgspec.json.encode(types.Problem(title, status, detail))
-    return Response(body, status, media_type="application/problem+json")
+    return problem(status, title, detail)

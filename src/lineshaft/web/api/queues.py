@@ -9,9 +9,9 @@ from lineshaft.web.api import records as types
 from lineshaft.web.api.operation import MOST_ROWS, Call, Handler
 from lineshaft.web.api.sets import jobs_out
 from lineshaft.web.api.shown import lanes_out, overview_out, queue_out
-from lineshaft.web.rows import PAGE, filter_of
+from lineshaft.web.rows import PAGE
 from lineshaft.web.search import Place
-from lineshaft.web.verbs import on_queue_jobs
+from lineshaft.web.verbs import on_known_queue, on_queue_jobs
 
 __all__ = ["enqueued", "on_queue", "overview", "queue", "queues"]
 
@@ -21,8 +21,8 @@ async def overview(call: Call) -> types.OverviewOut:
 
 
 async def queues(call: Call) -> types.QueuesOut:
-    limit = call.number("limit", PAGE, MOST_ROWS)
-    found, more = call.look(lambda engine: engine.views.queues(after=call.query("after"), limit=max(limit, 1)))
+    limit = call.number("limit", PAGE, MOST_ROWS, least=1)
+    found, more = call.look(lambda engine: engine.views.queues(after=call.query("after"), limit=limit))
     return types.QueuesOut([queue_out(queue) for queue in found], found[-1].name if more else "")
 
 
@@ -42,13 +42,13 @@ def on_queue(what: str) -> Handler:
             "remove": lambda engine: engine.remove([name]),
             "clear": on_queue_jobs("clear", name, None),
         }
-        await call.act(what, f"queue {name}", verbs[what])
+        await call.act(what, f"queue {name}", on_known_queue(name, verbs[what]))
 
     return handler
 
 
 async def lanes(call: Call) -> types.LanesOut:
-    limit = max(call.number("limit", PAGE, MOST_ROWS), 2)
+    limit = max(call.number("limit", PAGE, MOST_ROWS, least=1), 2)
     found = call.look(
         lambda engine: engine.views.lanes(call.path("name"), after=call.query("after")[:255], limit=limit)
     )
@@ -58,5 +58,5 @@ async def lanes(call: Call) -> types.LanesOut:
 
 
 async def enqueued(call: Call) -> types.JobsOut:
-    place = Place(filter_of(call.request.query_params), queue=call.path("name"))
+    place = Place(call.filter(), queue=call.path("name"))
     return await jobs_out(call, place)

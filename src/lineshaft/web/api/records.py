@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from lineshaft.engine.filter import MOST_TEXT, Filter
+from lineshaft.web.rows import filter_of
 
 __all__ = [
     "BatchOut",
@@ -26,7 +27,6 @@ __all__ = [
     "Made",
     "OverviewOut",
     "PeriodicOut",
-    "Problem",
     "PushIn",
     "PushedOut",
     "QueueOut",
@@ -41,14 +41,8 @@ Jid = Annotated[str, Meta(min_length=8, max_length=512)]
 
 Stamp = Annotated[str, Meta(description="RFC 3339, UTC")]
 
-
-class Problem(Struct):
-    """Why something was not done (RFC 9457)."""
-
-    title: str
-    status: int
-    detail: str
-    type: str = "about:blank"
+_MS = Meta(ge=0, le=2**53, description="milliseconds since 1970")
+Bound = Annotated[int, _MS] | Annotated[str, Meta(min_length=1, max_length=40, description="RFC 3339")]
 
 
 class OverviewOut(Struct):
@@ -189,17 +183,17 @@ class PushedOut(Struct):
 class FilterIn(Struct, forbid_unknown_fields=True):
     """Which jobs are meant; what is left out asks for nothing."""
 
-    jobtype: Annotated[str, Meta(max_length=MOST_TEXT)] = ""
-    queue: Annotated[str, Meta(max_length=255)] = ""
-    errtype: Annotated[str, Meta(max_length=MOST_TEXT)] = ""
-    text: Annotated[str, Meta(max_length=MOST_TEXT)] = ""
-    group: Annotated[str, Meta(max_length=16)] = ""
-    since: Annotated[int, Meta(ge=0, le=2**53, description="milliseconds since 1970; due, or died, at or after it")] = 0
-    until: Annotated[int, Meta(ge=0, le=2**53, description="milliseconds since 1970; due, or died, before it")] = 0
+    jobtype: Annotated[str, Meta(min_length=1, max_length=MOST_TEXT)] = ""
+    queue: Annotated[str, Meta(min_length=1, max_length=255)] = ""
+    errtype: Annotated[str, Meta(min_length=1, max_length=MOST_TEXT)] = ""
+    text: Annotated[str, Meta(min_length=1, max_length=MOST_TEXT)] = ""
+    group: Annotated[str, Meta(min_length=1, max_length=16)] = ""
+    since: Bound = ""  # due, or died, at or after it
+    until: Bound = ""  # due, or died, before it
 
     def filter(self) -> Filter:
-        """The same, as the engine takes it."""
-        return Filter(self.jobtype, self.queue, self.errtype, self.text, self.since, self.until, self.group)
+        """The same, as the engine takes it. Raises Refusal."""
+        return filter_of((name, str(getattr(self, name))) for name in self.__struct_fields__)
 
 
 class BulkIn(Struct, forbid_unknown_fields=True):

@@ -8,7 +8,7 @@ from lineshaft.errors import Refusal
 from lineshaft.web.api import records as types
 from lineshaft.web.api.operation import MOST_ROWS, Call, Handler
 from lineshaft.web.api.shown import job_out
-from lineshaft.web.rows import PAGE, filter_of
+from lineshaft.web.rows import PAGE
 from lineshaft.web.search import Place, search
 from lineshaft.web.verbs import on_set
 
@@ -17,15 +17,17 @@ __all__ = ["bulk", "jobs_out", "timed"]
 
 def timed(name: SetName) -> Handler:
     async def handler(call: Call) -> types.JobsOut:
-        wanted = filter_of(call.request.query_params)
-        return await jobs_out(call, Place(wanted, name, newest=call.query("order") == "newest"))
+        order = call.query("order")
+        if order not in ("", "oldest", "newest"):
+            raise Refusal("order must be oldest or newest")
+        return await jobs_out(call, Place(call.filter(), name, newest=order == "newest"))
 
     return handler
 
 
 async def jobs_out(call: Call, place: Place) -> types.JobsOut:
     """A page of jobs: what a search finds in a moment, and where the next one goes on."""
-    limit = max(call.number("limit", PAGE, MOST_ROWS), 1)
+    limit = call.number("limit", PAGE, MOST_ROWS, least=1)
     found = await search(call.site, place, call.query("cursor"), limit=limit)
     total = call.look(place.size)
     return types.JobsOut([job_out(job) for job in found.jobs], found.cursor, found.looked_at, total)

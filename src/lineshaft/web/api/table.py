@@ -8,12 +8,14 @@ from lineshaft.engine.timed import SetName
 from lineshaft.lifecycle import WorkerState
 from lineshaft.web.api import jobs, plans, queues, sets, workers
 from lineshaft.web.api import records as types
-from lineshaft.web.api.operation import FILTER, PAGED, Operation, answering
+from lineshaft.web.api.operation import PAGED, Operation, answering
+from lineshaft.web.problem import API
+from lineshaft.web.rows import FILTER
 from lineshaft.web.site import Site
 
 __all__ = ["OPERATIONS", "PREFIX", "api_routes"]
 
-PREFIX: Final = "/api/v1"
+PREFIX: Final = API
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation("GET", "/overview", "read", "The figures of the whole server", queues.overview, types.OverviewOut),

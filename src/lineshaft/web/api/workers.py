@@ -1,6 +1,7 @@
 """The API's workers, and the jobs in their hands."""
 
 from lineshaft.lifecycle import WorkerState
+from lineshaft.web import verbs
 from lineshaft.web.api import records as types
 from lineshaft.web.api.operation import Call, Handler
 from lineshaft.web.api.shown import held_out, worker_out
@@ -19,6 +20,6 @@ async def workers(call: Call) -> types.WorkersOut:
 def signal(state: WorkerState) -> Handler:
     async def handler(call: Call) -> None:
         wid = call.path("wid")
-        await call.act(state.word, f"worker {wid}", lambda engine: engine.signal(wid, state))
+        await call.act(state.word, f"worker {wid}", verbs.signal([wid], state))
 
     return handler
