@@ -125,7 +125,7 @@ def filter_of(asked: Iterable[tuple[str, str]], others: Container[str] = ()) -> 
         if len(value) > FILTER[name] or (value and not value.strip()):
             raise Refusal(f"{name} must have a letter at least, and {FILTER[name]} at most")
         fields[name] = value.strip()
-    since, until = (instant_of(name, fields.pop(name, "")) for name in ("since", "until"))
+    since, until = (_bound(name, fields.pop(name, "")) for name in ("since", "until"))
     return Filter(**fields, since=since, until=until)
 
 
@@ -134,7 +134,7 @@ def filter_of_page(request: Request) -> Filter:
     return filter_of(request.query_params.multi_items(), _OF_PAGE)
 
 
-def instant_of(name: str, text: str) -> int:
+def _bound(name: str, text: str) -> int:
     """An instant of a filter, as milliseconds or in RFC 3339; 0 for none. Raises Refusal."""
     if not text:
         return 0
