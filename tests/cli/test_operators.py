@@ -176,6 +176,29 @@ def test_one_job_is_shown(filled, run):
     assert '"state":"enqueued"' in run("jobs", "show", "tracked-1")[1]
 
 
+def test_a_job_that_python_cannot_hold_hides_no_other(wire, run):
+    digits = b"9" * 5000
+    odd = {"huge-0001": b"1e999", "long-0001": digits}
+    for jid, number in odd.items():
+        wire.command(b'PUSH {"jid":"%b","jobtype":"T","args":[%b, 0.10]}' % (jid.encode(), number))
+    wire.command(b'PUSH {"jid":"mark-0001","jobtype":"T","args":[],"custom":{"x":1e999},"more":[1e999]}')
+    wire.push("good-0001")
+    every = [*odd, "mark-0001", "good-0001"]
+    code, out, err = run("jobs")
+    assert (code, err) == (0, "")
+    assert [jid for jid in every if jid in out] == every
+    assert "[1e999, 0.10]" in out
+    code, out, err = run("jobs", "--json")
+    assert (code, err) == (0, "")
+    assert len(out.splitlines()) == len(every)
+    assert '"args":[1e999, 0.10]' in out
+    assert digits.decode() in out
+    assert '"custom":{"x":1e999}' in out
+    for jid in every:
+        assert run("jobs", "show", jid)[::2] == (0, "")
+    assert "1e999" in run("jobs", "show", "mark-0001")[1]
+
+
 def test_jobs_are_requeued_killed_and_deleted(filled, run):
     assert run("jobs", "requeue", "failed-01", "--in", "retries")[:2] == (
         0,

@@ -327,6 +327,18 @@ def test_an_error_of_ours_ends_the_worker_and_is_raised(url: str, client: Client
         work(Broken(sample.jobs, url=url, concurrency=2), lambda: False)
 
 
+@pytest.mark.parametrize("odd", [b'"args":[1e999]', b'"args":[],"custom":{"x":1e999}', b'"args":[%b]' % (b"9" * 5000)])
+def test_a_job_that_python_cannot_hold_fails_and_says_so(url: str, client: Client, odd: bytes) -> None:
+    client.command(b'PUSH {"jid":"odd-00001","jobtype":"attempts",%b}' % odd)
+    client.push(sample.noop.job())
+    work(sampler(url), lambda: in_sets(client, retries=1)() and all_processed(client, 2)())
+    client.mutate("requeue", "retries")
+    job = client.fetch("default")
+    assert job is not None
+    assert job["jid"] == "odd-00001"
+    assert "out of range" in job["failure"]["message"]
+
+
 def test_a_job_that_cannot_be_read_does_not_end_the_worker(url: str, caplog: pytest.LogCaptureFixture) -> None:
     assert asyncio.run(sampler(url)._work(b'{"jid":5}')) == []
     assert "a job that cannot be read" in caplog.text

@@ -10,7 +10,14 @@ from lineshaft.client.lines import line
 from lineshaft.errors import PeerError
 from lineshaft.protocol.resp import ErrorReply, Reply
 
-__all__ = ["check_replies", "fail_instead", "is_unknown", "payload_of"]
+__all__ = ["check_replies", "fail_instead", "fail_unreadable", "is_unknown", "payload_of"]
+
+
+class _Head(msgspec.Struct):
+    jid: str
+
+
+_decode_head: Final = msgspec.json.Decoder(_Head).decode
 
 log = logging.getLogger("lineshaft.worker")
 
@@ -36,6 +43,20 @@ def payload_of(reply: Reply) -> bytes | None:
     if reply is not None and not isinstance(reply, bytes):
         raise PeerError(f"the server answers FETCH with {reply!r}")
     return reply
+
+
+def fail_unreadable(payload: bytes, error: Exception) -> list[bytes]:
+    """What tells the server that a job cannot be read here; nothing when not even its jid can be.
+
+    Such a one is left to its reservation, which in the end lets it die.
+    """
+    try:
+        jid = _decode_head(payload).jid
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        log.error("the server sent a job that cannot be read: %s", error)
+        return []
+    log.error("a job that cannot be read failed: %s", error, extra={"jid": jid})
+    return [line(b"FAIL", jid=jid, errtype=type(error).__name__, message=f"the worker cannot read this job: {error}")]
 
 
 def is_unknown(command: bytes, reply: Reply) -> bool:

@@ -42,7 +42,7 @@ from lineshaft.worker.memory import resident_kb
 from lineshaft.worker.middleware import Middleware
 from lineshaft.worker.outcome import Done, Failed, GivenBack, Outcome, report
 from lineshaft.worker.queues import Queues
-from lineshaft.worker.replies import check_replies, fail_instead, is_unknown, payload_of
+from lineshaft.worker.replies import check_replies, fail_instead, fail_unreadable, is_unknown, payload_of
 from lineshaft.worker.running import Fetched, RunningJob
 from lineshaft.worker.telling import Teller
 
@@ -267,10 +267,8 @@ class Worker:
         """Run a job; returns the commands that report how it ended."""
         try:
             fetched = _decode_fetched(payload)
-        except msgspec.DecodeError as error:
-            # It is left to its reservation, which in the end lets it die.
-            log.error("the server sent a job that cannot be read: %s", error)
-            return []
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return fail_unreadable(payload, error)
         job = RunningJob(fetched, self._teller.tell)
         self.running.add(job)
         try:
