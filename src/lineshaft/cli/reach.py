@@ -9,7 +9,7 @@ from typing import Final
 from lineshaft.client import Address, Client, find_address
 from lineshaft.errors import LineshaftError, Refusal, UsageError
 
-__all__ = ["Unreachable", "reach", "shown"]
+__all__ = ["Unreachable", "reach", "shown", "with_advice"]
 
 #: How a refused password is told by the server, and a missing one by our own side of the conversation.
 _PASSWORD_WISHES: Final = {
@@ -67,15 +67,19 @@ def reach(variables: Mapping[str, str] | None = None, *, timeout_seconds: float 
         reason = error.strerror or str(error) or type(error).__name__
         raise Unreachable(f"no server answers at {where} ({reason}): is FAKTORY_URL the right one?") from None
     except (Refusal, UsageError) as error:
-        wish = _PASSWORD_WISHES.get(str(error))
-        if wish is None:
-            raise
-        # To come without a password is no worse use than to come with a wrong one: the exit code is the same.
-        name = variables.get("FAKTORY_PROVIDER") or "FAKTORY_URL"
-        url = where.replace("//", "//:PASSWORD@")
-        raise Unreachable(
-            f"the server refused: {where} {wish}: set {name}={url}, the password percent-encoded"
-        ) from None
+        raise with_advice(error, variables) from None
+
+
+def with_advice(error: Refusal | UsageError, variables: Mapping[str, str]) -> LineshaftError:
+    """The error itself, or an Unreachable that says how to come with the password that the server wants."""
+    wish = _PASSWORD_WISHES.get(str(error))
+    if wish is None:
+        return error
+    # To come without a password is no worse use than to come with a wrong one: the exit code is the same.
+    where = shown(find_address(None, variables))
+    name = variables.get("FAKTORY_PROVIDER") or "FAKTORY_URL"
+    url = where.replace("//", "//:PASSWORD@")
+    return Unreachable(f"the server refused: {where} {wish}: set {name}={url}, the password percent-encoded")
 
 
 def _how_to_trust(verify_code: int, variables: Mapping[str, str]) -> str:

@@ -7,10 +7,13 @@ from typing import Final
 import msgspec
 
 from lineshaft.client.lines import line
-from lineshaft.errors import PeerError
+from lineshaft.errors import PeerError, UsageError
 from lineshaft.protocol.resp import ErrorReply, Reply
 
-__all__ = ["check_replies", "fail_instead", "fail_unreadable", "is_unknown", "payload_of"]
+__all__ = ["check_replies", "fail_instead", "fail_unreadable", "is_lasting", "is_unknown", "payload_of"]
+
+#: What a server says to a wrong password.
+_WRONG_PASSWORD: Final = "Invalid password"
 
 
 class _Head(msgspec.Struct):
@@ -57,6 +60,11 @@ def fail_unreadable(payload: bytes, error: Exception) -> list[bytes]:
         return []
     log.error("a job that cannot be read failed: %s", error, extra={"jid": jid})
     return [line(b"FAIL", jid=jid, errtype=type(error).__name__, message=f"the worker cannot read this job: {error}")]
+
+
+def is_lasting(failure: Exception) -> bool:
+    """Whether it is of no use to try on: we come with the wrong password, or with none, or to no address at all."""
+    return isinstance(failure, UsageError) or str(failure) == _WRONG_PASSWORD
 
 
 def is_unknown(command: bytes, reply: Reply) -> bool:
