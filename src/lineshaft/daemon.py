@@ -44,6 +44,7 @@ from lineshaft.server.feeding import Feeder
 from lineshaft.server.listener import AsyncShell, listen, raise_file_limit
 from lineshaft.server.server import Server
 from lineshaft.server.settings import BackupRule, Permission, ServerSettings, SyncMode, User
+from lineshaft.store.directory import require_ours
 from lineshaft.store.memory import MemoryStore
 from lineshaft.store.port import Store
 from lineshaft.store.rocks import RocksStore
@@ -158,8 +159,13 @@ class Daemon:
         return self.exit_code
 
     def _build(self, shell: AsyncShell) -> Server:
-        """The server on its store; on a node of a cluster it has one only while it leads. Raises StoreError."""
+        """The server on its store; on a node of a cluster it has one only while it leads.
+
+        Raises StoreError, UsageError for a data directory with somebody else's files in it.
+        """
         config = self.config
+        if not config.ephemeral:
+            require_ours(config.data_dir)
         rules, settings = engine_settings(config), server_settings(config)
         if config.cluster.name is None:
             store = open_store(config)
