@@ -125,7 +125,8 @@ def find_data(data: str | None, environment: Environment | None) -> Path:
 def require_store(path: Path, *, hint: str = "the server prints its `data` when it starts") -> None:
     """Raises UsageError unless a store lies there."""
     if not path.is_dir():
-        raise UsageError(f"{path}: there is no such directory; {hint}")
+        what = " is no directory" if path.exists() else ": there is no such directory"
+        raise UsageError(f"{path}{what}; {hint}")
     names = os.listdir(path)
     if not any(re.fullmatch("|".join(_FILES), name) for name in names):
         what = "there is no store in it" if names else "it is empty"
@@ -203,7 +204,9 @@ def _progress(path: Path) -> Iterator[Any]:
 
 def _words(text: str, path: Path) -> str:
     """What RocksDB says, without our own advice to run this command."""
-    for ours in (f"the store in {path} is damaged: ", f"; see `lineshaft check -d {path}`"):
+    command = f"`lineshaft check -d {path}`"
+    advice = f". Copy the directory first; then run {command}", f"; see {command}", ": run `lineshaft check`"
+    for ours in (f"the store in {path} is damaged: ", *advice):
         text = text.replace(ours, "")
     return " ".join(text.split())
 
@@ -267,13 +270,14 @@ def salvage_copy(path: Path, target: Path) -> None:
 # What is printed
 
 
-def write_report(outcome: Outcome, out: TextIO) -> None:
-    """The outcome in words."""
+def write_report(outcome: Outcome, out: TextIO, *, advise: bool = True) -> None:
+    """The outcome in words, with the ways out unless the caller knows better."""
     if outcome.refusal is not None:
         out.write(f"{outcome.data} cannot be opened: {outcome.refusal}\n")
         if outcome.file is not None:
             out.write(f"  damaged file: {outcome.file}, {_WHAT_IT_IS[_kind(outcome.file)]}\n")
-        out.write(f"\nWhat to do:\n{_ways_out(outcome)}\n")
+        if advise:
+            out.write(f"\nWhat to do:\n{_ways_out(outcome)}\n")
         return
     jobs = ", ".join(f"{place} {count:,}" for place, count in outcome.jobs.items())
     removed = f"; {outcome.removed:,} of removed queues wait to be swept" if outcome.removed else ""
@@ -284,7 +288,7 @@ def write_report(outcome: Outcome, out: TextIO) -> None:
             out.write(f"  {finding.severity}: {finding.key}: {finding.what}\n")
         if count > len(shown):
             out.write(f"  and {count - len(shown):,} more\n")
-    if outcome.damage:
+    if outcome.damage and advise:
         out.write(f"\nWhat to do:\n{_ways_out(outcome)}\n\n")
     out.write(f"{outcome.data}: {outcome.rows:,} rows; jobs: {jobs}{removed}\n")
     verdict = f"damaged: {outcome.damage:,}, untidy: {outcome.untidy:,}"
