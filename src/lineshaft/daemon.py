@@ -412,6 +412,7 @@ def server_settings(config: Config) -> ServerSettings:
         waiting_places=config.limits.waiting,
         description=config.server.description,
         backups=backup_rule(config),
+        data=None if config.ephemeral else str(config.data_dir),
     )
 
 

@@ -25,11 +25,12 @@ from msgspec import json as msgspec_json
 from rich.console import Console
 from rocksdict import DBRecoveryMode, Rdict
 
+from lineshaft.cli.reach import data_of_server, reach
 from lineshaft.config.model import ENVIRONMENTS, Environment
 from lineshaft.config.places import find_data_directory
 from lineshaft.engine.check import check as check_store
 from lineshaft.engine.findings import Finding, Law, Severity, Tally
-from lineshaft.errors import StoreCorrupt, StoreError, UsageError
+from lineshaft.errors import LineshaftError, StoreCorrupt, StoreError, UsageError
 from lineshaft.store.rocks import RocksStore
 from lineshaft.store.rocks_options import rocks_options
 
@@ -109,7 +110,20 @@ def check(
         sys.stdout.write(msgspec_json.encode(outcome).decode() + "\n")
     else:
         write_report(outcome, sys.stdout)
+    if data is None:
+        _tell_of_another(path)
     return 1 if outcome.damage or outcome.refusal is not None else 0
+
+
+def _tell_of_another(path: Path) -> None:
+    """Who named no directory may mean that of the server that runs here, which lies elsewhere."""
+    try:
+        with reach(timeout_seconds=2) as client:
+            other = data_of_server(client.info())
+    except LineshaftError:
+        return  # none runs, or it is not ours to ask
+    if other is not None and Path(other) != path:
+        print(f"looked at {path}, and the running server has its data in {other}: -d names another", file=sys.stderr)
 
 
 def find_data(data: str | None, environment: Environment | None) -> Path:

@@ -4,12 +4,12 @@ import os
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from lineshaft.client import Address, Client, find_address
 from lineshaft.errors import LineshaftError, Refusal, UsageError
 
-__all__ = ["Unreachable", "reach", "shown", "with_advice"]
+__all__ = ["Unreachable", "data_of_server", "reach", "shown", "with_advice"]
 
 #: How a refused password is told by the server, and a missing one by our own side of the conversation.
 _PASSWORD_WISHES: Final = {
@@ -24,6 +24,9 @@ _VERIFY_ADVICE: Final = {
     62: "FAKTORY_URL must name a host that the certificate is for",
     64: "FAKTORY_URL must name a host that the certificate is for",
 }
+
+
+_THIS_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Unreachable(LineshaftError):
@@ -68,6 +71,15 @@ def reach(variables: Mapping[str, str] | None = None, *, timeout_seconds: float 
         raise Unreachable(f"no server answers at {where} ({reason}): is FAKTORY_URL the right one?") from None
     except (Refusal, UsageError) as error:
         raise with_advice(error, variables) from None
+
+
+def data_of_server(info: Mapping[str, Any], variables: Mapping[str, str] | None = None) -> str | None:
+    """Where the server that gave this INFO has its data; None when it does not say, or runs on another machine."""
+    address = find_address(None, os.environ if variables is None else variables)
+    if address.host not in _THIS_MACHINE:
+        return None
+    data = info.get("server", {}).get("data")
+    return data if isinstance(data, str) else None
 
 
 def with_advice(error: Refusal | UsageError, variables: Mapping[str, str]) -> LineshaftError:
