@@ -156,6 +156,17 @@ def test_jobs_are_listed_and_searched(filled, run):
     assert filled.ack("held-0001") == "OK"
 
 
+def test_a_jid_is_never_broken(wire, run, monkeypatch):
+    jid = "a1b2c3d4e5f6a7b8c9d0e1f2"
+    wire.push(jid, args=["a rather long argument " * 4], jobtype="SendTheMonthlyReport")
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = run("jobs")
+    assert code == 0
+    assert jid in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "…" in out, "args are cut, and not spread over many lines"
+
+
 def test_many_jobs_come_in_pages(wire, run):
     jobs = [{"jid": f"job-{number:05d}", "jobtype": "T", "args": [number]} for number in range(450)]
     wire.command(b"PUSHB " + json.dumps(jobs).encode())

@@ -32,7 +32,7 @@ PLACES: Final = ("leased", "ready", "retries", "scheduled", "dead")
 #: As many as one MUTATE takes.
 MOST_JIDS: Final = 10_000
 
-COLUMNS: Final = ("jid", "place", "queue", "type", "when", "worker or error", "args")
+COLUMNS: Final = ("!jid", "place", "queue", "type", "when", "~worker or error", "~args")
 
 In = Annotated[Place | None, Parameter(name=["--in", "-i"], metavar="PLACE")]
 Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative=(), show_default=False)]

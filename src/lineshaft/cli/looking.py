@@ -6,7 +6,7 @@ With `--json` every row is one line of JSON, as the server gave it; otherwise al
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from msgspec import Raw, Struct
 from msgspec import json as msgspec_json
@@ -92,15 +92,25 @@ def print_rows(rows: Iterable[Row], columns: Sequence[str], cells: Any, *, json:
 
 
 def table_of(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A table; numbers stand to the right, and nothing is read as markup."""
+    """A table; nothing in it is read as markup.
+
+    How a column's name begins says what it is: `>` a number, to the right; `!` never broken nor cut; `~` cut where the
+    screen is narrow. All others are broken over lines there.
+    """
     table = Table(title=title, title_justify="left", title_style="bold")
     for name in columns:
-        table.add_column(name.removeprefix(">"), justify="right" if name.startswith(">") else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if name.startswith(">") else "left"
+        table.add_column(name.lstrip(">!~"), justify=justify, overflow="fold", no_wrap=name.startswith("!"))
     for row in rows:
-        table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
+        table.add_row(*map(_cell, columns, row))
     if not table.row_count:
         table.add_row(Text("none"))
     return table
+
+
+def _cell(column: str, cell: object) -> Text:
+    text = f"{cell:,}" if isinstance(cell, int) else str(cell)
+    return Text(text, no_wrap=True, overflow="ellipsis") if column.startswith("~") else Text(text)
 
 
 def between(stamp: str | None, now: int | None = None) -> str:
