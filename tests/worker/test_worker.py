@@ -355,6 +355,14 @@ def test_the_log_names_the_job(url: str, client: Client, caplog: pytest.LogCaptu
     assert "ValueError: so" in caplog.text
 
 
+def test_an_unknown_type_is_one_line(url: str, client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    client.push({"jobtype": "nobody", "args": []})
+    work(sampler(url), in_sets(client, retries=1))
+    (said,) = [one.getMessage() for one in caplog.records if "nobody" in one.getMessage()]
+    assert "\n" not in said
+    assert said.endswith(": UnknownJobType: no function of this worker is named nobody")
+
+
 def test_what_cannot_be_is_said_at_once() -> None:
     with pytest.raises(UsageError, match="at least one job function"):
         Worker(Jobs())
