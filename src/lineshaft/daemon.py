@@ -141,6 +141,9 @@ class Daemon:
             self.supervisor.stopping()
             listener.close()
             await self._finish()
+            held = self.server.engine.figures()["sets"]["working"]
+            jobs = f"{held} job{'' if held == 1 else 's'}"
+            log.info("stopped%s", f"; workers hold {jobs}, and may acknowledge when it runs again" if held else "")
             if self.cluster is not None:
                 await self.cluster.stop()
             if web is not None:

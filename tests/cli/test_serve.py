@@ -12,6 +12,8 @@ from lineshaft.daemon import bind, tls_context
 from lineshaft.errors import ConfigError, UsageError
 from lineshaft.store.directory import require_ours
 from lineshaft.store.rocks import RocksStore
+from processes import ServerProcess
+from wire_client import WireClient
 
 
 def complaint(tmp_path, pair):
@@ -47,6 +49,15 @@ def test_a_server_does_not_start_in_a_foreign_directory(tmp_path, capsys):
     assert run_command(["serve", "-d", str(tmp_path), "-w", ":0", "-b", "127.0.0.1:0"]) == 2
     assert "is not empty, and there is no store in it (letter.txt)" in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_a_stop_is_one_line(tmp_path):
+    with ServerProcess(tmp_path) as server, WireClient(server.port) as client:
+        client.push("left-0001")
+        assert client.fetch() is not None
+        assert server.stop() == 0
+    (said,) = [line for line in server.log.read_text().splitlines() if "stopped" in line]
+    assert said.endswith("stopped; workers hold 1 job, and may acknowledge when it runs again")
 
 
 def test_what_is_no_directory_holds_no_data(tmp_path):
