@@ -44,6 +44,7 @@ from lineshaft.server.feeding import Feeder
 from lineshaft.server.listener import AsyncShell, listen, raise_file_limit
 from lineshaft.server.server import Server
 from lineshaft.server.settings import BackupRule, Permission, ServerSettings, SyncMode, User
+from lineshaft.store.directory import require_ours
 from lineshaft.store.memory import MemoryStore
 from lineshaft.store.port import Store
 from lineshaft.store.rocks import RocksStore
@@ -140,6 +141,9 @@ class Daemon:
             self.supervisor.stopping()
             listener.close()
             await self._finish()
+            held = self.server.engine.figures()["sets"]["working"]
+            jobs = f"{held} job{'' if held == 1 else 's'}"
+            log.info("stopped%s", f"; workers hold {jobs}, and may acknowledge when it runs again" if held else "")
             if self.cluster is not None:
                 await self.cluster.stop()
             if web is not None:
@@ -158,8 +162,13 @@ class Daemon:
         return self.exit_code
 
     def _build(self, shell: AsyncShell) -> Server:
-        """The server on its store; on a node of a cluster it has one only while it leads. Raises StoreError."""
+        """The server on its store; on a node of a cluster it has one only while it leads.
+
+        Raises StoreError, UsageError for a data directory with somebody else's files in it.
+        """
         config = self.config
+        if not config.ephemeral:
+            require_ours(config.data_dir)
         rules, settings = engine_settings(config), server_settings(config)
         if config.cluster.name is None:
             store = open_store(config)
@@ -406,6 +415,7 @@ def server_settings(config: Config) -> ServerSettings:
         waiting_places=config.limits.waiting,
         description=config.server.description,
         backups=backup_rule(config),
+        data=None if config.ephemeral else str(config.data_dir),
     )
 
 

@@ -126,8 +126,14 @@ def test_a_backup_that_was_damaged_on_its_way(copy, capsys, tmp_path):
     code, _, err = run(capsys, "restore", str(copy), "-d", str(tmp_path / "new"))
     assert code == 1
     assert err.endswith(
-        f"lineshaft: the backup in {copy} is damaged, and {tmp_path}/new is as it was: restore an older one\n"
+        f"lineshaft: the backup in {copy} is damaged, and nothing was restored to {tmp_path / 'new'}:"
+        " restore an older one\n"
     )
+    # Advice for a data directory that is not there would only lead astray.
+    assert f"{copy}:" in err or f"{copy} cannot be opened" in err
+    assert "What to do" not in err
+    assert "restoring" not in err
+    assert err.count(str(tmp_path / "new")) == 1
     assert sorted(os.listdir(tmp_path)) == ["copy", "server"]
 
 
@@ -157,6 +163,20 @@ def test_what_is_in_the_way(copy, capsys, tmp_path):
     code, _, err = run(capsys, "restore", str(tmp_path / "server"), "-d", str(tmp_path / "new"))
     assert code == 2
     assert "there is no store in it; `lineshaft backup` makes one" in err
+
+
+def test_a_backup_without_a_log_is_told_without_advice_for_a_data_directory(copy, capsys, tmp_path):
+    for log in copy.glob("*.log"):
+        log.unlink()
+    (copy / "backup.json").unlink(missing_ok=True)
+    code, _, err = run(capsys, "restore", str(copy), "-d", str(tmp_path / "new"), "--json")
+    assert code == 1
+    assert err.count("\n") == 1
+    code, _, err = run(capsys, "restore", str(copy), "-d", str(tmp_path / "new"))
+    assert code == 1
+    assert "its write-ahead log is missing" in err
+    assert "lineshaft check" not in err
+    assert "restoring" not in err
 
 
 def test_no_home_is_needed_where_directories_are_named(copy, capsys, tmp_path, monkeypatch):

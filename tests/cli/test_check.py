@@ -166,14 +166,24 @@ def test_nothing_is_created(tmp_path: Path, check: Check) -> None:
     before = sorted(tmp_path.rglob("*"))
     for name, says in [
         ("missing", "there is no such directory"),
-        ("file", "there is no such directory"),
+        ("file", "is no directory; "),
         ("empty", "it is empty"),
         ("other", "there is no store in it"),
     ]:
         code, out, err = check(tmp_path / name)
         assert (code, out) == (2, "")
-        assert err.startswith(f"lineshaft: {tmp_path / name}: {says}")
+        assert err.startswith(f"lineshaft: {tmp_path / name}")
+        assert says in err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_garbage_does_not_send_to_the_command_that_has_just_run(tmp_path: Path, check: Check) -> None:
+    for name, content in {"CURRENT": "x", "000005.sst": "x"}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_text(content)
+        code, out, _ = check(tmp_path / name)
+        assert code == 1
+        assert "run `lineshaft check" not in out
 
 
 def test_the_directory_of_another_user_is_left_alone(data: Path, check: Check, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from lineshaft.cli.doctor import SYNCS, sync_milliseconds
 from lineshaft.cli.main import run_command
+from lineshaft.store.rocks import RocksStore
 from processes import ServerProcess
 from wire_client import WireClient
 
@@ -17,7 +18,8 @@ from wire_client import WireClient
 def examined(tmp_path, monkeypatch, capsys):
     """What doctor finds with a configuration: exit code, and the findings by what they are about."""
     monkeypatch.delenv("FAKTORY_PROVIDER", raising=False)
-    monkeypatch.setenv("FAKTORY_URL", "tcp://127.0.0.1:1")
+    monkeypatch.delenv("FAKTORY_URL", raising=False)
+    monkeypatch.setattr("lineshaft.client.url.DEFAULT_URL", "tcp://127.0.0.1:1")
     for name in ("FAKTORY_PASSWORD", "FAKTORY_ENV", "FAKTORY_SKIP_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "conf.d").mkdir()
@@ -128,6 +130,8 @@ def test_a_running_server_and_a_load_on_it(examined, tmp_path, monkeypatch, caps
         monkeypatch.setenv("FAKTORY_URL", f"tcp://127.0.0.1:{server.port}")
         _, found = examined()
         assert found["server"]["verdict"] == "good"
+        assert f"the running server has its data in {server.data}; " in found["data of server"]["found"]
+        assert "data of server" not in examined(data=server.data)[1]
         assert run_command(["bench", "-c", "3", "-p", "4", "-s", "0.3", "--json"]) == 0
         figures = json.loads(capsys.readouterr().out)
         assert figures["jobs"] >= 12
@@ -140,6 +144,30 @@ def test_a_running_server_and_a_load_on_it(examined, tmp_path, monkeypatch, caps
             assert info["total_processed"] > figures["jobs"]
         assert run_command(["bench", "-c", "0"]) == 2
         assert run_command(["bench", "--size", "-1"]) == 2
+
+
+def test_a_server_that_is_named_must_be_there_and_let_us_in(examined, tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKTORY_URL", "tcp://127.0.0.1:1")
+    code, found = examined()
+    assert (code, found["server"]["verdict"]) == (1, "bad")
+    with ServerProcess(tmp_path / "server", environment={"FAKTORY_PASSWORD": "right"}) as server:
+        monkeypatch.setenv("FAKTORY_URL", f"tcp://127.0.0.1:{server.port}")
+        code, found = examined()
+        assert (code, found["server"]["verdict"]) == (1, "bad")
+        assert "asks for a password: set FAKTORY_URL=" in found["server"]["found"]
+
+
+def test_check_says_that_the_server_has_its_data_elsewhere(tmp_path, monkeypatch, capsys):
+    RocksStore(tmp_path / ".lineshaft" / "data").close()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("FAKTORY_PROVIDER", "FAKTORY_ENV"):
+        monkeypatch.delenv(name, raising=False)
+    with ServerProcess(tmp_path / "server") as server:
+        monkeypatch.setenv("FAKTORY_URL", f"tcp://127.0.0.1:{server.port}")
+        assert run_command(["check"]) == 0
+        assert f"the running server has its data in {server.data}" in capsys.readouterr().err
+        assert run_command(["check", "-d", str(tmp_path / ".lineshaft" / "data")]) == 0
+        assert capsys.readouterr().err == ""
 
 
 def test_a_load_without_a_server(monkeypatch, capsys):

@@ -109,7 +109,19 @@ def test_version(capsys, words):
 def test_wrong_words_are_usage_errors(capsys, words, begins):
     said = failure(capsys, 2, *words)
     assert said.startswith(begins)
-    assert said.endswith("(see: lineshaft --help)")
+    command = "" if words[0] == "bake" else f"{words[0]} "
+    assert said.endswith(f"(see: lineshaft {command}--help)")
+
+
+@pytest.mark.parametrize(
+    ("words", "help"), [("check PATH", "check"), ("jobs show", "jobs show"), ("jobs nope", "jobs")]
+)
+def test_wrong_words_lead_to_the_help_of_their_command(capsys, words, help):
+    assert failure(capsys, 2, *words.split()).endswith(f"(see: lineshaft {help} --help)")
+
+
+def test_a_backup_needs_a_name(capsys):
+    assert failure(capsys, 2, "backup", "").startswith("DIR is empty (from a shell variable that is not set?)")
 
 
 def test_a_configuration_that_cannot_be_is_a_usage_error(capsys, tmp_path):

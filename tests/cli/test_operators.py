@@ -156,6 +156,17 @@ def test_jobs_are_listed_and_searched(filled, run):
     assert filled.ack("held-0001") == "OK"
 
 
+def test_a_jid_is_never_broken(wire, run, monkeypatch):
+    jid = "a1b2c3d4e5f6a7b8c9d0e1f2"
+    wire.push(jid, args=["a rather long argument " * 4], jobtype="SendTheMonthlyReport")
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = run("jobs")
+    assert code == 0
+    assert jid in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "…" in out, "args are cut, and not spread over many lines"
+
+
 def test_many_jobs_come_in_pages(wire, run):
     jobs = [{"jid": f"job-{number:05d}", "jobtype": "T", "args": [number]} for number in range(450)]
     wire.command(b"PUSHB " + json.dumps(jobs).encode())
@@ -174,6 +185,29 @@ def test_one_job_is_shown(filled, run):
     assert run("jobs", "show", "nothing-1") == (1, "", "there is no job with jid nothing-1 on the server\n")
     filled.push("tracked-1", queue="other", custom={"track": 1})
     assert '"state":"enqueued"' in run("jobs", "show", "tracked-1")[1]
+
+
+def test_a_job_that_python_cannot_hold_hides_no_other(wire, run):
+    digits = b"9" * 5000
+    odd = {"huge-0001": b"1e999", "long-0001": digits}
+    for jid, number in odd.items():
+        wire.command(b'PUSH {"jid":"%b","jobtype":"T","args":[%b, 0.10]}' % (jid.encode(), number))
+    wire.command(b'PUSH {"jid":"mark-0001","jobtype":"T","args":[],"custom":{"x":1e999},"more":[1e999]}')
+    wire.push("good-0001")
+    every = [*odd, "mark-0001", "good-0001"]
+    code, out, err = run("jobs")
+    assert (code, err) == (0, "")
+    assert [jid for jid in every if jid in out] == every
+    assert "[1e999, 0.10]" in out
+    code, out, err = run("jobs", "--json")
+    assert (code, err) == (0, "")
+    assert len(out.splitlines()) == len(every)
+    assert '"args":[1e999, 0.10]' in out
+    assert digits.decode() in out
+    assert '"custom":{"x":1e999}' in out
+    for jid in every:
+        assert run("jobs", "show", jid)[::2] == (0, "")
+    assert "1e999" in run("jobs", "show", "mark-0001")[1]
 
 
 def test_jobs_are_requeued_killed_and_deleted(filled, run):

@@ -9,7 +9,11 @@ import pytest
 from lineshaft.cli.main import run_command
 from lineshaft.config import Binding, Config
 from lineshaft.daemon import bind, tls_context
-from lineshaft.errors import ConfigError
+from lineshaft.errors import ConfigError, UsageError
+from lineshaft.store.directory import require_ours
+from lineshaft.store.rocks import RocksStore
+from processes import ServerProcess
+from wire_client import WireClient
 
 
 def complaint(tmp_path, pair):
@@ -20,6 +24,67 @@ def complaint(tmp_path, pair):
     assert head == ""
     assert "\n" not in tail
     return tail
+
+
+def refusal_of(data):
+    with pytest.raises(UsageError) as caught:
+        require_ours(data)
+    return str(caught.value)
+
+
+def test_a_foreign_directory_is_left_alone(tmp_path):
+    for name in ("letter.txt", "photos"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / name).write_text("mine")
+        assert refusal_of(folder) == (
+            f"{folder} is not empty, and there is no store in it ({name}): name an empty directory or a new one with"
+            " --data, or move what is there away"
+        )
+        assert [file.name for file in folder.iterdir()] == [name]
+
+
+def test_a_server_does_not_start_in_a_foreign_directory(tmp_path, capsys):
+    (tmp_path / "letter.txt").touch()
+    assert run_command(["serve", "-d", str(tmp_path), "-w", ":0", "-b", "127.0.0.1:0"]) == 2
+    assert "is not empty, and there is no store in it (letter.txt)" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_a_stop_is_one_line(tmp_path):
+    with ServerProcess(tmp_path) as server, WireClient(server.port) as client:
+        client.push("left-0001")
+        assert client.fetch() is not None
+        assert server.stop() == 0
+    (said,) = [line for line in server.log.read_text().splitlines() if "stopped" in line]
+    assert said.endswith("stopped; workers hold 1 job, and may acknowledge when it runs again")
+
+
+def test_what_is_no_directory_holds_no_data(tmp_path):
+    file = tmp_path / "passwd"
+    file.write_text("root")
+    assert refusal_of(file) == f"{file} is no directory: name an empty one or a new one with --data"
+    inside = file / "data"
+    assert refusal_of(inside) == f"{file} is no directory, so {inside} cannot be made: name another with --data"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [],
+        ["lost+found", ".gitkeep", ".snapshot"],
+        ["conf.d", "public.cert.pem", "private.key.pem"],
+        ["LOCK", "LOG", "LOG.old.1", "backup.staging"],
+    ],
+)
+def test_what_may_lie_in_a_data_directory(tmp_path, names):
+    for name in names:
+        (tmp_path / name).touch()
+    require_ours(tmp_path)
+    RocksStore(tmp_path).close()
+    # Once a store is there, whatever was put beside it does not keep a server from starting.
+    (tmp_path / "notes.txt").touch()
+    require_ours(tmp_path)
 
 
 def test_a_good_pair_is_taken(tmp_path, certificate):

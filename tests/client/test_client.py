@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from lineshaft.client import Client
@@ -159,6 +160,15 @@ def test_operator(kind: Any) -> None:
         with pytest.raises(Refusal) as caught:
             client.command(b"NOPE")
         assert caught.value.code == "NOTUNIQUE"
+
+
+def test_a_job_with_what_python_cannot_hold(kind: Any) -> None:
+    job = b'{"jid":"abcdefgh","args":[1e999,{"x":[1]}],"custom":{"y":1e999,"z":2}}'
+    with peer((b"FETCH", bulk(job))) as server, kind(server.url) as client:
+        fetched = client.fetch()
+    huge = msgspec.Raw(b"1e999")
+    assert fetched == {"jid": "abcdefgh", "args": [huge, {"x": [1]}], "custom": {"y": huge, "z": 2}}
+    assert msgspec.json.encode(fetched) == job
 
 
 def test_pipeline(kind: Any) -> None:

@@ -131,7 +131,9 @@ def failed_starts(tmp_path: Path) -> list[Start]:
             serve(tmp_path, "-d", str(tmp_path / "new"), port=taken.getsockname()[1]),
             serve(tmp_path, "-d", str(damaged)),
             serve(tmp_path, "-d", str(other)),
+            serve(tmp_path, "-d", "/proc/lineshaft"),
             serve(tmp_path, "-d", str(tmp_path / "a file")),
+            serve(tmp_path, "-d", str(tmp_path)),
             serve(tmp_path, "-d", str(tmp_path / "new"), "-e", "production"),
             serve(tmp_path, "--no-such-flag"),
         ]
@@ -148,7 +150,7 @@ def test_why_it_does_not_start(failed_starts: list[Start]) -> None:
     for message in [message for row in messages for message in row] + ["cannot open the store in ..."]:
         assert is_seen(message, lines), message
     assert "`cannot open the store in ...`" in PAGE
-    assert [start.code for start in failed_starts] == [1, 1, 1, 1, 1, 2, 2]
+    assert [start.code for start in failed_starts] == [1, 1, 1, 1, 1, 2, 2, 2, 2]
 
 
 def test_the_exit_codes_are_those_of_the_command_line() -> None:

@@ -132,7 +132,7 @@ def test_it_is_off_where_anybody_may_connect_without_a_password(tmp_path: Path) 
         ('{"dir":"/%s"}' % ("x" * 4096), b"-ERR dir is longer than 4096 characters\r\n"),
         ('{"dir":"copy"}', b"-ERR dir must be an absolute path on the server's machine\r\n"),
         ('{"dir":"/tmp/\\u0000"}', b"-ERR dir must be an absolute path on the server's machine\r\n"),
-        ('{"dir":"/no/where/copy"}', b"-ERR there is no directory /no/where on the server's machine\r\n"),
+        ('{"dir":"/no/where/copy"}', b"-ERR there is no directory /no/where on the server's machine: make it first"),
     ],
 )
 def test_bad_input(tmp_path: Path, argument: str, said: bytes) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from lineshaft.client import Client, job_of
+from processes import ServerProcess
 
 CODE = """
 import time
@@ -132,6 +133,26 @@ def test_reload(worker: Work, client: Client) -> None:
     (worker.folder / "myjobs.py").write_text(CODE.replace("return 1", "return 22"))
     assert client.push(job_of("version")).wait(20) == 22
     assert worker.end() == 0
+
+
+@pytest.mark.parametrize(
+    ("secret", "message"),
+    [(":wrong@", "wants another password"), ("", "asks for a password")],
+)
+def test_a_password_that_is_not_right_ends_it_at_once(tmp_path: Path, secret: str, message: str) -> None:
+    with ServerProcess(tmp_path / "server", environment={"FAKTORY_PASSWORD": "right"}) as server:
+        worker = Work(f"tcp://{secret}127.0.0.1:{server.port}", tmp_path)
+        worker.start("myjobs")
+        assert worker.process is not None
+        try:
+            assert worker.process.wait(20) == 1
+        finally:
+            worker.process.kill()
+    said = worker.output.read_text()
+    assert f"tcp://127.0.0.1:{server.port} {message}: set FAKTORY_URL=tcp://:PASSWORD@127.0.0.1" in said
+    assert "trying on" not in said
+    assert "Traceback" not in said
+    assert "wrong" not in said
 
 
 @pytest.mark.parametrize(

@@ -327,6 +327,18 @@ def test_an_error_of_ours_ends_the_worker_and_is_raised(url: str, client: Client
         work(Broken(sample.jobs, url=url, concurrency=2), lambda: False)
 
 
+@pytest.mark.parametrize("odd", [b'"args":[1e999]', b'"args":[],"custom":{"x":1e999}', b'"args":[%b]' % (b"9" * 5000)])
+def test_a_job_that_python_cannot_hold_fails_and_says_so(url: str, client: Client, odd: bytes) -> None:
+    client.command(b'PUSH {"jid":"odd-00001","jobtype":"attempts",%b}' % odd)
+    client.push(sample.noop.job())
+    work(sampler(url), lambda: in_sets(client, retries=1)() and all_processed(client, 2)())
+    client.mutate("requeue", "retries")
+    job = client.fetch("default")
+    assert job is not None
+    assert job["jid"] == "odd-00001"
+    assert "out of range" in job["failure"]["message"]
+
+
 def test_a_job_that_cannot_be_read_does_not_end_the_worker(url: str, caplog: pytest.LogCaptureFixture) -> None:
     assert asyncio.run(sampler(url)._work(b'{"jid":5}')) == []
     assert "a job that cannot be read" in caplog.text
@@ -341,6 +353,14 @@ def test_the_log_names_the_job(url: str, client: Client, caplog: pytest.LogCaptu
     assert (done.outcome, done.jobtype, done.queue) == ("done", "noop", "default")
     assert "broken failed after" in caplog.text
     assert "ValueError: so" in caplog.text
+
+
+def test_an_unknown_type_is_one_line(url: str, client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    client.push({"jobtype": "nobody", "args": []})
+    work(sampler(url), in_sets(client, retries=1))
+    (said,) = [one.getMessage() for one in caplog.records if "nobody" in one.getMessage()]
+    assert "\n" not in said
+    assert said.endswith(": UnknownJobType: no function of this worker is named nobody")
 
 
 def test_what_cannot_be_is_said_at_once() -> None:

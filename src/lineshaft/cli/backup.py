@@ -10,6 +10,7 @@ from rich.console import Console
 
 from lineshaft.cli.reach import reach
 from lineshaft.cli.words import in_bytes
+from lineshaft.errors import UsageError
 
 __all__ = ["backup"]
 
@@ -35,6 +36,8 @@ def backup(
     json
         Print one line of JSON instead of text.
     """
+    if not directory:
+        raise UsageError("DIR is empty (from a shell variable that is not set?): give it the name of a new directory")
     answer = _ask(os.path.abspath(directory))
     if json:
         sys.stdout.write(msgspec_json.encode(answer).decode() + "\n")

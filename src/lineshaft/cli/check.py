@@ -25,11 +25,12 @@ from msgspec import json as msgspec_json
 from rich.console import Console
 from rocksdict import DBRecoveryMode, Rdict
 
+from lineshaft.cli.reach import data_of_server, reach
 from lineshaft.config.model import ENVIRONMENTS, Environment
 from lineshaft.config.places import find_data_directory
 from lineshaft.engine.check import check as check_store
 from lineshaft.engine.findings import Finding, Law, Severity, Tally
-from lineshaft.errors import StoreCorrupt, StoreError, UsageError
+from lineshaft.errors import LineshaftError, StoreCorrupt, StoreError, UsageError
 from lineshaft.store.rocks import RocksStore
 from lineshaft.store.rocks_options import rocks_options
 
@@ -109,7 +110,20 @@ def check(
         sys.stdout.write(msgspec_json.encode(outcome).decode() + "\n")
     else:
         write_report(outcome, sys.stdout)
+    if data is None:
+        _tell_of_another(path)
     return 1 if outcome.damage or outcome.refusal is not None else 0
+
+
+def _tell_of_another(path: Path) -> None:
+    """Who named no directory may mean that of the server that runs here, which lies elsewhere."""
+    try:
+        with reach(timeout_seconds=2) as client:
+            other = data_of_server(client.info())
+    except LineshaftError:
+        return  # none runs, or it is not ours to ask
+    if other is not None and Path(other) != path:
+        print(f"looked at {path}, and the running server has its data in {other}: -d names another", file=sys.stderr)
 
 
 def find_data(data: str | None, environment: Environment | None) -> Path:
@@ -125,7 +139,8 @@ def find_data(data: str | None, environment: Environment | None) -> Path:
 def require_store(path: Path, *, hint: str = "the server prints its `data` when it starts") -> None:
     """Raises UsageError unless a store lies there."""
     if not path.is_dir():
-        raise UsageError(f"{path}: there is no such directory; {hint}")
+        what = " is no directory" if path.exists() else ": there is no such directory"
+        raise UsageError(f"{path}{what}; {hint}")
     names = os.listdir(path)
     if not any(re.fullmatch("|".join(_FILES), name) for name in names):
         what = "there is no store in it" if names else "it is empty"
@@ -203,7 +218,9 @@ def _progress(path: Path) -> Iterator[Any]:
 
 def _words(text: str, path: Path) -> str:
     """What RocksDB says, without our own advice to run this command."""
-    for ours in (f"the store in {path} is damaged: ", f"; see `lineshaft check -d {path}`"):
+    command = f"`lineshaft check -d {path}`"
+    advice = f". Copy the directory first; then run {command}", f"; see {command}", ": run `lineshaft check`"
+    for ours in (f"the store in {path} is damaged: ", *advice):
         text = text.replace(ours, "")
     return " ".join(text.split())
 
@@ -267,13 +284,14 @@ def salvage_copy(path: Path, target: Path) -> None:
 # What is printed
 
 
-def write_report(outcome: Outcome, out: TextIO) -> None:
-    """The outcome in words."""
+def write_report(outcome: Outcome, out: TextIO, *, advise: bool = True) -> None:
+    """The outcome in words, with the ways out unless the caller knows better."""
     if outcome.refusal is not None:
         out.write(f"{outcome.data} cannot be opened: {outcome.refusal}\n")
         if outcome.file is not None:
             out.write(f"  damaged file: {outcome.file}, {_WHAT_IT_IS[_kind(outcome.file)]}\n")
-        out.write(f"\nWhat to do:\n{_ways_out(outcome)}\n")
+        if advise:
+            out.write(f"\nWhat to do:\n{_ways_out(outcome)}\n")
         return
     jobs = ", ".join(f"{place} {count:,}" for place, count in outcome.jobs.items())
     removed = f"; {outcome.removed:,} of removed queues wait to be swept" if outcome.removed else ""
@@ -284,7 +302,7 @@ def write_report(outcome: Outcome, out: TextIO) -> None:
             out.write(f"  {finding.severity}: {finding.key}: {finding.what}\n")
         if count > len(shown):
             out.write(f"  and {count - len(shown):,} more\n")
-    if outcome.damage:
+    if outcome.damage and advise:
         out.write(f"\nWhat to do:\n{_ways_out(outcome)}\n\n")
     out.write(f"{outcome.data}: {outcome.rows:,} rows; jobs: {jobs}{removed}\n")
     verdict = f"damaged: {outcome.damage:,}, untidy: {outcome.untidy:,}"

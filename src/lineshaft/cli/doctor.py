@@ -18,14 +18,14 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 from msgspec import Struct
 from msgspec import json as msgspec_json
 
 from lineshaft import __version__
-from lineshaft.cli.reach import reach
+from lineshaft.cli.reach import data_of_server, reach
 from lineshaft.cli.words import in_bytes
 from lineshaft.config import Config, Environment, Flags, load_config
 from lineshaft.errors import ConfigError, LineshaftError
@@ -109,7 +109,7 @@ def examine_machine(flags: Flags) -> Iterator[Finding]:
     yield _open_files(config)
     yield _memory(config)
     yield from _disk(config)
-    yield _server()
+    yield from _server(config)
 
 
 def _versions() -> Iterator[Finding]:
@@ -236,14 +236,26 @@ def sync_milliseconds(place: Path, count: int, clock: Callable[[], float] = time
     return times
 
 
-def _server() -> Finding:
+def _server(config: Config) -> Iterator[Finding]:
     try:
         with reach(timeout_seconds=5) as client:
             began = time.perf_counter()
             info = client.info()
             passed = (time.perf_counter() - began) * 1000
     except LineshaftError as error:
-        return Finding("server", Verdict.NOTE, str(error))
+        # Without a word of where it should be, one that is not there may be still to come.
+        is_named = any(os.environ.get(name) for name in ("FAKTORY_PROVIDER", "FAKTORY_URL"))
+        is_absent = str(error).startswith("no server answers")
+        yield Finding("server", Verdict.NOTE if is_absent and not is_named else Verdict.BAD, str(error))
+        return
+    yield _how_it_is(info, passed)
+    other = data_of_server(info)
+    if other is not None and not config.ephemeral and Path(other) != config.data_dir:
+        found = f"the running server has its data in {other}; what is said above is of {config.data_dir}"
+        yield Finding("data of server", Verdict.NOTE, found, f"lineshaft doctor -d {other} looks there")
+
+
+def _how_it_is(info: dict[str, Any], passed: float) -> Finding:
     server, jobs = info["server"], info["faktory"]
     version = server.get("lineshaft_version", server.get("faktory_version", "?"))
     found = f"{version}, up {server['uptime']} s, {server['connections']} connections, answers in {passed:.1f} ms"

@@ -32,7 +32,7 @@ PLACES: Final = ("leased", "ready", "retries", "scheduled", "dead")
 #: As many as one MUTATE takes.
 MOST_JIDS: Final = 10_000
 
-COLUMNS: Final = ("jid", "place", "queue", "type", "when", "worker or error", "args")
+COLUMNS: Final = ("!jid", "place", "queue", "type", "when", "~worker or error", "~args")
 
 In = Annotated[Place | None, Parameter(name=["--in", "-i"], metavar="PLACE")]
 Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative=(), show_default=False)]
@@ -120,7 +120,7 @@ def _cells(row: Row) -> tuple[object, ...]:
     failure = job.get("failure") or {}
     note = row.get("wid") or (f"{failure['errtype']}: {failure['message']}" if failure else "")
     when = between(row.get("at") or row.get("since") or job.get("enqueued_at"))
-    args = msgspec_json.encode(job["args"]).decode()
+    args = bytes(job["args"]).decode(errors="replace")
     return job["jid"], row["place"], row["queue"], job["jobtype"], when, note[:80], args[:80]
 
 
@@ -139,7 +139,7 @@ def show_one(jid: str, /, *, json: Json = False) -> int:
     for row in rows:
         encoded = msgspec_json.encode(row)
         text = encoded if json else msgspec_json.format(encoded, indent=2)
-        sys.stdout.write(text.decode() + "\n")
+        sys.stdout.write(text.decode(errors="replace") + "\n")
     if track is not None and track.get("state") != "unknown":
         sys.stdout.write(f"tracked: {msgspec_json.encode(track).decode()}\n")
     if not rows:

@@ -6,9 +6,9 @@ With `--json` every row is one line of JSON, as the server gave it; otherwise al
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from msgspec import DecodeError
+from msgspec import Raw, Struct
 from msgspec import json as msgspec_json
 from rich.console import Console
 from rich.table import Table
@@ -16,8 +16,10 @@ from rich.text import Text
 
 from lineshaft.cli.words import in_seconds
 from lineshaft.client import Client
+from lineshaft.client.lines import decoded, readable
 from lineshaft.clock import parse_instant, system_clock
-from lineshaft.errors import PeerError, Refusal, UsageError
+from lineshaft.errors import Refusal, UsageError
+from lineshaft.protocol.resp import Reply
 
 __all__ = ["ask", "between", "look", "print_rows", "relative_instant", "table_of"]
 
@@ -26,19 +28,34 @@ PAGE: Final = 200
 
 Row = dict[str, Any]
 
+#: The members of a job that are its producer's and its worker's affair.
+_CARRIED: Final = frozenset({"args", "custom"})
+
+
+class _Page(Struct):
+    rows: list[dict[str, Raw]]
+    cursor: str
+
 
 def ask(client: Client, line: bytes) -> Any:
     """A command whose answer is JSON. Raises UsageError when the server does not know the verb."""
+    reply = _reply(client, line)
+    return decoded(reply, lenient=True) if isinstance(reply, bytes) else reply
+
+
+def _reply(client: Client, line: bytes) -> Reply:
     try:
-        reply = client.command(line)
+        return client.command(line)
     except Refusal as refusal:
         if str(refusal).startswith("unknown command"):
             raise UsageError(f"this server does not know how: {refusal} (is it a Lineshaft, and new enough?)") from None
         raise
-    try:
-        return msgspec_json.decode(reply) if isinstance(reply, bytes) else reply
-    except DecodeError as error:
-        raise PeerError(f"the server's reply is not the JSON that it should be: {error}") from None
+
+
+def _job(sent: Raw) -> dict[str, Any]:
+    """A job; what it carries for others is not read, and printed as it came."""
+    members: dict[str, Raw] = msgspec_json.decode(sent, type=dict[str, Raw])
+    return {name: value if name in _CARRIED else readable(value) for name, value in members.items()}
 
 
 def look(client: Client, what: str, *, limit: int | None = None, **wanted: Any) -> Iterator[Row]:
@@ -50,13 +67,13 @@ def look(client: Client, what: str, *, limit: int | None = None, **wanted: Any) 
         # A search looks at more rows than it returns: a small page would only make it slow.
         size = PAGE if set(asked) & {"jobtype", "errtype", "text"} else page
         message = {"what": what, "cursor": cursor, "limit": size, **asked}
-        answer = ask(client, b"INSPECT " + msgspec_json.encode(message))
-        for row in answer["rows"]:
-            yield row
+        answer: _Page = decoded(_reply(client, b"INSPECT " + msgspec_json.encode(message)), _Page)
+        for row in answer.rows:
+            yield {name: _job(value) if name == "job" else readable(value) for name, value in row.items()}
             found += 1
             if found == limit:
                 return
-        cursor = answer["cursor"]
+        cursor = answer.cursor
         if not cursor:
             return
 
@@ -66,7 +83,7 @@ def print_rows(rows: Iterable[Row], columns: Sequence[str], cells: Any, *, json:
     if json:
         count = 0
         for row in rows:
-            sys.stdout.write(msgspec_json.encode(row).decode() + "\n")
+            sys.stdout.write(msgspec_json.encode(row).decode(errors="replace") + "\n")
             count += 1
         return count
     found = list(rows)
@@ -75,15 +92,25 @@ def print_rows(rows: Iterable[Row], columns: Sequence[str], cells: Any, *, json:
 
 
 def table_of(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A table; numbers stand to the right, and nothing is read as markup."""
+    """A table; nothing in it is read as markup.
+
+    How a column's name begins says what it is: `>` a number, to the right; `!` never broken nor cut; `~` cut where the
+    screen is narrow. All others are broken over lines there.
+    """
     table = Table(title=title, title_justify="left", title_style="bold")
     for name in columns:
-        table.add_column(name.removeprefix(">"), justify="right" if name.startswith(">") else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if name.startswith(">") else "left"
+        table.add_column(name.lstrip(">!~"), justify=justify, overflow="fold", no_wrap=name.startswith("!"))
     for row in rows:
-        table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
+        table.add_row(*map(_cell, columns, row))
     if not table.row_count:
         table.add_row(Text("none"))
     return table
+
+
+def _cell(column: str, cell: object) -> Text:
+    text = f"{cell:,}" if isinstance(cell, int) else str(cell)
+    return Text(text, no_wrap=True, overflow="ellipsis") if column.startswith("~") else Text(text)
 
 
 def between(stamp: str | None, now: int | None = None) -> str:

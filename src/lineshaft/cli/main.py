@@ -61,7 +61,8 @@ def _run(words: Sequence[str]) -> int:
     try:
         code = build_app()(words, exit_on_error=False, print_error=False, result_action="return_value")
     except ParserError as error:
-        return _fail(f"{' '.join(str(error).split())} (see: lineshaft --help)", 2)
+        command = " ".join(("lineshaft", *(error.command_chain or ())))
+        return _fail(f"{' '.join(str(error).split())} (see: {command} --help)", 2)
     return code if isinstance(code, int) else 0
 
 

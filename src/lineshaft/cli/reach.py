@@ -4,12 +4,12 @@ import os
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from lineshaft.client import Address, Client, find_address
 from lineshaft.errors import LineshaftError, Refusal, UsageError
 
-__all__ = ["Unreachable", "reach", "shown"]
+__all__ = ["Unreachable", "data_of_server", "reach", "shown", "with_advice"]
 
 #: How a refused password is told by the server, and a missing one by our own side of the conversation.
 _PASSWORD_WISHES: Final = {
@@ -24,6 +24,9 @@ _VERIFY_ADVICE: Final = {
     62: "FAKTORY_URL must name a host that the certificate is for",
     64: "FAKTORY_URL must name a host that the certificate is for",
 }
+
+
+_THIS_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Unreachable(LineshaftError):
@@ -67,15 +70,28 @@ def reach(variables: Mapping[str, str] | None = None, *, timeout_seconds: float 
         reason = error.strerror or str(error) or type(error).__name__
         raise Unreachable(f"no server answers at {where} ({reason}): is FAKTORY_URL the right one?") from None
     except (Refusal, UsageError) as error:
-        wish = _PASSWORD_WISHES.get(str(error))
-        if wish is None:
-            raise
-        # To come without a password is no worse use than to come with a wrong one: the exit code is the same.
-        name = variables.get("FAKTORY_PROVIDER") or "FAKTORY_URL"
-        url = where.replace("//", "//:PASSWORD@")
-        raise Unreachable(
-            f"the server refused: {where} {wish}: set {name}={url}, the password percent-encoded"
-        ) from None
+        raise with_advice(error, variables) from None
+
+
+def data_of_server(info: Mapping[str, Any], variables: Mapping[str, str] | None = None) -> str | None:
+    """Where the server that gave this INFO has its data; None when it does not say, or runs on another machine."""
+    address = find_address(None, os.environ if variables is None else variables)
+    if address.host not in _THIS_MACHINE:
+        return None
+    data = info.get("server", {}).get("data")
+    return data if isinstance(data, str) else None
+
+
+def with_advice(error: Refusal | UsageError, variables: Mapping[str, str]) -> LineshaftError:
+    """The error itself, or an Unreachable that says how to come with the password that the server wants."""
+    wish = _PASSWORD_WISHES.get(str(error))
+    if wish is None:
+        return error
+    # To come without a password is no worse use than to come with a wrong one: the exit code is the same.
+    where = shown(find_address(None, variables))
+    name = variables.get("FAKTORY_PROVIDER") or "FAKTORY_URL"
+    url = where.replace("//", "//:PASSWORD@")
+    return Unreachable(f"the server refused: {where} {wish}: set {name}={url}, the password percent-encoded")
 
 
 def _how_to_trust(verify_code: int, variables: Mapping[str, str]) -> str:

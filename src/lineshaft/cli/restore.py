@@ -19,6 +19,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from msgspec import Struct
 from msgspec import json as msgspec_json
+from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -75,9 +76,12 @@ def restore(
     if json:
         sys.stdout.write(msgspec_json.encode(restored).decode() + "\n")
     elif restored.check is not None and _is_bad(restored.check):
-        write_report(restored.check, sys.stderr)
+        # Nothing was restored: the advice is an older backup, and not what helps a data directory.
+        write_report(restored.check, sys.stderr, advise=False)
     if restored.check is not None and _is_bad(restored.check):
-        raise StoreCorrupt(f"the backup in {source} is damaged, and {target} is as it was: restore an older one")
+        raise StoreCorrupt(
+            f"the backup in {source} is damaged, and nothing was restored to {target}: restore an older one"
+        )
     if not json:
         _tell(restored)
     return 0
@@ -120,7 +124,19 @@ def _restore(source: Path, target: Path, *, check: bool) -> Restored:
         shutil.rmtree(copy, ignore_errors=True)
     if outcome is not None:
         outcome.data = str(target)
+        if _is_bad(outcome):
+            _tell_of(outcome, source, copy)
     return Restored(str(target), str(source), manifest.taken_at if manifest else None, size, outcome)
+
+
+def _tell_of(outcome: Outcome, source: Path, copy: Path) -> None:
+    """What was found in the copy, which is gone, is wrong with the backup."""
+    outcome.data = str(source)
+    outcome.findings = [
+        replace(finding, what=finding.what.replace(str(copy), str(source))) for finding in outcome.findings
+    ]
+    if outcome.refusal is not None:
+        outcome.refusal = outcome.refusal.replace(str(copy), str(source))
 
 
 def _hand_over(copy: Path, target: Path) -> None:

@@ -4,10 +4,13 @@ Parsed by argparse, unlike the server's commands: who installs only the worker h
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+from lineshaft.cli.reach import with_advice
+from lineshaft.errors import Refusal, UsageError
 from lineshaft.worker.find import find_jobs
 from lineshaft.worker.logs import log_to
 from lineshaft.worker.process import run_worker
@@ -18,7 +21,8 @@ __all__ = ["parser", "work"]
 
 
 def work(words: Sequence[str], command: Sequence[str] = (sys.executable, "-m", "lineshaft", "work")) -> int:
-    """Run a worker until it is told to end; returns the exit code. Raises UsageError, SystemExit for the parser's.
+    """Run a worker until it is told to end; returns the exit code. Raises UsageError, Unreachable for a password that
+    is not right, SystemExit for the parser's.
 
     `command` is what is typed before the words, should it have to be run again.
     """
@@ -28,17 +32,19 @@ def work(words: Sequence[str], command: Sequence[str] = (sys.executable, "-m", "
         return run_reloading([*command, *(word for word in words if word != "--reload")])
     found = [jobs for module in options.modules for jobs in find_jobs(module)]
     unique = list({id(jobs): jobs for jobs in found}.values())
-    return run_worker(
-        Worker(
-            *unique,
-            queues=options.queues.split(","),
-            concurrency=options.concurrency,
-            prefetch=options.prefetch,
-            stop_seconds=options.stop_seconds,
-            labels=options.label or None,
-            wid=options.wid,
-        )
+    worker = Worker(
+        *unique,
+        queues=options.queues.split(","),
+        concurrency=options.concurrency,
+        prefetch=options.prefetch,
+        stop_seconds=options.stop_seconds,
+        labels=options.label or None,
+        wid=options.wid,
     )
+    try:
+        return run_worker(worker)
+    except (Refusal, UsageError) as error:
+        raise with_advice(error, os.environ) from None
 
 
 def parser() -> argparse.ArgumentParser:

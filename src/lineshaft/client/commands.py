@@ -231,9 +231,12 @@ class Commands(Pusher):
 
     @verb
     def fetch(self, *queues: str) -> Talk[dict[str, Any] | None]:
-        """The next job of the first queue that has one; None when there was none for about two seconds."""
+        """The next job of the first queue that has one; None when there was none for about two seconds.
+
+        What JSON allows and Python cannot hold (1e999, 5,000 digits) is in there as `msgspec.Raw`.
+        """
         reply = yield from self._command(b"FETCH " + words(queues) if queues else b"FETCH", again=True)
-        job: dict[str, Any] | None = None if reply is None else decoded(reply)
+        job: dict[str, Any] | None = None if reply is None else decoded(reply, lenient=True)
         return job
 
     @verb

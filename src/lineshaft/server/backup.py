@@ -111,7 +111,10 @@ def allowed_target(directory: str, rule: BackupRule) -> Path:
     path = Path(os.path.normpath(directory))
     target = path.parent.resolve() / path.name
     if not target.parent.is_dir():
-        raise Refusal(f"there is no directory {target.parent} on the server's machine")
+        raise Refusal(
+            f"there is no directory {target.parent} on the server's machine: make it first, as the user that the server"
+            " runs as"
+        )
     if target.exists() or target.is_symlink():
         raise Refusal(f"{target} exists: a backup needs the name of a new directory")
     if rule.root is not None and Path(rule.root).resolve() not in target.parents:

@@ -502,6 +502,8 @@ class Server:
                 # The level of the protocol, which clients compare; our own version stands beside it.
                 "faktory_version": "1.10.0",
                 "lineshaft_version": __version__,
+                # Where an operator who stands before the same machine has to look; none when all is in memory.
+                **({} if self.settings.data is None else {"data": self.settings.data}),
                 # Clients' types for the part above know no such figure.
                 "jobs_expired": self.engine.state.totals.expired,
                 "connections": len(self.sessions),

@@ -59,6 +59,8 @@ class ServerSettings(Struct, frozen=True):
     waiting_places: int = 1_000_000
     description: str = "Lineshaft"
     backups: BackupRule = BackupRule()
+    #: Where the data lies; None when all is in memory.
+    data: str | None = None
 
     @property
     def asks_for_password(self) -> bool:

@@ -20,7 +20,7 @@ from typing import Any
 from lineshaft.worker.children import Children
 from lineshaft.worker.jobs import JobFunction
 from lineshaft.worker.middleware import Middleware, compose
-from lineshaft.worker.outcome import Done, Interrupted, Outcome, outcome_of
+from lineshaft.worker.outcome import Done, Failed, Interrupted, Outcome, outcome_of
 from lineshaft.worker.running import RunningJob, current_job
 from lineshaft.worker.threads import Threads
 
@@ -71,6 +71,9 @@ class Executor:
         except Interrupted as interrupted:
             # What was raised inside of a thread came without words.
             return outcome_of(Interrupted(job.interrupted) if job.interrupted else interrupted)
+        except UnknownJobType as error:
+            # Where in here that was noticed tells nobody anything.
+            return Failed(type(error).__name__, str(error), [])
         except (Exception, SystemExit) as error:  # the boundary of a job
             return outcome_of(error)
         finally:

@@ -7,10 +7,20 @@ from typing import Final
 import msgspec
 
 from lineshaft.client.lines import line
-from lineshaft.errors import PeerError
+from lineshaft.errors import PeerError, UsageError
 from lineshaft.protocol.resp import ErrorReply, Reply
 
-__all__ = ["check_replies", "fail_instead", "is_unknown", "payload_of"]
+__all__ = ["check_replies", "fail_instead", "fail_unreadable", "is_lasting", "is_unknown", "payload_of"]
+
+#: What a server says to a wrong password.
+_WRONG_PASSWORD: Final = "Invalid password"
+
+
+class _Head(msgspec.Struct):
+    jid: str
+
+
+_decode_head: Final = msgspec.json.Decoder(_Head).decode
 
 log = logging.getLogger("lineshaft.worker")
 
@@ -36,6 +46,25 @@ def payload_of(reply: Reply) -> bytes | None:
     if reply is not None and not isinstance(reply, bytes):
         raise PeerError(f"the server answers FETCH with {reply!r}")
     return reply
+
+
+def fail_unreadable(payload: bytes, error: Exception) -> list[bytes]:
+    """What tells the server that a job cannot be read here; nothing when not even its jid can be.
+
+    Such a one is left to its reservation, which in the end lets it die.
+    """
+    try:
+        jid = _decode_head(payload).jid
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        log.error("the server sent a job that cannot be read: %s", error)
+        return []
+    log.error("a job that cannot be read failed: %s", error, extra={"jid": jid})
+    return [line(b"FAIL", jid=jid, errtype=type(error).__name__, message=f"the worker cannot read this job: {error}")]
+
+
+def is_lasting(failure: Exception) -> bool:
+    """Whether it is of no use to try on: we come with the wrong password, or with none, or to no address at all."""
+    return isinstance(failure, UsageError) or str(failure) == _WRONG_PASSWORD
 
 
 def is_unknown(command: bytes, reply: Reply) -> bool:

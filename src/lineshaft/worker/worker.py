@@ -42,7 +42,7 @@ from lineshaft.worker.memory import resident_kb
 from lineshaft.worker.middleware import Middleware
 from lineshaft.worker.outcome import Done, Failed, GivenBack, Outcome, report
 from lineshaft.worker.queues import Queues
-from lineshaft.worker.replies import check_replies, fail_instead, is_unknown, payload_of
+from lineshaft.worker.replies import check_replies, fail_instead, fail_unreadable, is_lasting, is_unknown, payload_of
 from lineshaft.worker.running import Fetched, RunningJob
 from lineshaft.worker.telling import Teller
 
@@ -146,7 +146,10 @@ class Worker:
             self._moved.set()
 
     async def serve(self) -> None:
-        """Work until it is stopped. A cancellation ends it at once, and leaves its jobs to the server."""
+        """Work until it is stopped. A cancellation ends it at once, and leaves its jobs to the server.
+
+        Raises Refusal or UsageError when the server wants another password; one that is away is waited for.
+        """
         for function in self.functions.values():
             function.arguments.prepare()
         self._executor = Executor(self.functions, self._middleware, self.concurrency + self._prefetch)
@@ -174,7 +177,7 @@ class Worker:
             await asyncio.sleep(0)
 
     def _puller_ended(self, puller: "asyncio.Task[None]") -> None:
-        """A puller that fails would go missing without a word: an error of ours, so the worker ends and says why."""
+        """A puller that fails would go missing without a word: so the worker ends, and says why."""
         if not puller.cancelled() and (failure := puller.exception()) is not None:
             self._failure = failure
             self.stop()
@@ -208,6 +211,8 @@ class Worker:
             try:
                 payload = await self._exchange(reports, fetching)
             except (LineshaftError, OSError) as failure:
+                if is_lasting(failure):
+                    raise
                 await self._pause(failure)
                 continue
             reports = [] if payload is None else await self._work(payload)
@@ -267,10 +272,8 @@ class Worker:
         """Run a job; returns the commands that report how it ended."""
         try:
             fetched = _decode_fetched(payload)
-        except msgspec.DecodeError as error:
-            # It is left to its reservation, which in the end lets it die.
-            log.error("the server sent a job that cannot be read: %s", error)
-            return []
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return fail_unreadable(payload, error)
         job = RunningJob(fetched, self._teller.tell)
         self.running.add(job)
         try:
