@@ -15,10 +15,13 @@ from simulation.entries import Answer, BatchEntry, Fetching, GivenBack, Hold, Jo
 from simulation.fetch_laws import hold_fetch, hold_lane, hold_throttle
 from simulation.world import SECOND, World
 
-__all__ = ["SURELY_THERE", "Broken", "Ledger"]
+__all__ = ["ONE_LEAP_MS", "SURELY_THERE", "Broken", "Ledger"]
 
 #: A worker that was heard of within this time has not vanished: that takes 60 s, and a leap of 30 may count as silence.
 SURELY_THERE = 25 * SECOND
+
+#: A leap of the clock as long as this may count as silence. A longer one is seen to be one; several short ones add up.
+ONE_LEAP_MS = 30_000
 
 #: The shortest reservation.
 RESERVED_MS = 60_000

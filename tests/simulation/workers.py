@@ -10,7 +10,7 @@ from typing import Any
 
 from simulation.client import Client, Habits
 from simulation.entries import Answer, Fetching, GivenBack, Hold, JobEntry
-from simulation.ledger import SURELY_THERE, Ledger
+from simulation.ledger import ONE_LEAP_MS, SURELY_THERE, Ledger
 from simulation.producers import QUEUES, Kinds
 from simulation.world import World
 
@@ -43,8 +43,9 @@ class Worker(Client):
         recover_after = world.rules.recover_after * 1000
         #: For so long the server waits for a word of it without any doubt.
         self._patience = min(SURELY_THERE, recover_after // 2) if recover_after else SURELY_THERE
-        #: By wid: since when the server has heard of it without a long pause, and when it last did.
-        self.heard: dict[str, tuple[int, int]] = {}
+        #: By wid: since when the server has heard of it without a long pause, when it last did, and how far the
+        #: clock had leapt by then.
+        self.heard: dict[str, tuple[int, int, int]] = {}
 
     @property
     def wid(self) -> str:
@@ -83,13 +84,14 @@ class Worker(Client):
         return lambda: not self.beats or self._is_there(wid, since)
 
     def _is_there(self, wid: str, since: int) -> bool:
-        first, last = self.heard.get(wid, (0, 0))
-        return first <= since and self.world.time - last < self._patience
+        first, last, leapt = self.heard.get(wid, (0, 0, 0))
+        return first <= since and self.world.time - last < self._patience and self.ledger.leapt - leapt <= ONE_LEAP_MS
 
     def _note_heard(self, wid: str, at: int) -> None:
         """The server has heard of it at this time, at the earliest."""
-        first, last = self.heard.get(wid, (at, at))
-        self.heard[wid] = (first if at - last < self._patience else at, max(at, last))
+        first, last, leapt = self.heard.get(wid, (at, at, 0))
+        is_steady = at - last < self._patience and self.ledger.leapt - leapt <= ONE_LEAP_MS
+        self.heard[wid] = (first if is_steady else at, max(at, last), self.ledger.leapt)
 
     def do(self) -> None:
         """Fetch, or do something with what it has."""
