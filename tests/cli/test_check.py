@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from copies import copied
 from engine.test_check import fill
 from lineshaft.cli.check import find_culprit
 from lineshaft.cli.main import run_command
@@ -58,7 +59,7 @@ def torn(tmp_path: Path) -> Path:
     """What a kill leaves of a thousand jobs: all in the log."""
     store, engine = fresh(tmp_path / "running")
     push(engine, 1000)
-    path = Path(shutil.copytree(tmp_path / "running", tmp_path / "data"))
+    path = copied(tmp_path / "running", tmp_path / "data")
     store.close()
     return path
 
@@ -346,7 +347,7 @@ def data_and_log(tmp_path: Path) -> Path:
     store.close()
     store, engine = fresh(tmp_path / "both-running")
     push(engine, 1000, queue="more")
-    path = Path(shutil.copytree(tmp_path / "both-running", tmp_path / "both"))
+    path = copied(tmp_path / "both-running", tmp_path / "both")
     store.close()
     log = max(path.glob("*.log"), key=lambda file: file.stat().st_size)
     flip(log, log.stat().st_size // 2)

@@ -3,7 +3,6 @@
 import errno
 import os
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from hypothesis import settings
 from rocksdict import BottommostLevelCompaction, CompactOptions
 
 from conformance.store import StoreConformance, StoreMachine, contents
+from copies import copied
 from lineshaft.errors import StoreBusy, StoreCorrupt, StoreError, UsageError
 from lineshaft.store.port import Store
 from lineshaft.store.rocks import RocksStore
@@ -56,7 +56,7 @@ def path(tmp_path: Path) -> Path:
 
 def crashed(path: Path, tmp_path: Path) -> Path:
     """What a kill -9 would leave of the open store in `path`: its files as the kernel has them now."""
-    return Path(shutil.copytree(path, tmp_path / "crashed"))
+    return copied(path, tmp_path / "crashed")
 
 
 def log_of(path: Path) -> Path:
@@ -152,7 +152,7 @@ def test_a_manifest_that_was_cut_off_never_costs_the_tables(path: Path, tmp_path
     whole = manifest.read_bytes()
     for cut in range(0, len(whole), 16):
         left = tmp_path / f"cut-{cut}"
-        shutil.copytree(path, left)
+        copied(path, left)
         (left / manifest.name).write_bytes(whole[:cut])
         tables = sorted(file.name for file in left.glob("*.sst"))
         try:
