@@ -55,12 +55,12 @@ def test_leadership_is_handed_over_within_a_moment(cluster: RealCluster) -> None
 
 def test_a_leader_that_is_stopped_asks_another_to_go_on(cluster: RealCluster) -> None:
     leader = cluster.leader()
-    assert leader.push("before-stop", "stop") == "OK"
+    assert leader.push("last-one-in", "leaving") == "OK"
     assert leader.stop() == 0
     new = cluster.leader()
     # It did not wait for the silence to grow as long as a lease.
     assert new.status()["takeover_ms"] < LEASE_MS
-    assert new.fetch("stop") == "before-stop"
+    assert new.fetch("leaving") == "last-one-in"
     leader.start()
     wait_for(cluster.is_whole, "all nodes are there")
 
