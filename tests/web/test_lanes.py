@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from browser.stage import Stage, staged
-from lineshaft.config.kinds import Rate
+from lineshaft.config.amounts import Rate
 from lineshaft.config.model import Queue, Queues
 from web.asking import ask
 

@@ -16,15 +16,14 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Struct, field, json, structs
 
+from lineshaft.config.amounts import Rate, duration, rate, size
+from lineshaft.config.binding import Binding, address, web_address
 from lineshaft.config.kinds import (
-    Binding,
-    Rate,
     Secret,
-    address,
     backoff_rule,
     choice,
+    count,
     directory,
-    duration,
     entry_name,
     json_array,
     json_object,
@@ -33,14 +32,11 @@ from lineshaft.config.kinds import (
     node_name,
     patterns,
     queue_name,
-    rate,
     schedule,
     secret,
-    size,
     switch,
     text,
     time_zone,
-    web_address,
     whole,
     words,
 )
@@ -103,9 +99,6 @@ class Takes(Enum):
 
 
 AT_START: Final = Takes.AT_START
-
-#: Sequence numbers and counts stay well inside 64 bits with this.
-_MANY: Final = 10**12
 
 
 class Faktory(Struct, frozen=True):
@@ -221,7 +214,7 @@ class Retention(Struct, frozen=True):
     """`[retention]`: how long what is over is kept."""
 
     dead_ms: Annotated[int, duration("1s", "36500d")] = field(default=180 * 86_400_000, name="dead")
-    dead_max: Annotated[int, whole(1, _MANY)] = 100_000
+    dead_max: Annotated[int, count()] = 100_000
     results_ms: Annotated[int, duration("1s", "36500d")] = field(default=3_600_000, name="results")
     batches_ms: Annotated[int, duration("1s", "36500d")] = field(default=30 * 86_400_000, name="batches")
     #: A batch that is not committed, and to which nothing has happened.
@@ -232,7 +225,7 @@ class History(Struct, frozen=True):
     """`[history]`: jobs that are over, kept so that somebody may look at them."""
 
     completed_ms: Annotated[int, duration("0s", "36500d")] = field(default=0, name="completed")  #: 0 keeps none
-    max_jobs: Annotated[int, whole(1, _MANY)] = 1_000_000
+    max_jobs: Annotated[int, count()] = 1_000_000
     max_bytes: Annotated[int, size("1MiB", "1000TB")] = field(default=1 << 30, name="max_size")
 
 
@@ -247,14 +240,14 @@ class Plugins(Struct, frozen=True):
 class Queue(Struct, frozen=True):
     """`[queues.NAME]`: the limits of one queue; None is none of its own."""
 
-    max_jobs: Annotated[int | None, whole(1, _MANY)] = None
-    backpressure: Annotated[int | None, whole(1, _MANY)] = None  #: the older name of max_jobs; never both
+    max_jobs: Annotated[int | None, count()] = None
+    backpressure: Annotated[int | None, count()] = None  #: the older name of max_jobs; never both
     reserve_for_seconds: Annotated[int | None, duration("60s", "86400s", unit_ms=1000)] = field(
         default=None, name="reserve_for"
     )
     backoff: Annotated[str | None, backoff_rule()] = None  #: for jobs that do not say themselves
     lane_by: Annotated[str | None, text()] = None  #: the key of `custom` that tells its lanes apart
-    lane_concurrency: Annotated[int | None, whole(1, _MANY)] = None
+    lane_concurrency: Annotated[int | None, count()] = None
     lane_order: Annotated[LaneOrder, choice("priority", "strict")] = "priority"
     lane_rate: Annotated[Rate | None, rate("1s", "30d")] = None
 
@@ -267,15 +260,15 @@ class Queue(Struct, frozen=True):
 class Queues(Struct, frozen=True):
     """`[queues]`: a limit for every queue, and tables of the queues that have their own."""
 
-    backpressure: Annotated[int | None, whole(1, _MANY)] = None
+    backpressure: Annotated[int | None, count()] = None
     named: dict[str, Queue] = {}  #: no key of its own: `tables` collects the `[queues.NAME]` here
 
 
 class Throttle(Struct, frozen=True):
     """`[throttles] NAME = { ... }`: how many jobs of a queue may run, or begin; None is no limit of that kind."""
 
-    concurrency: Annotated[int | None, whole(1, _MANY)] = None
-    worker: Annotated[int | None, whole(1, _MANY)] = None
+    concurrency: Annotated[int | None, count()] = None
+    worker: Annotated[int | None, count()] = None
     timeout_ms: Annotated[int | None, duration("1s", "1d")] = field(default=None, name="timeout")
     #: A burst is as many, and a bucket counts in parts of a millisecond: this keeps it well inside 64 bits.
     rate: Annotated[int | None, whole(1, 1_000_000)] = None
