@@ -5,7 +5,8 @@ import re
 import pytest
 
 from lineshaft.config import Config, Flags, Queue
-from lineshaft.config.model import TABLES, Queues, Throttle
+from lineshaft.config.entries import Throttle
+from lineshaft.config.model import TABLES, Queues
 from lineshaft.config.tables import keys_of
 from lineshaft.daemon import engine_settings
 from lineshaft.engine.records import LaneRules, Rate

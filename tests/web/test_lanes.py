@@ -9,7 +9,8 @@ import pytest
 
 from browser.stage import Stage, staged
 from lineshaft.config.amounts import Rate
-from lineshaft.config.model import Queue, Queues
+from lineshaft.config.entries import Queue
+from lineshaft.config.model import Queues
 from web.asking import ask
 
 QUEUES = Queues(

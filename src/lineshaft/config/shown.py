@@ -13,7 +13,7 @@ from msgspec.structs import fields
 
 from lineshaft.config.amounts import Rate, as_duration, as_size
 from lineshaft.config.model import TABLES, Config
-from lineshaft.config.tables import Key, keys_of
+from lineshaft.config.tables import NAMED, Key, keys_of
 from lineshaft.config.toml import dotted
 
 __all__ = ["MASKED", "UNSET", "Shown", "shown"]
@@ -23,9 +23,7 @@ UNSET: Final = "–"  # noqa: RUF001 - a dash, as tables have it
 
 #: The tables that hold named ones, in which field, and what comes before the name in a file.
 _NAMED: Final = {
-    "auth": ("users", ("auth", "users")),
-    "web": ("users", ("web", "users")),
-    "api": ("tokens", ("api", "tokens")),
+    **{table: (inner, (table, inner)) for table, (inner, _) in NAMED.items()},
     "queues": ("named", ("queues",)),
     "throttles": ("named", ("throttles",)),
 }
