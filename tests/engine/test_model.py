@@ -39,7 +39,7 @@ from lineshaft.engine.settings import Periodic, QueueLimits, Settings, Throttle
 from lineshaft.errors import Refusal, StoreBusy, StoreError
 from lineshaft.job import Job, decode_pushed, decode_stored
 from lineshaft.lifecycle import Place
-from lineshaft.protocol.commands import parse_fetch
+from lineshaft.protocol.queues import parse_fetch
 from lineshaft.schedule import Schedule
 from lineshaft.store.faulty import FaultyStore
 

@@ -17,17 +17,10 @@ from lineshaft.engine.timed import SetName
 from lineshaft.engine.views import JobView, QueueView, Views
 from lineshaft.engine.views_workers import HeldView, WorkerView
 from lineshaft.errors import Refusal
+from lineshaft.fields import instant_of
 from lineshaft.job import decode_pushed, encode_job
 from lineshaft.lifecycle import Place, WorkerState
-from lineshaft.protocol.admin import (
-    Adoption,
-    Inspect,
-    instant_of,
-    parse_adopt,
-    parse_backup,
-    parse_inspect,
-    parse_signal,
-)
+from lineshaft.protocol.admin import Adoption, Inspect, parse_adopt, parse_backup, parse_inspect, parse_signal
 from lineshaft.protocol.resp import OK, bulk
 
 if TYPE_CHECKING:

@@ -13,25 +13,23 @@ from lineshaft.engine.batching import Wanted
 from lineshaft.engine.filter import EVERYTHING, Filter
 from lineshaft.engine.retry import Report
 from lineshaft.errors import PeerError, Refusal
+from lineshaft.fields import instant_of
 from lineshaft.job import Job, decode_pushed, decode_pushed_list
 from lineshaft.lifecycle import WorkerState
-from lineshaft.protocol.admin import instant_of
+from lineshaft.protocol.admin import Filter as SentFilter
+from lineshaft.protocol.admin import parse_cron, parse_mutate
 from lineshaft.protocol.commands import (
     Batch,
     parse_ack,
     parse_batch,
     parse_beat,
     parse_cancel,
-    parse_cron,
     parse_fail,
-    parse_fetch,
-    parse_mutate,
-    parse_queue,
     parse_requeue,
     parse_track,
 )
-from lineshaft.protocol.commands import Filter as SentFilter
 from lineshaft.protocol.handshake import parse_hello
+from lineshaft.protocol.queues import parse_fetch, parse_queue
 from lineshaft.protocol.resp import OK, bulk
 from lineshaft.server.admin import adopt, backup, inspect, signal
 from lineshaft.server.cluster import cluster
