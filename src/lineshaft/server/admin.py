@@ -22,6 +22,8 @@ from lineshaft.job import decode_pushed, encode_job
 from lineshaft.lifecycle import Place, WorkerState
 from lineshaft.protocol.admin import Adoption, Inspect, parse_adopt, parse_backup, parse_inspect, parse_signal
 from lineshaft.protocol.resp import OK, bulk
+from lineshaft.server.backup import begin_backup
+from lineshaft.server.delivery import deliver
 
 if TYPE_CHECKING:
     from lineshaft.server.session import Session
@@ -39,7 +41,7 @@ SIGNALS: Final = {state.word: state for state in (WorkerState.QUIET, WorkerState
 
 def backup(session: "Session", argument: bytes) -> bytes | None:
     """BACKUP {"dir"}: answered when the copy is made."""
-    session.server.begin_backup(session, parse_backup(argument))
+    begin_backup(session.server, session, parse_backup(argument))
     return None
 
 
@@ -56,7 +58,7 @@ def adopt(session: "Session", argument: bytes) -> bytes | None:
     outcome = server.engine.adopt(arrivals)
     outcome.refused |= unread
     session.durable = True
-    server.deliver()
+    deliver(server)
     reply = bulk(msgspec.json.encode(outcome))
     session.count_unsent(len(reply))
     return reply
