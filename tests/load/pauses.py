@@ -24,10 +24,10 @@ from urllib.parse import quote
 
 import uvloop
 
-from load.actors import get_page, instant
 from load.figures import usage_of
 from load.ping import Heard, Pinger
-from load.wire import Wire
+from load.visitors import get_page
+from load.wire import Wire, instant
 from processes import ServerProcess, stop_on_sigterm
 
 __all__ = ["Row", "main", "measure"]

@@ -1,7 +1,7 @@
 """What comes due by itself: promotion of scheduled and retried jobs, expiry, recovery, pruning.
 
 Each function does one bounded slice of what is due now, so that a million jobs due at the same instant never hold
-up a client; `engine.tick` calls them until nothing is due. A slice is one transition per job, since one damaged
+up a client; `agenda.tick` calls them until nothing is due. A slice is one transition per job, since one damaged
 job must not stop the others.
 """
 
