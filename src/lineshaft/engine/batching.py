@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from msgspec import DecodeError, Raw, Struct, json
+from msgspec import Raw, Struct, json
 
 from lineshaft.clock import format_instant
 from lineshaft.engine import keys
@@ -18,6 +18,7 @@ from lineshaft.job import (
     ABSENT,
     ARGS_FIRST,
     DEFAULT_QUEUE,
+    UNREADABLE,
     Job,
     admit,
     encode_job,
@@ -119,7 +120,7 @@ def batches_page(state: State, cursor: str, limit: int) -> tuple[list[dict[str, 
     for key, value in rows:
         try:
             batch = decode_batch(value)
-        except DecodeError:
+        except UNREADABLE:
             continue
         shown.append(_viewed(key[2:].decode(), batch))
     return shown, rows[-1][0][2:].decode() if len(rows) == limit else ""

@@ -17,7 +17,7 @@ What is true after every call: `count` and `bytes` are those of the rows as the 
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import DecodeError, Raw, Struct
+from msgspec import Raw, Struct
 
 from lineshaft.clock import format_instant
 from lineshaft.engine import keys
@@ -31,7 +31,7 @@ from lineshaft.engine.records import (
 )
 from lineshaft.engine.turn import Change, Turn
 from lineshaft.errors import Refusal
-from lineshaft.job import MAX_JID_LENGTH, decode_stored
+from lineshaft.job import MAX_JID_LENGTH, UNREADABLE, decode_stored
 
 if TYPE_CHECKING:
     from lineshaft.engine.state import State
@@ -140,7 +140,7 @@ def sweep_history(state: "State") -> None:
         with state.change() as change:
             change.delete(key)
             # Of a row that cannot be read the jid is not known: `lineshaft check` names what is left.
-            with suppress(DecodeError):
+            with suppress(*UNREADABLE):
                 change.delete(keys.history_jid_key(decode_history(value).jid, key))
             change.then(history.remove, len(value))
     if not rows:
@@ -189,7 +189,7 @@ def _shown(key: bytes, value: bytes) -> dict[str, Any] | None:
     try:
         record = decode_history(value)
         enqueued_at = decode_stored(record.payload).enqueued_at
-    except DecodeError:
+    except UNREADABLE:
         return None
     return {
         "jid": record.jid,

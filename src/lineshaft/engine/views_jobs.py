@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Final
 
-from msgspec import DecodeError, Struct
+from msgspec import Struct
 
 from lineshaft.engine import keys
 from lineshaft.engine.filter import Filter
@@ -21,7 +21,7 @@ from lineshaft.engine.scan import Sought, narrowed
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import SetName
 from lineshaft.errors import Refusal
-from lineshaft.job import Job, decode_stored
+from lineshaft.job import UNREADABLE, Job, decode_stored
 from lineshaft.lifecycle import Place
 from lineshaft.store.port import KeyRange
 
@@ -225,7 +225,7 @@ def _view(state: State, key: bytes, value: bytes) -> JobView | None:
     try:
         extras, payload = split_value(value)
         job = decode_stored(payload)
-    except DecodeError:
+    except UNREADABLE:
         return None
     if keys.is_ready(key):
         name, _, priority = keys.ready_parts(key)
