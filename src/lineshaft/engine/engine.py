@@ -442,11 +442,11 @@ class Engine:
 
     def batches(self, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str]:
         """Batches, the newest first, and the cursor of the next page, empty at the end. Raises StoreError."""
-        return batches_page(self.state, cursor, limit)
+        return batches_page(self.state, cursor, limit)[:2]
 
     def history(self, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str]:
         """Finished jobs, the newest first, and the cursor of the next page, empty at the end. Raises Refusal."""
-        return page(self.state, cursor, limit)
+        return page(self.state, cursor, limit)[:2]
 
     def finished(self, jid: str) -> list[dict[str, Any]]:
         """The finished jobs with a jid, the newest first. Raises StoreError."""

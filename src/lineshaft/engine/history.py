@@ -149,10 +149,11 @@ def sweep_history(state: "State") -> None:
         history.dirty = True
 
 
-def page(state: "State", cursor: str, limit: int) -> tuple[list[dict[str, Any]], str]:
+def page(state: "State", cursor: str, limit: int) -> tuple[list[dict[str, Any]], str, int]:
     """Finished jobs, the newest first, from `cursor` on (empty: from the newest), and the cursor of what follows.
 
-    That is empty when nothing does. Raises Refusal for what is no cursor, StoreError.
+    That is empty when nothing does. Then comes how many rows there cannot be read. Raises Refusal for what is no
+    cursor, StoreError.
     """
     start, end = keys.prefix_range(keys.HISTORY)
     if cursor:
@@ -163,7 +164,8 @@ def page(state: "State", cursor: str, limit: int) -> tuple[list[dict[str, Any]],
     limit = max(1, min(limit, MOST_SHOWN))
     rows = state.turn.scan(start, end, limit=limit, limit_bytes=SHOWN_BYTES, reverse=True)
     shown = [view for key, value in rows if (view := _shown(key, value)) is not None]
-    return shown, rows[-1][0].removeprefix(keys.HISTORY).hex() if rows else ""
+    full = len(rows) == limit or sum(len(value) for _, value in rows) >= SHOWN_BYTES
+    return shown, rows[-1][0].removeprefix(keys.HISTORY).hex() if full else "", len(rows) - len(shown)
 
 
 def find_finished(state: "State", jid: str) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 Whoever shows pages holds no part of the state: he asks for a slice, gets records, and a cursor for what follows. What
 is true of every call: it reads at most `limit` rows and a few megabytes, wherever in ten million jobs it begins; a row
-that cannot be read is left out, and who works with it next sets it aside.
+that cannot be read is left out and counted, and who works with it next sets it aside.
 """
 
 from collections import Counter
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from lineshaft.engine import views_jobs, views_lanes, views_workers
+from lineshaft.engine import keys, views_jobs, views_lanes, views_workers
 from lineshaft.engine.batching import batch_view, batches_page, count_batches
 from lineshaft.engine.control import queue_latency
 from lineshaft.engine.filter import EVERYTHING, Filter
@@ -140,9 +140,13 @@ class Views:
             push_refusal=state.push_refusal,
         )
 
-    def counts(self, most: int) -> dict[str, tuple[int, int]]:
-        """Size and processed of some queues, at most so many: cheap enough for every few seconds."""
-        return {queue.name: (queue.size, queue.processed) for queue in islice(self._state.queues, most)}
+    def counts(self, first: Iterable[str], most: int) -> dict[str, tuple[int, int]]:
+        """Size and processed of at most so many queues: those that are named, and then the longest."""
+        queues = self._state.queues
+        chosen = {name: queue for name in first if (queue := queues.by_name.get(name)) is not None}
+        if len(chosen) < most:
+            chosen |= {queue.name: queue for queue in nlargest(most, queues, key=lambda queue: queue.size)}
+        return {name: (queue.size, queue.processed) for name, queue in islice(chosen.items(), most)}
 
     def days(self, limit: int) -> list[tuple[str, int, int]]:
         """The last days, the newest first: day, processed, failed. Raises StoreError."""
@@ -237,8 +241,11 @@ class Views:
         """The finished jobs with a jid, the newest first. Raises StoreError."""
         return find_finished(self._state, jid)
 
-    def history(self, *, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str]:
-        """Finished jobs, the newest first, and the next page's cursor. Raises Refusal, StoreError."""
+    def history(self, *, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str, int]:
+        """Finished jobs, the newest first, the next page's cursor, and how many rows there cannot be read.
+
+        Raises Refusal, StoreError.
+        """
         return page(self._state, cursor, limit)
 
     def groups(self, name: SetName, limit: int = 20) -> tuple[list[GroupView], int]:
@@ -292,8 +299,11 @@ class Views:
 
     # Batches and periodic jobs
 
-    def batches(self, *, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str]:
-        """Batches, the newest first, and the next page's cursor, empty at the end. Raises StoreError."""
+    def batches(self, *, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str, list[str]]:
+        """Batches, the newest first, the next page's cursor, empty at the end, and the bids of damaged ones.
+
+        Raises StoreError.
+        """
         return batches_page(self._state, cursor, limit)
 
     def batch_count(self, most: int) -> int:
@@ -311,6 +321,12 @@ class Views:
     def throttles(self) -> Iterator[dict[str, Any]]:
         """The throttled queues by name: their limits, and what is taken of them."""
         return self._state.throttles.views(self._state.now)
+
+    # Damage
+
+    def set_aside(self, most: int) -> int:
+        """How many damaged rows were set aside, counted no further than `most`. Raises StoreError."""
+        return len(self._state.turn.scan(*keys.prefix_range(keys.aside_key(b"")), limit=most))
 
     # Long work
 

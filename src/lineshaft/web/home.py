@@ -14,6 +14,7 @@ from lineshaft.web import chart
 from lineshaft.web.attention import notices
 from lineshaft.web.language import Language
 from lineshaft.web.past import GRAINS
+from lineshaft.web.pulse import Trend
 from lineshaft.web.render import href, language_of, prefix_of
 from lineshaft.web.site import Site
 
@@ -195,10 +196,16 @@ def _days(site: Site, language: Language, name: str) -> dict[str, Any]:
     }
 
 
+def _rate(language: Language, trend: Trend | None) -> str:
+    rate = None if trend is None else trend.rate()
+    return "–" if rate is None else f"{language.rate(rate)} / s"
+
+
 def queue_rows(site: Site, language: Language, queues: Sequence[QueueView]) -> list[dict[str, Any]]:
     """Queues as their table shows them."""
     slow_ms = site.backend.settings().slow_after_ms
     rows = []
+    site.pulse.show(queue.name for queue in queues)
     for queue in queues:
         trend = site.pulse.queues.get(queue.name)
         rows.append(
@@ -211,7 +218,7 @@ def queue_rows(site: Site, language: Language, queues: Sequence[QueueView]) -> l
                 "full": queue.max_jobs is not None and queue.size >= queue.max_jobs,
                 "processed": queue.processed,
                 "failed": queue.failed,
-                "rate": language.rate(trend.rate() if trend else 0.0),
+                "rate": _rate(language, trend),
                 "points": chart.spark(trend.sizes()) if trend else "",
             }
         )

@@ -5,13 +5,17 @@ Each second is noted in the past (`past`), and once a minute the engine is asked
 Whoever watches gets one small message a second, the same for all, made once; and none is made when nobody watches. It
 says how large the sets are, and a number that changes when anything has changed, so that a page knows when to look.
 
+Of the queues the size and the rate are followed: of all, while there are no more than MOST_QUEUES; else of those that a
+page has shown lately, and then of the longest.
+
 What is true after every call: `queues` follows at most MOST_QUEUES queues, and `slow` has at most MOST_SLOW.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -32,6 +36,8 @@ TICK_SECONDS: Final = 1.0
 
 #: Queues whose size is followed; what lies beyond is shown without a curve.
 MOST_QUEUES: Final = 200
+#: One that was shown is followed for so long, the length of a curve.
+SHOWN_MS: Final = 600_000
 QUEUE_EVERY_MS: Final = 5000
 QUEUE_NOTES: Final = 121
 
@@ -49,10 +55,10 @@ class Trend:
     def __init__(self) -> None:
         self.notes: deque[tuple[int, int, int]] = deque(maxlen=QUEUE_NOTES)
 
-    def rate(self) -> float:
-        """Jobs worked per second, of late."""
+    def rate(self) -> float | None:
+        """Jobs worked per second, of late; None while that is not known yet."""
         if len(self.notes) < 2:
-            return 0.0
+            return None
         (before, _, done), (now, _, done_now) = self.notes[-2], self.notes[-1]
         return max(done_now - done, 0) * 1000 / max(now - before, 1)
 
@@ -70,6 +76,8 @@ class Pulse:
         #: How late the loop came to each second.
         self.loop = Durations()
         self.queues: dict[str, Trend] = {}
+        #: When a page has last shown which queue.
+        self._shown: dict[str, int] = {}
         #: Called once a second.
         self.each_second: Callable[[], None] = lambda: None
         #: Queues whose oldest job waits too long, as of the last look at each.
@@ -163,8 +171,18 @@ class Pulse:
             self._message = self._tell(overview)
             self._announce()
 
+    def show(self, names: Iterable[str]) -> None:
+        """A page shows these queues: they are the ones to follow."""
+        now = self.now()
+        for name in names:
+            self._shown.pop(name, None)
+            self._shown[name] = now
+        for name in list(islice(self._shown, max(len(self._shown) - MOST_QUEUES, 0))):
+            del self._shown[name]
+
     def _follow_queues(self, now: int) -> None:
-        counts = self.backend.look(lambda engine: engine.views.counts(MOST_QUEUES))
+        self._shown = {name: at for name, at in self._shown.items() if now - at < SHOWN_MS}
+        counts = self.backend.look(lambda engine: engine.views.counts(self._shown, MOST_QUEUES))
         for name in self.queues.keys() - counts.keys():
             del self.queues[name]
         for name, (size, processed) in counts.items():

@@ -18,6 +18,7 @@ from lineshaft.web.forms import act, field_of, read_form, refused
 from lineshaft.web.home import Tile, queue_rows
 from lineshaft.web.lanes import FEW, lanes_shown
 from lineshaft.web.language import Language
+from lineshaft.web.pulse import MOST_QUEUES
 from lineshaft.web.queue_list import Asked, listed, orders
 from lineshaft.web.render import href, language_of, prefix_of
 from lineshaft.web.rows import PAGE, Row, filter_of_page, number_of, query_of, row_of
@@ -43,6 +44,7 @@ async def queues(request: Request, site: Site) -> Response:
         compact=False,
         asked=asked,
         size=found.size,
+        followed=language.number(MOST_QUEUES) if found.size > MOST_QUEUES else "",
         orders=orders(language, prefix, asked),
         first=href(prefix, "queues", **kept) if asked.first else "",
         next=href(prefix, "queues", after=asked.first + PAGE, **kept) if found.more else "",
@@ -75,6 +77,7 @@ async def queue(request: Request, site: Site) -> Response:
         lanes=_lanes(site, language, name),
         tiles=_queue_tiles(language, row, view.pushed, view.max_jobs),
         jobs=queue_jobs(found.jobs, prefix),
+        unreadable=found.unreadable,
         here=href(prefix, "queues", name),
         export=href(prefix, "queues", name, export=1, **query),
         wanted=wanted,
@@ -105,7 +108,7 @@ def _queue_tiles(language: Language, row: Mapping[str, Any], pushed: int, most: 
     return [
         Tile(text("Jobs"), language.number(row["size"]), limit),
         Tile(text("Latency"), language.span(row["latency_ms"]) if row["size"] else "–"),
-        Tile(text("Rate"), f"{row['rate']} / s"),
+        Tile(text("Rate"), row["rate"]),
         Tile(text("Pushed"), language.short(pushed)),
         Tile(text("Processed"), language.short(row["processed"])),
         Tile(text("Failed"), language.short(row["failed"])),

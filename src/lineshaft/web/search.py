@@ -76,6 +76,7 @@ class Found(Struct, frozen=True):
     jobs: list[JobView]
     cursor: str  #: where it goes on; empty at the end
     looked_at: int
+    unreadable: int = 0
 
 
 class Count(Struct, frozen=True):
@@ -96,13 +97,14 @@ async def search(site: Site, place: Place, cursor: str, *, limit: int = PAGE) ->
     Raises Refusal for a bad cursor, Unavailable, StoreError.
     """
     jobs: list[JobView] = []
-    looked_at = 0
+    looked_at = unreadable = 0
     with suppress(TimeoutError):
         async with asyncio.timeout(SEARCH_SECONDS):
             async for part in look_through(site, place, cursor, limit):
                 jobs += part.jobs
                 cursor, looked_at = part.cursor, looked_at + part.looked_at
-    return Found(jobs, cursor, looked_at)
+                unreadable += part.unreadable
+    return Found(jobs, cursor, looked_at, unreadable)
 
 
 async def look_through(site: Site, place: Place, cursor: str, limit: int) -> AsyncGenerator[Found, None]:
@@ -185,6 +187,7 @@ def _confirmed(found: list[bytes], wanted: Filter, engine: Engine) -> list[JobVi
 def _cut(part: Slice, limit: int, place: Place) -> Found:
     """A slice, of which no more than so many jobs are taken."""
     if len(part.jobs) <= limit:
-        return Found(part.jobs, part.cursor, part.looked_at)
+        return Found(part.jobs, part.cursor, part.looked_at, part.unreadable)
     last = part.jobs[limit - 1].key
-    return Found(part.jobs[:limit], (last if place.newest else keys.after(last)).hex(), part.looked_at)
+    cursor = (last if place.newest else keys.after(last)).hex()
+    return Found(part.jobs[:limit], cursor, part.looked_at, part.unreadable)

@@ -57,6 +57,7 @@ async def timed(request: Request, site: Site, name: SetName) -> Response:
         _title(language, name),
         told=_told(site, language, name, size),
         jobs=set_rows(found.jobs, prefix, name),
+        unreadable=found.unreadable,
         size=size,
         here=href(prefix, path),
         action=href(prefix, path, **asked),

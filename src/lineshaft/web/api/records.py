@@ -151,6 +151,7 @@ class JobsOut(Struct):
     next: Annotated[str, Meta(description="pass it as `cursor`; empty at the end")]
     looked_at: Annotated[int, Meta(description="how many were looked at to find these")]
     total: Annotated[int, Meta(description="how many jobs there are in that place, whether they match or not")]
+    unreadable: Annotated[int, Meta(description="how many of those that were looked at cannot be read")] = 0
 
 
 class Made(Struct):
