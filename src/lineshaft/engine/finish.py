@@ -240,7 +240,7 @@ def _fail(state: State, lease: Lease, report: Report) -> None:
         backoff = extras.backoff or state.settings.limits(lease.queue).backoff or ""
         outcome = judge(job, report, state.now, state.chance(), backoff)
         # A failure starts the count of recoveries anew.
-        kept = extras.afresh()
+        kept = extras.after_failure(lease.holder)
         change.delete(lease.key)
         if isinstance(outcome, Retry):
             kept = keep_place(state, lease, kept)

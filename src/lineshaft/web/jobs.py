@@ -124,6 +124,7 @@ def _shown(view: JobView, track: dict[str, Any], language: Language) -> dict[str
         "bid": view.extras.bid,
         "facts": _facts(view, language),
         "failure": job.failure,
+        "failed_by": view.extras.worker,
         "tries": job.failure.retry_count + 1 if job.failure else 0,
         "args_pretty": pretty(bytes(job.args)),
         "custom_pretty": pretty(bytes(job.custom)) if job.custom is not ABSENT else "",

@@ -112,9 +112,10 @@ class FailureOut(Struct):
     message: str
     retry_count: int
     remaining: int
-    failed_at: Stamp
+    failed_at: Annotated[Stamp, Meta(description="when it failed first")]
     next_at: Stamp | None
     backtrace: list[str] | None
+    worker: Annotated[str, Meta(description="the wid of who had it; empty where that is not known")]
 
 
 class LeaseOut(Struct):
