@@ -244,7 +244,7 @@ def past(stage: Stage) -> None:
                 if name != "reports"
                 else size * (1 - step / 140)
             )
-            trend.notes.append((now - step * 5000, round(wave), done - pace * 5 * step))
+            trend.add(now - step * 5000, round(wave), done - pace * 5 * step)
 
 
 QUEUES = Queues(named={"invoices": Queue(lane_by="tenant", lane_order="strict")})

@@ -22,6 +22,7 @@ from lineshaft.engine.damage import set_aside
 from lineshaft.engine.due import expire_leases, promote, prune_dead, recover_vanished
 from lineshaft.engine.features import FEATURES
 from lineshaft.engine.fetch import fetch
+from lineshaft.engine.figures import figures
 from lineshaft.engine.filter import Filter
 from lineshaft.engine.forget import forget
 from lineshaft.engine.history import find_finished, page, sweep_history
@@ -44,7 +45,7 @@ from lineshaft.engine.stop import cancel
 from lineshaft.engine.sweep import SWEEP, sweep
 from lineshaft.engine.timed import SetName
 from lineshaft.engine.tracks import track_get, track_set
-from lineshaft.engine.views import Views, figures
+from lineshaft.engine.views import Views
 from lineshaft.engine.views_periodic import cron_list, cron_upcoming
 from lineshaft.engine.weights import Weighted
 from lineshaft.engine.workers import Worker

@@ -16,6 +16,7 @@ from msgspec import Struct
 from lineshaft.engine import keys, views_jobs, views_lanes, views_workers
 from lineshaft.engine.batching import batch_view, batches_page, count_batches
 from lineshaft.engine.control import queue_latency
+from lineshaft.engine.figures import Overview, overview
 from lineshaft.engine.filter import EVERYTHING, Filter
 from lineshaft.engine.groups import OTHERS, hours_until
 from lineshaft.engine.history import find_finished, page
@@ -44,34 +45,10 @@ __all__ = [
     "Slice",
     "Views",
     "WorkerView",
-    "figures",
 ]
 
 #: A page of queues; each costs a look at its oldest job.
 MOST_QUEUES: Final = 200
-
-
-class Overview(Struct, frozen=True):
-    """The figures of the whole server."""
-
-    now: int
-    processed: int
-    failed: int
-    expired: int
-    queues: int
-    paused: int
-    enqueued: int
-    busy: int
-    workers: int
-    scheduled: int
-    retries: int
-    dead: int
-    finished: int  #: kept in the history
-    periodic: int
-    throttles: int
-    next_scheduled: int  #: instants before which nothing is due; later than any date when there is nothing
-    next_retry: int
-    push_refusal: str | None  #: why pushes are refused, if they are
 
 
 class QueueView(Struct, frozen=True):
@@ -117,28 +94,7 @@ class Views:
 
     def overview(self) -> Overview:
         """The figures of the whole server."""
-        state = self._state
-        queues = list(state.queues)
-        return Overview(
-            now=state.now,
-            processed=state.processed(),
-            failed=state.failed(),
-            expired=state.totals.expired,
-            queues=len(queues),
-            paused=sum(queue.paused for queue in queues),
-            enqueued=sum(queue.size for queue in queues),
-            busy=len(state.leases),
-            workers=len(state.workers.present),
-            scheduled=state.scheduled.size,
-            retries=state.retries.size,
-            dead=state.dead.size,
-            finished=state.history.count,
-            periodic=len(state.periodic.entries),
-            throttles=len(state.throttles.gates),
-            next_scheduled=state.scheduled.next_due,
-            next_retry=state.retries.next_due,
-            push_refusal=state.push_refusal,
-        )
+        return overview(self._state)
 
     def counts(self, first: Iterable[str], most: int) -> dict[str, tuple[int, int]]:
         """Size and processed of at most so many queues: those that are named, and then the longest."""
@@ -339,24 +295,3 @@ class Views:
         """Long work in progress."""
         active = islice(self._state.chores.active.items(), limit)
         return [ChoreView(number, describe(record), record.done) for number, record in active]
-
-
-def figures(state: State) -> dict[str, Any]:
-    """The `faktory` part of INFO: integers under the names that clients' types expect (docs/protocol.md)."""
-    queues = {queue.name: queue.size for queue in state.queues}
-    sets = {name.value: timed.size for name, timed in state.sets.items()}
-    return {
-        "total_failures": state.failed(),
-        "total_processed": state.processed(),
-        "total_enqueued": sum(queues.values()),
-        "total_queues": len(queues),
-        "queues": queues,
-        "sets": {**sets, "working": len(state.leases)},
-        "tasks": {
-            "Busy": {"reaped": 0, "size": len(state.leases)},
-            "Dead": {"size": state.dead.size},
-            "Retries": {"size": state.retries.size},
-            "Scheduled": {"size": state.scheduled.size},
-            "Workers": {"reaped": 0, "size": len(state.workers.present)},
-        },
-    }

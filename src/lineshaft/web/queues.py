@@ -1,5 +1,6 @@
 """Queues: their list, the page of one with the jobs that wait in it, and what can be done with them."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -34,6 +35,7 @@ async def queues(request: Request, site: Site) -> Response:
     language, prefix, query = language_of(request), prefix_of(request), request.query_params
     asked = Asked(query.get("sort", ""), query.get("text", "").strip()[:255], number_of(query.get("after", "")))
     found = await listed(site, asked)
+    await asyncio.sleep(0)
     kept = {"sort": asked.order, "text": asked.text}
     return await site.page(
         request,
@@ -64,6 +66,7 @@ async def queue(request: Request, site: Site) -> Response:
     place = Place(wanted, queue=name)
     # What was found stays as it is; a live page only asks for what stands around it.
     found = Found([], "", 0) if site.is_live(request) and filtered else await search(site, place, cursor)
+    await asyncio.sleep(0)
     query = query_of(wanted)
     looked_at = number_of(request.query_params.get("seen", "")) + found.looked_at
     on = {"cursor": found.cursor, "seen": looked_at if filtered else 0}
@@ -93,7 +96,7 @@ async def queue(request: Request, site: Site) -> Response:
 
 def queue_jobs(jobs: Iterable[JobView], prefix: str) -> list[Row]:
     """Jobs as the page of a queue lists them."""
-    return [row_of(job, lambda job: href(prefix, "jobs", job.jid)) for job in jobs]
+    return [row_of(job, prefix) for job in jobs]
 
 
 def _lanes(site: Site, language: Language, name: str) -> dict[str, Any] | None:
