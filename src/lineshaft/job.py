@@ -12,7 +12,7 @@ protocol wants them, and what is absent, null, empty or zero is None and so not 
 
 from typing import Annotated, Any, Final
 
-from msgspec import Meta, Raw, Struct
+from msgspec import DecodeError, Meta, Raw, Struct
 from msgspec import json as msgspec_json
 
 from lineshaft.errors import Refusal
@@ -28,6 +28,7 @@ __all__ = [
     "MAX_JID_LENGTH",
     "MAX_RESERVE_SECONDS",
     "MIN_RESERVE_SECONDS",
+    "UNREADABLE",
     "Failure",
     "Job",
     "admit",
@@ -111,8 +112,11 @@ decode_pushed = _pushed.decode
 decode_pushed_list = _pushed.decode_list
 """Bytes of a PUSHB to its Jobs. Raises Refusal for the whole list when one is not a job-shaped object."""
 
+#: What a decoder raises over bytes that are not what they were: text that is none is no DecodeError.
+UNREADABLE: Final = (DecodeError, ValueError, OverflowError, RecursionError)
+
 decode_stored = msgspec_json.Decoder(_StoredJob).decode
-"""Bytes that `encode_job` made, to a Job."""
+"""Bytes that `encode_job` made, to a Job. Raises one of UNREADABLE when they are damaged."""
 
 encode_job = msgspec_json.Encoder().encode
 """A Job to the bytes that are stored and sent to the worker."""

@@ -235,7 +235,7 @@ def past(stage: Stage) -> None:
         pulse.loop.add(chance.lognormvariate(-8, 1.1))
         for name, taken in stage.server.store.durations().items():
             taken.add(chance.lognormvariate(-8.4 if name == "commit" else -6.6, 0.7))
-    for name, (size, done) in stage.server.engine.views.counts(50).items():
+    for name, (size, done) in stage.server.engine.views.counts((), 50).items():
         trend = pulse.queues.setdefault(name, Trend())
         trend.notes.clear()
         pace = chance.choice((3, 96, 211, 412))
@@ -245,7 +245,7 @@ def past(stage: Stage) -> None:
                 if name != "reports"
                 else size * (1 - step / 140)
             )
-            trend.notes.append((now - step * 5000, round(wave), done - pace * 5 * step))
+            trend.add(now - step * 5000, round(wave), done - pace * 5 * step)
 
 
 QUEUES = Queues(named={"invoices": Queue(lane_by="tenant", lane_order="strict")})

@@ -76,7 +76,7 @@ def address(stage: Stage, name: str) -> str:
     def beat() -> tuple[str, str, str]:
         for worker in engine.state.workers.present.values():
             worker.heard_at = stage.clock() - (38_000 if worker.wid == "c0ffee03" else 3000)
-        batches, _ = engine.views.batches()
+        batches, *_ = engine.views.batches()
         return engine.views.timed(SetName.DEAD).jobs[0].jid, engine.views.held()[0][-1].jid, batches[1]["bid"]
 
     dead, held, batch = stage.do(beat)

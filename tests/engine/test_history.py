@@ -63,9 +63,9 @@ def test_pages_from_the_newest_on() -> None:
     engine, cursor, seen = box.server.engine, "", []
     while True:
         jobs, cursor = engine.history(cursor, 3)
+        seen += [(job["jid"], job["outcome"]) for job in jobs]
         if not cursor:
             break
-        seen += [(job["jid"], job["outcome"]) for job in jobs]
     expected = [(f"job-0000{number}", "success") for number in range(7)]
     assert seen == [("job-00009", "discarded"), *reversed(expected)]
     with pytest.raises(Refusal, match="invalid cursor"):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from harness import Harness
+from harness import Harness, Peer
 from lineshaft.engine.filter import Filter
 from lineshaft.engine.settings import Settings
 from lineshaft.engine.timed import SetName
@@ -65,6 +65,27 @@ def test_a_timed_set_is_paged_from_either_end() -> None:
     assert forward == [f"job-{number:05}" for number in range(7)]
     back = all_of(lambda cursor: views(box).timed(SetName.SCHEDULED, cursor=cursor, limit=3, newest=True))
     assert back == forward[::-1]
+
+
+def test_a_job_knows_whose_failure_was_its_last_one() -> None:
+    box = Harness()
+    push(box, 2, retry=1)
+
+    def fail(peer: Peer) -> str:
+        jid = peer.ask_json("FETCH default")["jid"]
+        assert peer.ask('FAIL {"jid":"%s","errtype":"Boom","message":"no"}' % jid) == b"+OK\r\n"  # noqa: UP031
+        return jid
+
+    assert [fail(box.worker("w1")), fail(box.worker("w2"))] == ["job-00000", "job-00001"]
+    assert [views(box).find(f"job-0000{n}")[0].extras.worker for n in range(2)] == ["w1", "w2"]
+    box.advance(86_400)
+    assert {view.extras.worker for view in views(box).enqueued("default").jobs} == {"w1", "w2"}
+    assert {fail(box.worker("w3")), fail(box.connect())} == {"job-00000", "job-00001"}
+    dead = views(box).timed(SetName.DEAD).jobs
+    assert {view.extras.worker for view in dead} == {"w3", ""}, "a connection without a wid is nobody"
+    push(box, 1)
+    (plain,) = views(box).enqueued("default").jobs
+    assert b"w3" not in (box.server.engine.state.turn.get(plain.key) or b"")
 
 
 def test_a_filter_says_what_is_meant() -> None:

@@ -113,6 +113,31 @@ def test_after_a_failure_it_rests(store: RocksStore) -> None:
     play(store, scene)
 
 
+def test_who_asks_while_one_that_died_is_cleared_away_is_told(store: RocksStore) -> None:
+    async def scene(search: SearchProcess) -> None:
+        await search.look(sought("x"))
+        assert search.pid is not None
+        os.kill(search.pid, signal.SIGKILL)
+        while search.pid is not None:
+            await asyncio.sleep(0)
+        with pytest.raises(Unavailable, match=r"the search process ended \(code -9\)"):
+            await search.look(sought("x"))
+
+    play(store, scene)
+
+
+def test_one_that_is_being_started_is_ended_by_a_stop(store: RocksStore) -> None:
+    async def scene(search: SearchProcess) -> None:
+        asking = asyncio.ensure_future(search.look(sought("x")))
+        await asyncio.sleep(0)
+        await search.stop()
+        with suppress(Unavailable):
+            await asking
+        assert search.pid is None
+
+    play(store, scene)
+
+
 def test_it_ends_when_nobody_asks(store: RocksStore) -> None:
     async def scene(search: SearchProcess) -> None:
         await search.look(sought("x"))

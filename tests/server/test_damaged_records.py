@@ -7,6 +7,7 @@ import pytest
 
 from harness import Harness, Peer
 from invariants import check_memory, check_store, rows_of
+from lineshaft.clock import format_instant
 from lineshaft.engine import keys
 from lineshaft.engine.check import check
 from lineshaft.engine.findings import Law
@@ -46,6 +47,53 @@ def test_a_track() -> None:
     assert peer.ask('ACK {"jid":"tracked-1"}') == OK
     assert peer.ask_json("FETCH default")["jid"] == "behind-01"
     assert peer.ask_json("TRACK GET tracked-1")["state"] == "unknown"
+
+
+def no_text(before: Harness, jid: str) -> tuple[Harness, Peer]:
+    """A server on the same rows, in one of which a name has become bytes that are no text; it is JSON all the same."""
+    before.advance(0.01)
+    rows = rows_of(before.store)
+    hit = {key: value for key, value in rows.items() if f'"jid":"{jid}"'.encode() in value}
+    assert len(hit) == 1
+    rows |= {key: value.replace(b'"jobtype":"T"', b'"jobtype":"\xff"') for key, value in hit.items()}
+    harness = Harness(store=FaultyStore(rows), now=before.clock())
+    return harness, harness.worker("worker-1")
+
+
+def test_a_job_whose_name_is_no_text_stops_nobody_behind_it(caplog: pytest.LogCaptureFixture) -> None:
+    before = Harness()
+    peer = before.connect()
+    for jid in ("broken-01", "behind-01"):
+        assert peer.ask("PUSH " + job(jid)) == OK
+    harness, peer = no_text(before, "broken-01")
+    assert peer.ask_json("QUEUE LATENCY default")["default"] >= 0
+    assert peer.ask_json("FETCH default")["jid"] == "behind-01"
+    assert caplog.text.count("was set aside") == 1
+    assert is_clean(harness)
+
+
+def test_one_that_is_due_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    before = Harness()
+    peer = before.connect()
+    for jid in ("broken-01", "behind-01"):
+        at = format_instant(before.clock() + 5000)
+        assert peer.ask("PUSH " + json.dumps({"jid": jid, "jobtype": "T", "args": [], "at": at})) == OK
+    harness, peer = no_text(before, "broken-01")
+    harness.advance(6)
+    assert peer.ask_json("FETCH default")["jid"] == "behind-01"
+    assert caplog.text.count("was set aside") == 1
+    assert is_clean(harness)
+
+
+def test_one_that_a_worker_holds_is_not_there_any_more(caplog: pytest.LogCaptureFixture) -> None:
+    before = Harness()
+    peer = before.worker("worker-1")
+    assert peer.ask("PUSH " + job("broken-01")) == OK
+    assert peer.ask_json("FETCH default")["jid"] == "broken-01"
+    harness, peer = no_text(before, "broken-01")
+    assert peer.ask('FAIL {"jid":"broken-01","errtype":"E","message":"m"}') == b"-ERR Job not found broken-01\r\n"
+    assert caplog.text.count("was set aside") == 1
+    assert is_clean(harness)
 
 
 def test_a_lock_is_free_for_the_next() -> None:

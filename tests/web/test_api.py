@@ -288,3 +288,14 @@ def test_numbers_that_make_no_sense_are_refused(api: Stage, wrong: dict[str, Any
 def test_a_page_of_nothing_is_refused(api: Stage) -> None:
     for path in ("/queues", "/scheduled", "/queues/default/jobs", "/queues/default/lanes"):
         assert call(api, "GET", f"{path}?limit=0").status == 422
+
+
+def test_a_failure_tells_whose_it_was(api: Stage) -> None:
+    api.push({"jid": "dead-00001", "retry": -1})
+    with api.worker("w-0000001") as worker:
+        worker.command(b"FETCH default")
+        worker.command(b'FAIL {"jid":"dead-00001","errtype":"Boom","message":"no"}')
+    (job,) = get(api, "/dead")["jobs"]
+    assert job["failure"]["worker"] == "w-0000001"
+    page = ask(api.web_port, "/jobs/dead-00001", Authorization="Basic cmljazpyaWNrJ3M=").text
+    assert 'href="/busy?wid=w-0000001"' in page

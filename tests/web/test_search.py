@@ -25,6 +25,11 @@ LATER = "2099-01-01T00:00:00Z"
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     with ServerProcess(tmp_path_factory.mktemp("search"), web=True) as running:
         yield running
+        with WireClient(running.port) as client:
+            assert client.command(b"FLUSH") == "OK"
+            push(client, range(0), at=LATER)
+        # One that was killed lately is not followed by another at once.
+        until(lambda: events(running, "/scheduled?text=needle&stream=1")[-1][0] == "end")
         pid = helper_of(running)
         assert running.stop() == 0
         assert pid is not None

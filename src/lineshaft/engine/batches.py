@@ -20,7 +20,7 @@ of these states; a callback lies here exactly while its slot is `WAITING`; `unti
 
 from typing import TYPE_CHECKING, Final
 
-from msgspec import DecodeError, structs
+from msgspec import structs
 
 from lineshaft.engine import keys
 from lineshaft.engine.batch import BATCHED, CALLBACK, DEAD, FAILING, PENDING, Batch, Role, Slot, Standing, decode_batch
@@ -32,7 +32,7 @@ from lineshaft.engine.push import enter
 from lineshaft.engine.records import Extras, encode_record, split_value
 from lineshaft.engine.turn import Change
 from lineshaft.engine.unique import UNIQUE, UNIQUE_UNTIL_START
-from lineshaft.job import DEFAULT_QUEUE, decode_stored, encode_job, take_instant
+from lineshaft.job import DEFAULT_QUEUE, UNREADABLE, decode_stored, encode_job, take_instant
 from lineshaft.lifecycle import Place
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def read_batch(change: Change, bid: str) -> Batch | None:
     value = change.get(keys.batch_key(bid))
     try:
         return None if value is None else decode_batch(value)
-    except DecodeError:
+    except UNREADABLE:
         return None
 
 
@@ -220,7 +220,7 @@ def _call_back(state: "State", change: Change, bid: str, role: str) -> bool:
     try:
         extras, payload = split_value(value or b"")
         job = decode_stored(payload)
-    except DecodeError:
+    except UNREADABLE:
         return False
     at = take_instant(job, after=state.now)
     job.enqueued_at = state.stamp if at is None else None

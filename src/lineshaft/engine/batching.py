@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from msgspec import DecodeError, Raw, Struct, json
+from msgspec import Raw, Struct, json
 
 from lineshaft.clock import format_instant
 from lineshaft.engine import keys
@@ -18,6 +18,7 @@ from lineshaft.job import (
     ABSENT,
     ARGS_FIRST,
     DEFAULT_QUEUE,
+    UNREADABLE,
     Job,
     admit,
     encode_job,
@@ -107,22 +108,23 @@ def batch_view(state: State, bid: str) -> dict[str, Any]:
     return _viewed(bid, _get(state.change(), bid))
 
 
-def batches_page(state: State, cursor: str, limit: int) -> tuple[list[dict[str, Any]], str]:
+def batches_page(state: State, cursor: str, limit: int) -> tuple[list[dict[str, Any]], str, list[str]]:
     """Batches, the newest first, below the bid `cursor` (empty: from the newest); and the cursor of the next page.
 
-    That is empty at the end. Each is as `batch_view` gives it. Raises StoreError.
+    That is empty at the end. Each is as `batch_view` gives it; of those that cannot be read the bids come apart.
+    Raises StoreError.
     """
     start, end = keys.prefix_range(b"Bb")
     limit = max(1, min(limit, MOST_SHOWN))
     rows = state.turn.scan(start, keys.batch_key(cursor) if cursor else end, limit=limit, reverse=True)
-    shown = []
+    shown, unreadable = [], []
     for key, value in rows:
+        bid = key[2:].decode()
         try:
-            batch = decode_batch(value)
-        except DecodeError:
-            continue
-        shown.append(_viewed(key[2:].decode(), batch))
-    return shown, rows[-1][0][2:].decode() if len(rows) == limit else ""
+            shown.append(_viewed(bid, decode_batch(value)))
+        except UNREADABLE:
+            unreadable.append(bid)
+    return shown, rows[-1][0][2:].decode() if len(rows) == limit else "", unreadable
 
 
 def count_batches(state: State, most: int) -> int:

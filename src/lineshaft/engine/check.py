@@ -34,7 +34,7 @@ from lineshaft.engine.check_history import HistoryLaws
 from lineshaft.engine.check_index import IndexLaws
 from lineshaft.engine.check_jobs import JobLaws, check_name
 from lineshaft.engine.check_lanes import LaneLaws
-from lineshaft.engine.findings import UNREADABLE, Finding, Law, MalformedKey, Severity, Tally, shown
+from lineshaft.engine.findings import Finding, Law, MalformedKey, Severity, Tally, shown
 from lineshaft.engine.lanes import RELANE
 from lineshaft.engine.notes import EVERY_MS
 from lineshaft.engine.reader import Reader
@@ -50,6 +50,7 @@ from lineshaft.engine.records import (
 )
 from lineshaft.engine.sweep import SWEEP
 from lineshaft.errors import StoreCorrupt
+from lineshaft.job import UNREADABLE
 from lineshaft.store.port import Store
 
 __all__ = ["check"]

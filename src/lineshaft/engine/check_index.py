@@ -18,10 +18,10 @@ jobs (see `index`). So either is untidy, not damage, where the job's number is n
 from collections.abc import Iterator
 
 from lineshaft.engine import keys
-from lineshaft.engine.findings import UNREADABLE, Law, MalformedKey, Report, Severity, shown
+from lineshaft.engine.findings import Law, MalformedKey, Report, Severity, shown
 from lineshaft.engine.reader import Reader
 from lineshaft.engine.records import split_value
-from lineshaft.job import decode_stored
+from lineshaft.job import UNREADABLE, decode_stored
 
 __all__ = ["IndexLaws", "Numbers"]
 

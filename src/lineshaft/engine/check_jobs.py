@@ -14,7 +14,7 @@ from lineshaft.engine.check_index import IndexLaws
 from lineshaft.engine.check_lanes import LaneLaws
 from lineshaft.engine.expiring import END as EXPIRES
 from lineshaft.engine.features import FEATURES
-from lineshaft.engine.findings import SETS, UNREADABLE, Law, MalformedKey, Report, Severity, Tally, instant_shown, shown
+from lineshaft.engine.findings import SETS, Law, MalformedKey, Report, Severity, Tally, instant_shown, shown
 from lineshaft.engine.groups import HOURS
 from lineshaft.engine.naming import check_queue_name
 from lineshaft.engine.reader import Reader
@@ -30,7 +30,7 @@ from lineshaft.engine.records import (
     split_value,
 )
 from lineshaft.errors import Refusal
-from lineshaft.job import ARGS_FIRST, MAX_JID_LENGTH, Job, decode_stored
+from lineshaft.job import ARGS_FIRST, MAX_JID_LENGTH, UNREADABLE, Job, decode_stored
 from lineshaft.lifecycle import Place
 
 __all__ = ["JobLaws", "check_name"]

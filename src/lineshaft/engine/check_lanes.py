@@ -7,7 +7,7 @@ remembered are a few sums for each queue.
 While a chore judges the lanes of a queue anew (`relane`), some of them are still as the former rules had them.
 """
 
-from msgspec import DecodeError, Struct
+from msgspec import Struct
 
 from lineshaft.engine import keys
 from lineshaft.engine.findings import Law, MalformedKey, Report, Severity
@@ -15,6 +15,7 @@ from lineshaft.engine.lane import UNLIMITED
 from lineshaft.engine.lanes import WAIT
 from lineshaft.engine.reader import Reader
 from lineshaft.engine.records import LaneRecord, LanesRecord, decode_lane, decode_queue
+from lineshaft.job import UNREADABLE
 
 __all__ = ["LaneLaws"]
 
@@ -159,7 +160,7 @@ class LaneLaws:
         value = self.reader.get(keys.lane_key(keys.lane_prefix(name, generation, b"l"), lane))
         try:
             return None if value is None else decode_lane(value)
-        except DecodeError:
+        except UNREADABLE:
             return None
 
     # The whole

@@ -4,6 +4,7 @@ REMOVE takes effect at once: the queue's record goes, and a queue of that name t
 generation, so what lies under the old one is out of reach; a chore sweeps it. Jobs that workers hold go on.
 """
 
+from contextlib import suppress
 from itertools import islice
 from typing import Final
 
@@ -16,7 +17,7 @@ from lineshaft.engine.records import ChoreRecord
 from lineshaft.engine.state import State
 from lineshaft.engine.sweep import SWEEP
 from lineshaft.errors import Refusal
-from lineshaft.job import decode_stored
+from lineshaft.job import UNREADABLE, decode_stored
 
 __all__ = ["flush", "latency", "pause", "remove", "resume"]
 
@@ -91,8 +92,10 @@ def queue_latency(state: State, name: str) -> float:
         entries.append(first)
     oldest = state.now
     for entry in entries:
-        enqueued_at = decode_stored(state.queues.read_payload(entry)).enqueued_at
-        oldest = min(oldest, parse_instant(enqueued_at) if enqueued_at else state.now)
+        # One that cannot be read says nothing; whoever works with it next sets it aside.
+        with suppress(*UNREADABLE):
+            enqueued_at = decode_stored(state.queues.read_payload(entry)).enqueued_at
+            oldest = min(oldest, parse_instant(enqueued_at) if enqueued_at else state.now)
     return max(state.now - oldest, 0) / 1000
 
 

@@ -10,15 +10,13 @@ lane is set aside in the same way; what it said is counted anew.
 import re
 from typing import Final
 
-from msgspec import DecodeError
-
 from lineshaft.engine import feature, keys
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.feature import Subject
 from lineshaft.engine.records import NO_EXTRAS, split_value
 from lineshaft.engine.state import State
 from lineshaft.engine.tracks import is_tracked
-from lineshaft.job import MAX_JID_LENGTH
+from lineshaft.job import MAX_JID_LENGTH, UNREADABLE
 
 __all__ = ["set_aside"]
 
@@ -46,7 +44,7 @@ def _lose_job(state: State, key: bytes, value: bytes) -> None:
     """Uncount a job. Whoever waits for it waits no longer, as far as the line with its Extras can be read."""
     try:
         extras, payload = split_value(value)
-    except DecodeError:
+    except UNREADABLE:
         extras, payload = NO_EXTRAS, value
     seq = extras.seq or int.from_bytes(key[-8:])
     # By the key, since the seq may stand in what cannot be read. Looking through all is well enough for this.

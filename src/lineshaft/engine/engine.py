@@ -22,6 +22,7 @@ from lineshaft.engine.batching import Wanted, batch_commit, batch_new, batch_ope
 from lineshaft.engine.damage import set_aside
 from lineshaft.engine.features import FEATURES
 from lineshaft.engine.fetch import fetch
+from lineshaft.engine.figures import figures
 from lineshaft.engine.filter import Filter
 from lineshaft.engine.history import find_finished, page
 from lineshaft.engine.hooks import Hooks, fetch_hooked, push_bulk_hooked, push_hooked
@@ -39,7 +40,7 @@ from lineshaft.engine.state import State
 from lineshaft.engine.stop import cancel
 from lineshaft.engine.timed import SetName
 from lineshaft.engine.tracks import track_get, track_set
-from lineshaft.engine.views import Views, figures
+from lineshaft.engine.views import Views
 from lineshaft.engine.views_periodic import cron_list, cron_upcoming
 from lineshaft.engine.weights import Weighted
 from lineshaft.engine.workers import Worker
@@ -386,11 +387,11 @@ class Engine:
 
     def batches(self, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str]:
         """Batches, the newest first, and the cursor of the next page, empty at the end. Raises StoreError."""
-        return batches_page(self.state, cursor, limit)
+        return batches_page(self.state, cursor, limit)[:2]
 
     def history(self, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str]:
         """Finished jobs, the newest first, and the cursor of the next page, empty at the end. Raises Refusal."""
-        return page(self.state, cursor, limit)
+        return page(self.state, cursor, limit)[:2]
 
     def finished(self, jid: str) -> list[dict[str, Any]]:
         """The finished jobs with a jid, the newest first. Raises StoreError."""

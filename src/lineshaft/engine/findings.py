@@ -4,21 +4,18 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Final, Protocol
 
-from msgspec import DecodeError, Struct, field
+from msgspec import Struct, field
 
 from lineshaft.clock import format_instant
 from lineshaft.engine import keys
 from lineshaft.lifecycle import Place
 
 __all__ = [
-    "SETS", "UNREADABLE", "Finding", "Law", "MalformedKey", "Report", "Severity", "Tally", "instant_shown", "shown",
+    "SETS", "Finding", "Law", "MalformedKey", "Report", "Severity", "Tally", "instant_shown", "shown",
 ]  # fmt: skip
 
 #: The place that the code of a set in its keys stands for.
 SETS: Final = {b"s": Place.SCHEDULED, b"r": Place.RETRIES, b"d": Place.DEAD}
-
-#: What a decoder raises over bytes that are not what they should be.
-UNREADABLE: Final = (DecodeError, ValueError, OverflowError, RecursionError)
 
 
 class MalformedKey(Exception):

@@ -5,7 +5,7 @@
 
 from contextlib import suppress
 
-from msgspec import DecodeError, structs
+from msgspec import structs
 
 from lineshaft.engine import feature, keys
 from lineshaft.engine.cancel import CANCELLED
@@ -21,7 +21,7 @@ from lineshaft.engine.state import State
 from lineshaft.engine.tracks import keep_result
 from lineshaft.engine.turn import Change
 from lineshaft.errors import Refusal
-from lineshaft.job import decode_stored
+from lineshaft.job import UNREADABLE, decode_stored
 
 __all__ = ["ack", "ack_in_full", "expire", "fail", "give_back", "recover", "requeue"]
 
@@ -117,7 +117,7 @@ def _late_ack(state: State, jid: str, holder: str, result: bytes | None = None) 
         try:
             extras, payload = split_value(value)
             job = decode_stored(payload)
-        except DecodeError:
+        except UNREADABLE:
             state.turn.damaged[key] = value
             continue
         name, generation, _ = keys.ready_parts(key)
@@ -240,7 +240,7 @@ def _fail(state: State, lease: Lease, report: Report) -> None:
         backoff = extras.backoff or state.settings.limits(lease.queue).backoff or ""
         outcome = judge(job, report, state.now, state.chance(), backoff)
         # A failure starts the count of recoveries anew.
-        kept = extras.afresh()
+        kept = extras.after_failure(lease.holder)
         change.delete(lease.key)
         if isinstance(outcome, Retry):
             kept = keep_place(state, lease, kept)

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from msgspec import DecodeError
-
 from lineshaft.engine import keys
 from lineshaft.engine.batches import BATCH, forget_batch
 from lineshaft.engine.ending import Ending
@@ -23,7 +21,7 @@ from lineshaft.engine.state import State
 from lineshaft.engine.tracks import FORGET
 from lineshaft.engine.turn import Change
 from lineshaft.engine.unique import LOCK
-from lineshaft.job import DEFAULT_QUEUE, decode_stored
+from lineshaft.job import DEFAULT_QUEUE, UNREADABLE, decode_stored
 
 __all__ = ["KINDS", "forget"]
 
@@ -56,7 +54,7 @@ def _drop_expired(state: State, change: Change, expiry: Expiry) -> None:
     try:
         extras, payload = split_value(value)
         job = decode_stored(payload)
-    except DecodeError:
+    except UNREADABLE:
         state.turn.damaged[key] = value
         return
     if take_out(state, change, key, extras, payload):
@@ -75,7 +73,7 @@ def _forget_row(
 ) -> None:
     """A row that ends now goes. One that took the place of an unreadable one has an entry of its own, later."""
     value = state.turn.get(key)
-    with suppress(DecodeError):
+    with suppress(*UNREADABLE):
         if value is not None and decode(value).until != at:
             return
     change.delete(key)

@@ -17,7 +17,7 @@ What is true after every call: `count` and `bytes` are those of the rows as the 
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import DecodeError, Raw, Struct
+from msgspec import Raw, Struct
 
 from lineshaft.clock import format_instant
 from lineshaft.engine import keys
@@ -31,7 +31,7 @@ from lineshaft.engine.records import (
 )
 from lineshaft.engine.turn import Change, Turn
 from lineshaft.errors import Refusal
-from lineshaft.job import MAX_JID_LENGTH, decode_stored
+from lineshaft.job import MAX_JID_LENGTH, UNREADABLE, decode_stored
 
 if TYPE_CHECKING:
     from lineshaft.engine.state import State
@@ -140,7 +140,7 @@ def sweep_history(state: "State") -> None:
         with state.change() as change:
             change.delete(key)
             # Of a row that cannot be read the jid is not known: `lineshaft check` names what is left.
-            with suppress(DecodeError):
+            with suppress(*UNREADABLE):
                 change.delete(keys.history_jid_key(decode_history(value).jid, key))
             change.then(history.remove, len(value))
     if not rows:
@@ -149,10 +149,11 @@ def sweep_history(state: "State") -> None:
         history.dirty = True
 
 
-def page(state: "State", cursor: str, limit: int) -> tuple[list[dict[str, Any]], str]:
+def page(state: "State", cursor: str, limit: int) -> tuple[list[dict[str, Any]], str, int]:
     """Finished jobs, the newest first, from `cursor` on (empty: from the newest), and the cursor of what follows.
 
-    That is empty when nothing does. Raises Refusal for what is no cursor, StoreError.
+    That is empty when nothing does. Then comes how many rows there cannot be read. Raises Refusal for what is no
+    cursor, StoreError.
     """
     start, end = keys.prefix_range(keys.HISTORY)
     if cursor:
@@ -163,7 +164,8 @@ def page(state: "State", cursor: str, limit: int) -> tuple[list[dict[str, Any]],
     limit = max(1, min(limit, MOST_SHOWN))
     rows = state.turn.scan(start, end, limit=limit, limit_bytes=SHOWN_BYTES, reverse=True)
     shown = [view for key, value in rows if (view := _shown(key, value)) is not None]
-    return shown, rows[-1][0].removeprefix(keys.HISTORY).hex() if rows else ""
+    full = len(rows) == limit or sum(len(value) for _, value in rows) >= SHOWN_BYTES
+    return shown, rows[-1][0].removeprefix(keys.HISTORY).hex() if full else "", len(rows) - len(shown)
 
 
 def find_finished(state: "State", jid: str) -> list[dict[str, Any]]:
@@ -189,7 +191,7 @@ def _shown(key: bytes, value: bytes) -> dict[str, Any] | None:
     try:
         record = decode_history(value)
         enqueued_at = decode_stored(record.payload).enqueued_at
-    except DecodeError:
+    except UNREADABLE:
         return None
     return {
         "jid": record.jid,

@@ -17,13 +17,11 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
-from msgspec import DecodeError
-
 from lineshaft.engine import keys
 from lineshaft.engine.ready import Queues
 from lineshaft.engine.records import Lease, decode_head, split_value
 from lineshaft.engine.turn import Turn
-from lineshaft.job import MAX_JID_LENGTH
+from lineshaft.job import MAX_JID_LENGTH, UNREADABLE
 
 __all__ = ["MOST_YOUNG", "Index"]
 
@@ -87,7 +85,7 @@ class Index:
                 try:
                     extras, payload = split_value(value)
                     jid = decode_head(payload).jid
-                except DecodeError:
+                except UNREADABLE:
                     self.turn.damaged[key] = value
                     continue
                 if not extras.seq and self.turn.get(keys.where_key(jid, keys.ready_order(key))) is None:

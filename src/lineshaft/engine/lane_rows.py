@@ -7,11 +7,10 @@ its entry by age, which lead to the lane still, are dropped by whoever meets the
 
 from typing import TYPE_CHECKING, Final
 
-from msgspec import DecodeError
-
 from lineshaft.engine import keys
 from lineshaft.engine.lane import Lane
 from lineshaft.engine.records import LaneRecord, decode_lane
+from lineshaft.job import UNREADABLE
 
 if TYPE_CHECKING:
     from lineshaft.engine.lanes import Lanes
@@ -33,7 +32,7 @@ def read_lane(lanes: "Lanes", name: bytes) -> tuple[Lane, bool]:
         return lane, False
     try:
         record, is_new = decode_lane(value), False
-    except DecodeError:
+    except UNREADABLE:
         state.turn.damaged[key] = value
         record, is_new = _counted(lanes, lane), True
     lane.stored, lane.size, lane.turn, lane.oldest = True, record.size, record.turn, record.oldest

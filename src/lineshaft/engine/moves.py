@@ -7,7 +7,7 @@ whenever a job moves or ends is called from here (`feature`).
 
 from collections.abc import Callable
 
-from msgspec import DecodeError, Struct, structs
+from msgspec import Struct, structs
 
 from lineshaft.engine import feature, keys
 from lineshaft.engine.ending import Ending
@@ -22,7 +22,7 @@ from lineshaft.engine.state import State
 from lineshaft.engine.timed import TimedSet
 from lineshaft.engine.turn import Change
 from lineshaft.errors import Refusal, StoreCorrupt
-from lineshaft.job import DEFAULT_PRIORITY, DEFAULT_QUEUE, Job, decode_stored, encode_job
+from lineshaft.job import DEFAULT_PRIORITY, DEFAULT_QUEUE, UNREADABLE, Job, decode_stored, encode_job
 from lineshaft.lifecycle import Place
 
 __all__ = [
@@ -144,9 +144,10 @@ def take_out(state: State, change: Change, key: bytes, extras: Extras, payload: 
     else:
         timed = next(timed for timed in state.sets.values() if timed.code == key[1:2])
         timed.remove(change, key)
+        job = _readable(payload) if timed.is_grouped or extras.place else None
         if timed.is_grouped:
-            change.then(state.groups.leave, timed.code, _readable(payload))
-        if extras.place and (lane := _held_lane(state, decode_stored(payload), extras)) is not None:
+            change.then(state.groups.leave, timed.code, job)
+        if extras.place and job is not None and (lane := _held_lane(state, job, extras)) is not None:
             change.then(lane.lanes.let_go, lane, key)
     return True
 
@@ -154,7 +155,7 @@ def take_out(state: State, change: Change, key: bytes, extras: Extras, payload: 
 def _readable(payload: bytes) -> Job | None:
     try:
         return decode_stored(payload)
-    except DecodeError:
+    except UNREADABLE:
         return None
 
 
@@ -166,7 +167,7 @@ def read_leased(change: Change, lease: Lease) -> tuple[Extras, Job, bytes]:
     try:
         extras, payload = split_value(value)
         job = decode_stored(payload)
-    except DecodeError as error:
+    except UNREADABLE as error:
         change.turn.damaged[lease.key] = value
         raise Damaged(f"job {lease.jid[:200]} was damaged on disk and is set aside: {error}") from None
     _, _, priority = keys.ready_parts(lease.key)

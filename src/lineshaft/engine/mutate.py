@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Final
 
-from msgspec import DecodeError, Struct, json, structs
+from msgspec import Struct, json, structs
 
 from lineshaft.engine import keys
 from lineshaft.engine.ending import Ending
@@ -29,7 +29,7 @@ from lineshaft.engine.state import State
 from lineshaft.engine.timed import SetName
 from lineshaft.engine.turn import Change
 from lineshaft.errors import Refusal
-from lineshaft.job import Job, decode_stored
+from lineshaft.job import UNREADABLE, Job, decode_stored
 from lineshaft.store.port import KeyRange
 
 __all__ = ["MUTATE", "begin_mutate", "describe", "mutate_found", "mutate_slice", "sought_by"]
@@ -235,7 +235,7 @@ def _row(state: State, key: bytes, value: bytes) -> Row | None:
     try:
         extras, payload = split_value(value)
         job = decode_stored(payload)
-    except DecodeError:
+    except UNREADABLE:
         state.turn.damaged[key] = value
         return None
     if keys.is_ready(key):

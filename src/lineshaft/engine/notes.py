@@ -15,11 +15,10 @@ from bisect import bisect_left
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from msgspec import DecodeError
-
 from lineshaft.engine import keys
 from lineshaft.engine.records import NoteRecord, decode_note, encode_record
 from lineshaft.engine.turn import Turn
+from lineshaft.job import UNREADABLE
 
 if TYPE_CHECKING:
     from lineshaft.engine.state import State
@@ -62,7 +61,7 @@ class Notes:
         found = []
         for key, value in self.turn.scan(keys.note_key(at), keys.note_key(until + 1), limit=MOST):
             # One that cannot be read is missing from the charts, and goes when its time has come.
-            with suppress(DecodeError):
+            with suppress(*UNREADABLE):
                 found.append((keys.note_at(key), decode_note(value)))
         return found
 

@@ -26,8 +26,6 @@ payloads that are large stay on disk until they are fetched.
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from msgspec import DecodeError
-
 from lineshaft.engine import keys
 from lineshaft.engine.line import Entry, Line, Window, make_entry
 from lineshaft.engine.outcomes import Outcomes
@@ -40,7 +38,7 @@ from lineshaft.engine.records import (
 )
 from lineshaft.engine.turn import Change, Turn
 from lineshaft.errors import StoreCorrupt
-from lineshaft.job import Job
+from lineshaft.job import UNREADABLE, Job
 
 if TYPE_CHECKING:
     from lineshaft.engine.lanes import Lanes
@@ -260,6 +258,6 @@ class Queues:
             extras, payload = split_value(value)
             seq = extras.seq or keys.ready_order(key)
             return None if self._is_leased(seq) else make_entry(key, seq, extras, payload)
-        except DecodeError:
+        except UNREADABLE:
             self.turn.damaged[key] = value
             return None

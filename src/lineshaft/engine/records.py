@@ -79,6 +79,7 @@ class Extras(Struct, frozen=True, omit_defaults=True, gc=False):
     lane: str = ""  #: that lane
     bid: str = ""  #: the batch that it belongs to, or whose callback it is
     role: str = ""  #: of a callback: which one
+    worker: str = ""  #: who had it when it failed last
 
     def at_home(self, *, seq: int, priority: int = DEFAULT_PRIORITY) -> "Extras":
         """The same with the seq and priority to be written where the key says them, or does not."""
@@ -93,6 +94,11 @@ class Extras(Struct, frozen=True, omit_defaults=True, gc=False):
     def afresh(self) -> "Extras":
         """The same without what recoveries left on it, and without a place that it kept."""
         return structs.replace(self, seq=0, recoveries=0, former="", place=0, lane="")
+
+    def after_failure(self, holder: str) -> "Extras":
+        """The same afresh, and whose failure it was; a connection without a wid is nobody."""
+        worker = "" if holder.startswith("\0") else holder
+        return structs.replace(self, seq=0, recoveries=0, former="", place=0, lane="", worker=worker)
 
 
 NO_EXTRAS: Final = Extras()

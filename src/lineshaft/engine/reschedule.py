@@ -3,8 +3,6 @@
 No verb of the protocol: an operator asks for it.
 """
 
-from msgspec import DecodeError
-
 from lineshaft.clock import format_instant
 from lineshaft.engine import keys
 from lineshaft.engine.moves import join_set, take_out
@@ -12,6 +10,7 @@ from lineshaft.engine.records import split_value
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import SetName, read_timed
 from lineshaft.errors import Refusal
+from lineshaft.job import UNREADABLE
 
 __all__ = ["reschedule"]
 
@@ -39,7 +38,7 @@ def reschedule(state: State, name: SetName, jid: str, at: int) -> None:
                 continue
             try:
                 found = read_timed(key, value)
-            except DecodeError:
+            except UNREADABLE:
                 state.turn.damaged[key] = value
                 continue
             extras, _ = split_value(value)

@@ -11,12 +11,12 @@ or acts on it.
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from msgspec import DecodeError, Struct
+from msgspec import Struct
 
 from lineshaft.engine import keys
 from lineshaft.engine.filter import Filter, contains
 from lineshaft.engine.records import split_value
-from lineshaft.job import decode_stored
+from lineshaft.job import UNREADABLE, decode_stored
 from lineshaft.store.port import KeyRange, Store
 
 __all__ = ["Seen", "Sought", "narrowed", "scan"]
@@ -88,5 +88,5 @@ def _matches(wanted: Filter, key: bytes, value: bytes) -> bool:
             return False
         due = 0 if keys.is_ready(key) else keys.timed_due(key)
         return wanted.matches(decode_stored(payload), payload, due)
-    except DecodeError:
+    except UNREADABLE:
         return False

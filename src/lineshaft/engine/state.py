@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from msgspec import DecodeError
-
 from lineshaft.clock import format_instant
 from lineshaft.engine import keys
 from lineshaft.engine.cancel import CANCELLED, Cancels
@@ -39,6 +37,7 @@ from lineshaft.engine.timed import SetName, TimedSet
 from lineshaft.engine.turn import Change, Turn
 from lineshaft.engine.workers import Workers
 from lineshaft.errors import StoreCorrupt
+from lineshaft.job import UNREADABLE
 from lineshaft.store.port import Store
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ class State:
         """Read what must be in memory: queues, leases, workers, chores, the figures. Raises StoreError."""
         try:
             self._load()
-        except (DecodeError, ValueError) as error:
+        except UNREADABLE as error:
             raise StoreCorrupt(f"a record of the store cannot be read: {error}: run `lineshaft check`") from error
 
     def _load(self) -> None:
@@ -254,7 +253,11 @@ class State:
         counted = (self.processed(), self.failed())
         history = []
         for key, value in self.turn.scan(start, end, limit=limit, reverse=True):
-            began = decode_day(value)
+            try:
+                began = decode_day(value)
+            except UNREADABLE:
+                # Its work is counted to the day before.
+                continue
             history.append((key[1:].decode(), counted[0] - began.processed, counted[1] - began.failed))
             counted = (began.processed, began.failed)
         return history

@@ -2,8 +2,6 @@
 
 from typing import Final
 
-from msgspec import DecodeError
-
 from lineshaft.engine.cancel import flag
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.moves import leave, take_out
@@ -12,6 +10,7 @@ from lineshaft.engine.state import State
 from lineshaft.engine.tracks import note_cancel
 from lineshaft.engine.turn import Change
 from lineshaft.errors import Refusal
+from lineshaft.job import UNREADABLE
 
 __all__ = ["cancel"]
 
@@ -61,7 +60,7 @@ def _remove(state: State, change: Change, jid: str, seq: int, key: bytes) -> boo
         return False
     try:
         extras, payload = split_value(value)
-    except DecodeError:
+    except UNREADABLE:
         state.turn.damaged[key] = value
         return False
     if not take_out(state, change, key, extras, payload):

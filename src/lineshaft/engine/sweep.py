@@ -6,13 +6,12 @@ return. Each slice deletes some jobs and their index entries and notes how far i
 
 from typing import Final
 
-from msgspec import DecodeError
-
 from lineshaft.engine import keys
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.moves import leave
 from lineshaft.engine.records import ChoreRecord, decode_head, split_value
 from lineshaft.engine.state import State
+from lineshaft.job import UNREADABLE
 
 __all__ = ["SWEEP", "sweep"]
 
@@ -31,7 +30,7 @@ def sweep(state: State, number: int, record: ChoreRecord) -> None:
             try:
                 extras, payload = split_value(value)
                 jid = decode_head(payload).jid
-            except DecodeError:
+            except UNREADABLE:
                 state.turn.damaged[key] = value
                 continue
             seq = extras.seq or keys.ready_order(key)

@@ -15,13 +15,13 @@ What is true after every call: `size` counts the set's keys as the turn leaves t
 from enum import StrEnum
 from typing import Final
 
-from msgspec import DecodeError, Struct
+from msgspec import Struct
 
 from lineshaft.engine import keys
 from lineshaft.engine.leases import NEVER
 from lineshaft.engine.records import Extras, SetRecord, decode_set, encode_record, join_value, split_value
 from lineshaft.engine.turn import Change, Turn
-from lineshaft.job import Job, decode_stored
+from lineshaft.job import UNREADABLE, Job, decode_stored
 
 __all__ = ["SetName", "TimedJob", "TimedSet", "read_timed"]
 
@@ -134,7 +134,7 @@ class TimedSet:
         for key, value in rows:
             try:
                 jobs.append(read_timed(key, value))
-            except DecodeError:
+            except UNREADABLE:
                 self.turn.damaged[key] = value
         return jobs
 

@@ -15,7 +15,7 @@ that of a live, tracked job.
 
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import DecodeError, Raw, structs
+from msgspec import Raw, structs
 
 from lineshaft.clock import format_instant
 from lineshaft.engine import keys
@@ -23,7 +23,7 @@ from lineshaft.engine.ending import Ending
 from lineshaft.engine.feature import Feature, Subject
 from lineshaft.engine.records import TrackRecord, decode_track, encode_record
 from lineshaft.engine.turn import Change, Turn
-from lineshaft.job import MAX_JID_LENGTH, MAX_RESERVE_SECONDS
+from lineshaft.job import MAX_JID_LENGTH, MAX_RESERVE_SECONDS, UNREADABLE
 from lineshaft.lifecycle import Place
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def _read(source: Change | Turn, jid: str) -> TrackRecord | None:
     value = source.get(keys.track_key(jid))
     try:
         return None if value is None else decode_track(value)
-    except DecodeError:
+    except UNREADABLE:
         return None
 
 

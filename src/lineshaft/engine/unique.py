@@ -19,14 +19,13 @@ What is true after every call: each lock has its entry among the expiries, and i
 
 from typing import TYPE_CHECKING, Final
 
-from msgspec import DecodeError
-
 from lineshaft.engine import keys
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.feature import Feature, Subject
 from lineshaft.engine.records import LockRecord, decode_lock, encode_record
 from lineshaft.engine.turn import Change
 from lineshaft.errors import Refusal
+from lineshaft.job import UNREADABLE
 from lineshaft.lifecycle import Place
 
 if TYPE_CHECKING:
@@ -88,5 +87,5 @@ def _read(change: Change, digest: bytes) -> LockRecord | None:
     held = change.get(keys.lock_key(digest))
     try:
         return None if held is None else decode_lock(held)
-    except DecodeError:
+    except UNREADABLE:
         return None

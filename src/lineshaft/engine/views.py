@@ -2,7 +2,7 @@
 
 Whoever shows pages holds no part of the state: he asks for a slice, gets records, and a cursor for what follows. What
 is true of every call: it reads at most `limit` rows and a few megabytes, wherever in ten million jobs it begins; a row
-that cannot be read is left out, and who works with it next sets it aside.
+that cannot be read is left out and counted, and who works with it next sets it aside.
 """
 
 from collections import Counter
@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from lineshaft.engine import views_jobs, views_lanes, views_workers
+from lineshaft.engine import keys, views_jobs, views_lanes, views_workers
 from lineshaft.engine.batching import batch_view, batches_page, count_batches
 from lineshaft.engine.control import queue_latency
+from lineshaft.engine.figures import Overview, overview
 from lineshaft.engine.filter import EVERYTHING, Filter
 from lineshaft.engine.groups import OTHERS, hours_until
 from lineshaft.engine.history import find_finished, page
@@ -44,34 +45,10 @@ __all__ = [
     "Slice",
     "Views",
     "WorkerView",
-    "figures",
 ]
 
 #: A page of queues; each costs a look at its oldest job.
 MOST_QUEUES: Final = 200
-
-
-class Overview(Struct, frozen=True):
-    """The figures of the whole server."""
-
-    now: int
-    processed: int
-    failed: int
-    expired: int
-    queues: int
-    paused: int
-    enqueued: int
-    busy: int
-    workers: int
-    scheduled: int
-    retries: int
-    dead: int
-    finished: int  #: kept in the history
-    periodic: int
-    throttles: int
-    next_scheduled: int  #: instants before which nothing is due; later than any date when there is nothing
-    next_retry: int
-    push_refusal: str | None  #: why pushes are refused, if they are
 
 
 class QueueView(Struct, frozen=True):
@@ -117,32 +94,15 @@ class Views:
 
     def overview(self) -> Overview:
         """The figures of the whole server."""
-        state = self._state
-        queues = list(state.queues)
-        return Overview(
-            now=state.now,
-            processed=state.processed(),
-            failed=state.failed(),
-            expired=state.totals.expired,
-            queues=len(queues),
-            paused=sum(queue.paused for queue in queues),
-            enqueued=sum(queue.size for queue in queues),
-            busy=len(state.leases),
-            workers=len(state.workers.present),
-            scheduled=state.scheduled.size,
-            retries=state.retries.size,
-            dead=state.dead.size,
-            finished=state.history.count,
-            periodic=len(state.periodic.entries),
-            throttles=len(state.throttles.gates),
-            next_scheduled=state.scheduled.next_due,
-            next_retry=state.retries.next_due,
-            push_refusal=state.push_refusal,
-        )
+        return overview(self._state)
 
-    def counts(self, most: int) -> dict[str, tuple[int, int]]:
-        """Size and processed of some queues, at most so many: cheap enough for every few seconds."""
-        return {queue.name: (queue.size, queue.processed) for queue in islice(self._state.queues, most)}
+    def counts(self, first: Iterable[str], most: int) -> dict[str, tuple[int, int]]:
+        """Size and processed of at most so many queues: those that are named, and then the longest."""
+        queues = self._state.queues
+        chosen = {name: queue for name in first if (queue := queues.by_name.get(name)) is not None}
+        if len(chosen) < most:
+            chosen |= {queue.name: queue for queue in nlargest(most, queues, key=lambda queue: queue.size)}
+        return {name: (queue.size, queue.processed) for name, queue in islice(chosen.items(), most)}
 
     def days(self, limit: int) -> list[tuple[str, int, int]]:
         """The last days, the newest first: day, processed, failed. Raises StoreError."""
@@ -237,8 +197,11 @@ class Views:
         """The finished jobs with a jid, the newest first. Raises StoreError."""
         return find_finished(self._state, jid)
 
-    def history(self, *, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str]:
-        """Finished jobs, the newest first, and the next page's cursor. Raises Refusal, StoreError."""
+    def history(self, *, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str, int]:
+        """Finished jobs, the newest first, the next page's cursor, and how many rows there cannot be read.
+
+        Raises Refusal, StoreError.
+        """
         return page(self._state, cursor, limit)
 
     def groups(self, name: SetName, limit: int = 20) -> tuple[list[GroupView], int]:
@@ -292,8 +255,11 @@ class Views:
 
     # Batches and periodic jobs
 
-    def batches(self, *, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str]:
-        """Batches, the newest first, and the next page's cursor, empty at the end. Raises StoreError."""
+    def batches(self, *, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str, list[str]]:
+        """Batches, the newest first, the next page's cursor, empty at the end, and the bids of damaged ones.
+
+        Raises StoreError.
+        """
         return batches_page(self._state, cursor, limit)
 
     def batch_count(self, most: int) -> int:
@@ -312,6 +278,12 @@ class Views:
         """The throttled queues by name: their limits, and what is taken of them."""
         return self._state.throttles.views(self._state.now)
 
+    # Damage
+
+    def set_aside(self, most: int) -> int:
+        """How many damaged rows were set aside, counted no further than `most`. Raises StoreError."""
+        return len(self._state.turn.scan(*keys.prefix_range(keys.aside_key(b"")), limit=most))
+
     # Long work
 
     def ended(self, number: int) -> tuple[bool, int | None]:
@@ -323,24 +295,3 @@ class Views:
         """Long work in progress."""
         active = islice(self._state.chores.active.items(), limit)
         return [ChoreView(number, describe(record), record.done) for number, record in active]
-
-
-def figures(state: State) -> dict[str, Any]:
-    """The `faktory` part of INFO: integers under the names that clients' types expect (docs/protocol.md)."""
-    queues = {queue.name: queue.size for queue in state.queues}
-    sets = {name.value: timed.size for name, timed in state.sets.items()}
-    return {
-        "total_failures": state.failed(),
-        "total_processed": state.processed(),
-        "total_enqueued": sum(queues.values()),
-        "total_queues": len(queues),
-        "queues": queues,
-        "sets": {**sets, "working": len(state.leases)},
-        "tasks": {
-            "Busy": {"reaped": 0, "size": len(state.leases)},
-            "Dead": {"size": state.dead.size},
-            "Retries": {"size": state.retries.size},
-            "Scheduled": {"size": state.scheduled.size},
-            "Workers": {"reaped": 0, "size": len(state.workers.present)},
-        },
-    }

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Final
 
-from msgspec import DecodeError, Struct
+from msgspec import Struct
 
 from lineshaft.engine import keys
 from lineshaft.engine.filter import Filter
@@ -21,7 +21,7 @@ from lineshaft.engine.scan import Sought, narrowed
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import SetName
 from lineshaft.errors import Refusal
-from lineshaft.job import Job, decode_stored
+from lineshaft.job import UNREADABLE, Job, decode_stored
 from lineshaft.lifecycle import Place
 from lineshaft.store.port import KeyRange
 
@@ -76,6 +76,7 @@ class Slice(Struct, frozen=True):
     jobs: list[JobView]
     cursor: str  #: the next slice begins here; empty at the end
     looked_at: int  #: rows, whether they matched or not
+    unreadable: int = 0  #: rows among them that cannot be read; whoever works with one sets it aside
 
 
 def enqueued(state: State, name: str, cursor: str, limit: int, filter: Filter) -> Slice:
@@ -87,11 +88,11 @@ def enqueued(state: State, name: str, cursor: str, limit: int, filter: Filter) -
     bounds = [keys.ready_range(name, queue.generation), keys.laned_range(name, queue.generation)]
     begin = _decode_cursor(cursor, *bounds) if cursor else b""
     jobs: list[JobView] = []
-    looked_at = 0
+    looked_at = unreadable = 0
     last = begin
     for spans, (start, end) in enumerate(_spans(state, queue, begin)):
         if spans > MOST_SPANS:
-            return Slice(jobs, start.hex(), looked_at)
+            return Slice(jobs, start.hex(), looked_at, unreadable)
         if begin >= end:
             continue
         rows = state.turn.scan(max(begin, start), end, limit=limit - looked_at, limit_bytes=SLICE_BYTES)
@@ -99,11 +100,12 @@ def enqueued(state: State, name: str, cursor: str, limit: int, filter: Filter) -
         for key, value in rows:
             last = keys.after(key)
             view = _view(state, key, value)
+            unreadable += view is None
             if view is not None and view.lease is None and filter.matches(view.job, view.payload, 0):
                 jobs.append(view)
         if looked_at >= limit or (rows and sum(len(value) for _, value in rows) >= SLICE_BYTES):
-            return Slice(jobs, last.hex(), looked_at)
-    return Slice(jobs, "", looked_at)
+            return Slice(jobs, last.hex(), looked_at, unreadable)
+    return Slice(jobs, "", looked_at, unreadable)
 
 
 def _spans(state: State, queue: Queue, begin: bytes) -> Iterator[KeyRange]:
@@ -130,7 +132,8 @@ def timed(state: State, name: SetName, cursor: str, limit: int, filter: Filter, 
     jobs = [view for view in views if filter.matches(view.job, view.payload, view.due)]
     full = len(rows) >= limit or sum(len(value) for _, value in rows) >= SLICE_BYTES
     last = rows[-1][0] if full else b""
-    return Slice(jobs, (last if newest else keys.after(last)).hex() if full else "", len(rows))
+    cursor = (last if newest else keys.after(last)).hex() if full else ""
+    return Slice(jobs, cursor, len(rows), len(rows) - len(views))
 
 
 def _span(state: State, name: SetName, cursor: str, filter: Filter, *, newest: bool) -> list[KeyRange]:
@@ -225,7 +228,7 @@ def _view(state: State, key: bytes, value: bytes) -> JobView | None:
     try:
         extras, payload = split_value(value)
         job = decode_stored(payload)
-    except DecodeError:
+    except UNREADABLE:
         return None
     if keys.is_ready(key):
         name, _, priority = keys.ready_parts(key)

@@ -2,13 +2,14 @@
 
 from enum import StrEnum
 
-from msgspec import DecodeError, Struct
+from msgspec import Struct
 
 from lineshaft.engine import keys
 from lineshaft.engine.lane import UNLIMITED
 from lineshaft.engine.lanes import Lanes
 from lineshaft.engine.records import LaneRecord, LaneRules, decode_lane
 from lineshaft.engine.state import State
+from lineshaft.job import UNREADABLE
 
 __all__ = ["LaneState", "LaneView", "LanesView", "lanes"]
 
@@ -68,7 +69,7 @@ def _lane(found: Lanes, key: bytes, value: bytes) -> LaneView | None:
         return _view(found, name, lane.size, lane.running, held=bool(lane.held), wakes=lane.wakes)
     try:
         record: LaneRecord = decode_lane(value)
-    except DecodeError:
+    except UNREADABLE:
         return None
     return _view(found, name, record.size, 0, held=bool(record.held), wakes=record.wakes)
 

@@ -7,13 +7,13 @@ from collections import Counter
 from heapq import nsmallest
 from itertools import islice
 
-from msgspec import DecodeError, Struct
+from msgspec import Struct
 
 from lineshaft.engine import keys
 from lineshaft.engine.cancel import CANCELLED
 from lineshaft.engine.records import Lease, TrackRecord, decode_track, split_value
 from lineshaft.engine.state import State
-from lineshaft.job import Job, decode_stored
+from lineshaft.job import UNREADABLE, Job, decode_stored
 from lineshaft.lifecycle import WorkerState
 
 __all__ = ["HeldView", "WorkerView", "held", "workers"]
@@ -86,7 +86,7 @@ def _held(state: State, lease: Lease) -> HeldView:
     value = state.turn.get(lease.key)
     try:
         job = None if value is None else decode_stored(split_value(value)[1])
-    except DecodeError:
+    except UNREADABLE:
         job = None
     track = _track(state, lease)
     own = track is not None and track.seq == lease.seq
@@ -109,5 +109,5 @@ def _track(state: State, lease: Lease) -> TrackRecord | None:
     value = state.turn.get(keys.track_key(lease.jid)) if "t" in lease.uses else None
     try:
         return None if value is None else decode_track(value)
-    except DecodeError:
+    except UNREADABLE:
         return None

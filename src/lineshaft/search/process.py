@@ -4,7 +4,8 @@ There is one at most, and one look at a time in it; so many searches as there ar
 an error for those who asked, and a new process for those who ask later.
 
 What is true after every call: `_waiting` holds, in order, who has been promised an answer by the process that runs;
-when that ends, all of them have been told why.
+when that ends, all of them have been told why. `_starting` is held while one starts and while one ends, so that there
+are never two: whoever asks meanwhile learns what became of it.
 """
 
 import asyncio
@@ -79,7 +80,13 @@ class SearchProcess:
     async def stop(self) -> None:
         """End it, and start no other."""
         self._stopped = True
-        await self._end()
+        async with self._starting:
+            # Whoever was about to start one has done so.
+            process, reading = self._process, self._reading
+        if process is not None:
+            await _exited(process)
+        if reading is not None:
+            await reading
 
     async def _started(self) -> asyncio.StreamWriter:
         async with self._starting:
@@ -144,48 +151,46 @@ class SearchProcess:
             answer.set_exception(Unavailable(f"the search cannot go on: {told.error}"))
 
     async def _gone(self, process: asyncio.subprocess.Process, why: str) -> None:
-        """It has ended, or is to: tell those who wait."""
-        if self._process is process:
+        """It has ended, or is to: tell those who wait, and those who ask before it has."""
+        async with self._starting:
             self._process = None
-        waiting, self._waiting = self._waiting, deque()
-        code = await _ended(process)
-        # One that was killed has left it behind.
-        shutil.rmtree(self._directory / FOLLOWER, ignore_errors=True)
-        if why and not self._stopped:
-            self._rest(f"{why} (code {code}): a new one is started in a moment")
-            log.error("%s", self._why)
-        for answer in waiting:
-            if not answer.done():
-                answer.set_exception(Unavailable(self._why or "shutdown in progress"))
+            waiting, self._waiting = self._waiting, deque()
+            code = await _ended(process)
+            # One that was killed has left it behind.
+            shutil.rmtree(self._directory / FOLLOWER, ignore_errors=True)
+            if why and not self._stopped:
+                self._rest(f"{why} (code {code}): a new one is started in a moment")
+                log.error("%s", self._why)
+            for answer in waiting:
+                if not answer.done():
+                    answer.set_exception(Unavailable("shutdown in progress" if self._stopped else self._why))
 
     def _rest(self, why: str) -> None:
         self._why = why
         self._rests_until = asyncio.get_running_loop().time() + REST_SECONDS
 
-    async def _end(self) -> None:
-        reading, self._reading = self._reading, None
-        if reading is not None:
-            reading.cancel()
-            with suppress(asyncio.CancelledError):
-                await reading
-
 
 async def _ended(process: asyncio.subprocess.Process) -> int:
-    """Let it end, or end it; its exit code."""
-    assert process.stdin is not None, "it has pipes"
-    assert process.stdout is not None, "it has pipes"
-    process.stdin.close()
-    try:
-        code = await asyncio.wait_for(process.wait(), END_SECONDS)
-    except TimeoutError:
-        with suppress(ProcessLookupError):
-            process.kill()
-        code = await process.wait()
+    """Let it end, or end it, once nobody reads what it says; its exit code."""
+    code = await _exited(process)
     # To the end of what it has said: then the loop closes the pipe, too.
+    assert process.stdout is not None, "it has pipes"
     with suppress(ValueError):
         await process.stdout.read()
     await asyncio.sleep(0)
     return code
+
+
+async def _exited(process: asyncio.subprocess.Process) -> int:
+    """The same, while somebody may still read."""
+    assert process.stdin is not None, "it has pipes"
+    process.stdin.close()
+    try:
+        return await asyncio.wait_for(process.wait(), END_SECONDS)
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            process.kill()
+        return await process.wait()
 
 
 def _command(directory: Path) -> list[str]:

@@ -152,7 +152,7 @@ def _one_job(views: Views, asked: Inspect) -> tuple[list[Any], str]:
 
 
 def _history(views: Views, asked: Inspect) -> tuple[list[Any], str]:
-    rows, cursor = views.history(cursor=asked.cursor or "", limit=asked.limit or USUAL)
+    rows, cursor, _ = views.history(cursor=asked.cursor or "", limit=asked.limit or USUAL)
     return list(rows), cursor
 
 

@@ -56,9 +56,10 @@ from lineshaft.web import (
 from lineshaft.web.api.openapi import openapi
 from lineshaft.web.api.table import PREFIX, api_routes
 from lineshaft.web.backend import Backend
+from lineshaft.web.failures import Failures
 from lineshaft.web.health import HEALTH
 from lineshaft.web.metrics import metrics
-from lineshaft.web.problem import problem, refusal
+from lineshaft.web.problem import is_api, problem, refusal
 from lineshaft.web.pulse import MOST_WATCHERS
 from lineshaft.web.render import STATIC, href, language_of, prefix_of
 from lineshaft.web.security import Guard
@@ -121,7 +122,7 @@ def build_app(backend: Backend) -> tuple[Starlette, Site]:
     ]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Guard, backend=backend)],
+        middleware=[Middleware(Guard, backend=backend), Middleware(Failures, page=_failed(site))],
         exception_handlers={
             404: _not_found(site),
             405: _not_allowed,
@@ -196,9 +197,18 @@ class _Static(StaticFiles):
 Answer = Callable[[Request, Exception], Awaitable[Response]]
 
 
+def _failed(site: Site) -> Callable[[Request, str], Awaitable[Response]]:
+    async def answer(request: Request, reference: str) -> Response:
+        text = language_of(request).gettext
+        told = text("Nobody expected this. The server's log has it under the reference {reference}.")
+        return await site.message(request, 500, text("Something went wrong"), told.format(reference=reference))
+
+    return answer
+
+
 def _not_found(site: Site) -> Answer:
     async def answer(request: Request, _: Exception) -> Response:
-        if request.scope["path"].startswith(f"{PREFIX}/"):
+        if is_api(request.scope["path"]):
             return problem(404, "not found", "the API has no such path")
         language = language_of(request)
         text = language.gettext

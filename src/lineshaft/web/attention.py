@@ -23,9 +23,10 @@ SILENT_MS: Final = 35_000
 HOUR_MS: Final = 3_600_000
 MOST_NOTICES: Final = 12
 MOST_WORKERS: Final = 20
+MOST_DAMAGED: Final = 100
 
 #: How bad something is: what somebody did himself is the least.
-_PAUSED, _WAITS, _DEAD, _LOW_DISK, _REFUSED = range(5)
+_PAUSED, _WAITS, _DEAD, _DAMAGED, _LOW_DISK, _REFUSED = range(6)
 
 #: Less than so many times what pushes are refused below is little.
 LOW: Final = 3
@@ -52,6 +53,7 @@ def notices(request: Request, site: Site, now: Overview, queues: list[QueueView]
     looked_at = [*queues, *(queue for queue in others if queue is not None)]
     found = [
         *_space(request, site, now),
+        *_damage(request, site),
         *_dead(request, site),
         *_slow(request, site, looked_at),
         *_silent(request, site, now.now),
@@ -82,6 +84,17 @@ def _space(request: Request, site: Site, now: Overview) -> Iterator[Notice]:
         free, least = map(language.size, space)
         told = text("Disk is low: {free} free").format(free=free)
         yield Notice("space", told, (_LOW_DISK, 0), text("pushes are refused below {least}").format(least=least), link)
+
+
+def _damage(request: Request, site: Site) -> Iterator[Notice]:
+    language = language_of(request)
+    count = site.look(lambda engine: engine.views.set_aside(MOST_DAMAGED))
+    if not count:
+        return
+    told = language.ngettext("%(num)s damaged row was set aside", "%(num)s damaged rows were set aside", count)
+    more = "+" if count == MOST_DAMAGED else ""
+    detail = language.gettext("jobs or records that cannot be read; lineshaft check names them")
+    yield Notice("damage", told.replace("%(num)s", language.number(count) + more), (_DAMAGED, 0), detail, bad=True)
 
 
 def _dead(request: Request, site: Site) -> Iterator[Notice]:

@@ -21,13 +21,14 @@ MOST_PARENTS: Final = 10
 async def batches(request: Request, site: Site) -> Response:
     """GET /batches"""
     language, prefix, cursor = language_of(request), prefix_of(request), request.query_params.get("cursor", "")
-    found, following = site.look(lambda engine: engine.views.batches(cursor=cursor[:100], limit=PAGE))
+    found, following, unreadable = site.look(lambda engine: engine.views.batches(cursor=cursor[:100], limit=PAGE))
     return await site.page(
         request,
         "batches.html",
         "batches",
         language.gettext("Batches"),
         batches=[_shown(language, row) for row in found],
+        unreadable=unreadable,
         first=href(prefix, "batches") if cursor else "",
         next=href(prefix, "batches", cursor=following) if following else "",
     )
@@ -40,7 +41,7 @@ async def batch(request: Request, site: Site) -> Response:
         row = site.look(lambda engine: engine.views.batch(bid))
     except Refusal:
         title = language.gettext("There is no such batch")
-        told = language.gettext("It was forgotten some time after its end, or it never was.")
+        told = language.gettext("It was forgotten some time after its end, it never was, or its record is damaged.")
         return await site.message(request, 404, title, told, href(prefix, "batches"))
     return await site.page(
         request,

@@ -17,7 +17,7 @@ __all__ = ["finished"]
 async def finished(request: Request, site: Site) -> Response:
     """GET /finished: what the history keeps."""
     language, prefix, cursor = language_of(request), prefix_of(request), request.query_params.get("cursor", "")
-    rows, following = site.look(lambda engine: engine.views.history(cursor=cursor, limit=PAGE))
+    rows, following, unreadable = site.look(lambda engine: engine.views.history(cursor=cursor, limit=PAGE))
     kept_ms = site.backend.settings().history_ms
     return await site.page(
         request,
@@ -26,8 +26,9 @@ async def finished(request: Request, site: Site) -> Response:
         language.gettext("Finished"),
         told=language.gettext("kept {span}").format(span=language.span(kept_ms)) if kept_ms else "",
         jobs=[_over(row) for row in rows],
+        unreadable=unreadable,
         first=href(prefix, "finished") if cursor else "",
-        next=href(prefix, "finished", cursor=following) if len(rows) == PAGE else "",
+        next=href(prefix, "finished", cursor=following) if following else "",
     )
 
 

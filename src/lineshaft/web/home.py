@@ -14,6 +14,7 @@ from lineshaft.web import chart
 from lineshaft.web.attention import notices
 from lineshaft.web.language import Language
 from lineshaft.web.past import GRAINS
+from lineshaft.web.pulse import Trend
 from lineshaft.web.render import href, language_of, prefix_of
 from lineshaft.web.site import Site
 
@@ -47,9 +48,15 @@ async def home(request: Request, site: Site) -> Response:
         range_name = GRAINS[0].name
     overview = site.look(lambda engine: engine.views.overview())
     foremost = site.look(lambda engine: engine.views.foremost_queues(MOST_QUEUES))
-    # With ten thousand queues and workers each look takes a millisecond or two: others have their turn between them.
+    # With ten thousand queues and workers each look takes a millisecond or two, and so does what is drawn: others have
+    # their turn in between.
     await asyncio.sleep(0)
     queues = sorted(foremost, key=lambda queue: queue.name)
+    tiles = _tiles(request, site, overview)
+    await asyncio.sleep(0)
+    drawn = _days(site, language, range_name) if range_name in _DAYS else _curve(site, language, range_name)
+    await asyncio.sleep(0)
+    found = notices(request, site, overview, queues)
     return await site.page(
         request,
         "home.html",
@@ -58,11 +65,11 @@ async def home(request: Request, site: Site) -> Response:
         pace=1000,
         range=range_name,
         ranges=ranges,
-        tiles=_tiles(request, site, overview),
-        chart=_days(site, language, range_name) if range_name in _DAYS else _curve(site, language, range_name),
+        tiles=tiles,
+        chart=drawn,
         queues=queue_rows(site, language, queues),
         more_queues=overview.queues > len(queues),
-        notices=notices(request, site, overview, queues),
+        notices=found,
     )
 
 
@@ -195,10 +202,16 @@ def _days(site: Site, language: Language, name: str) -> dict[str, Any]:
     }
 
 
+def _rate(language: Language, trend: Trend | None) -> str:
+    rate = None if trend is None else trend.rate()
+    return "–" if rate is None else f"{language.rate(rate)} / s"
+
+
 def queue_rows(site: Site, language: Language, queues: Sequence[QueueView]) -> list[dict[str, Any]]:
     """Queues as their table shows them."""
     slow_ms = site.backend.settings().slow_after_ms
     rows = []
+    site.pulse.show(queue.name for queue in queues)
     for queue in queues:
         trend = site.pulse.queues.get(queue.name)
         rows.append(
@@ -211,8 +224,8 @@ def queue_rows(site: Site, language: Language, queues: Sequence[QueueView]) -> l
                 "full": queue.max_jobs is not None and queue.size >= queue.max_jobs,
                 "processed": queue.processed,
                 "failed": queue.failed,
-                "rate": language.rate(trend.rate() if trend else 0.0),
-                "points": chart.spark(trend.sizes()) if trend else "",
+                "rate": _rate(language, trend),
+                "points": trend.points() if trend else "",
             }
         )
     return rows

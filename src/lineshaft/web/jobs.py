@@ -12,7 +12,7 @@ from lineshaft.clock import format_instant, parse_instant
 from lineshaft.engine.cancel import CANCELLED
 from lineshaft.engine.timed import SetName
 from lineshaft.engine.views import JobView
-from lineshaft.job import ABSENT, Job, encode_job
+from lineshaft.job import ABSENT, UNREADABLE, Job, encode_job
 from lineshaft.lifecycle import Place
 from lineshaft.web.accounts import Role
 from lineshaft.web.language import Language
@@ -45,7 +45,7 @@ def pretty(raw: bytes) -> str:
         return raw[:MOST_SHOWN].decode("utf-8", "replace") + "…"
     try:
         return msgspec.json.format(raw, indent=2).decode("utf-8", "replace")
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return raw.decode("utf-8", "replace")
 
 
@@ -124,6 +124,7 @@ def _shown(view: JobView, track: dict[str, Any], language: Language) -> dict[str
         "bid": view.extras.bid,
         "facts": _facts(view, language),
         "failure": job.failure,
+        "failed_by": view.extras.worker,
         "tries": job.failure.retry_count + 1 if job.failure else 0,
         "args_pretty": pretty(bytes(job.args)),
         "custom_pretty": pretty(bytes(job.custom)) if job.custom is not ABSENT else "",
@@ -180,7 +181,7 @@ def _over(over: dict[str, Any]) -> dict[str, Any]:
     payload = bytes(over["job"])
     try:
         jobtype = str(msgspec.json.decode(payload, type=dict[str, Any]).get("jobtype", ""))
-    except msgspec.DecodeError:
+    except UNREADABLE:
         jobtype = ""
     result = over["result"]
     return {

@@ -59,6 +59,8 @@ class Past:
 
     def __init__(self) -> None:
         self.notes: dict[str, deque[Note]] = {grain.name: deque(maxlen=grain.length) for grain in GRAINS}
+        #: By grain, until the next note: whoever looks in between looks at the same.
+        self._rates: dict[str, tuple[list[float], list[float]]] = {}
 
     def recall(self, noted: Iterable[tuple[int, NoteRecord]]) -> None:
         """Take over what an earlier process noted, the oldest first."""
@@ -67,6 +69,7 @@ class Past:
 
     def take(self, note: Note) -> None:
         """Note how things stand."""
+        self._rates.clear()
         for grain in GRAINS:
             kept = self.notes[grain.name]
             if kept and note.at < kept[0].at:
@@ -82,8 +85,12 @@ class Past:
 
         Notes need not be a step apart: after a restart there are few, and between two of them the rate is one.
         """
-        grain = next(grain for grain in GRAINS if grain.name == name)
-        notes = self.notes[name]
+        if name not in self._rates:
+            self._rates[name] = self._rates_of(next(grain for grain in GRAINS if grain.name == name))
+        return self._rates[name]
+
+    def _rates_of(self, grain: Grain) -> tuple[list[float], list[float]]:
+        notes = self.notes[grain.name]
         if len(notes) < 2:
             return [], []
         last, first = notes[-1].at, notes[0].at

@@ -3,6 +3,7 @@
 Names and sizes are in memory, so all queues are looked through for each page; a latency has to be read (`latencies`).
 """
 
+import asyncio
 from heapq import nsmallest
 from typing import Any
 
@@ -46,6 +47,7 @@ async def listed(site: Site, asked: Asked) -> Listed:
         weights = dict(sizes)
     places = nsmallest(asked.first + PAGE + 1, ((-weights.get(name, 0), name) for name, _ in sizes))
     names = [name for _, name in places[asked.first :]]
+    await asyncio.sleep(0)
     return Listed(_views(site, names[:PAGE]), len(sizes), len(names) > PAGE)
 
 

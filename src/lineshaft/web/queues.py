@@ -1,5 +1,6 @@
 """Queues: their list, the page of one with the jobs that wait in it, and what can be done with them."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ from lineshaft.web.forms import act, field_of, read_form, refused
 from lineshaft.web.home import Tile, queue_rows
 from lineshaft.web.lanes import FEW, lanes_shown
 from lineshaft.web.language import Language
+from lineshaft.web.pulse import MOST_QUEUES
 from lineshaft.web.queue_list import Asked, listed, orders
 from lineshaft.web.render import href, language_of, prefix_of
 from lineshaft.web.rows import PAGE, Row, filter_of_page, number_of, query_of, row_of
@@ -33,6 +35,7 @@ async def queues(request: Request, site: Site) -> Response:
     language, prefix, query = language_of(request), prefix_of(request), request.query_params
     asked = Asked(query.get("sort", ""), query.get("text", "").strip()[:255], number_of(query.get("after", "")))
     found = await listed(site, asked)
+    await asyncio.sleep(0)
     kept = {"sort": asked.order, "text": asked.text}
     return await site.page(
         request,
@@ -43,6 +46,7 @@ async def queues(request: Request, site: Site) -> Response:
         compact=False,
         asked=asked,
         size=found.size,
+        followed=language.number(MOST_QUEUES) if found.size > MOST_QUEUES else "",
         orders=orders(language, prefix, asked),
         first=href(prefix, "queues", **kept) if asked.first else "",
         next=href(prefix, "queues", after=asked.first + PAGE, **kept) if found.more else "",
@@ -62,6 +66,7 @@ async def queue(request: Request, site: Site) -> Response:
     place = Place(wanted, queue=name)
     # What was found stays as it is; a live page only asks for what stands around it.
     found = Found([], "", 0) if site.is_live(request) and filtered else await search(site, place, cursor)
+    await asyncio.sleep(0)
     query = query_of(wanted)
     looked_at = number_of(request.query_params.get("seen", "")) + found.looked_at
     on = {"cursor": found.cursor, "seen": looked_at if filtered else 0}
@@ -75,6 +80,7 @@ async def queue(request: Request, site: Site) -> Response:
         lanes=_lanes(site, language, name),
         tiles=_queue_tiles(language, row, view.pushed, view.max_jobs),
         jobs=queue_jobs(found.jobs, prefix),
+        unreadable=found.unreadable,
         here=href(prefix, "queues", name),
         export=href(prefix, "queues", name, export=1, **query),
         wanted=wanted,
@@ -90,7 +96,7 @@ async def queue(request: Request, site: Site) -> Response:
 
 def queue_jobs(jobs: Iterable[JobView], prefix: str) -> list[Row]:
     """Jobs as the page of a queue lists them."""
-    return [row_of(job, lambda job: href(prefix, "jobs", job.jid)) for job in jobs]
+    return [row_of(job, prefix) for job in jobs]
 
 
 def _lanes(site: Site, language: Language, name: str) -> dict[str, Any] | None:
@@ -105,7 +111,7 @@ def _queue_tiles(language: Language, row: Mapping[str, Any], pushed: int, most: 
     return [
         Tile(text("Jobs"), language.number(row["size"]), limit),
         Tile(text("Latency"), language.span(row["latency_ms"]) if row["size"] else "–"),
-        Tile(text("Rate"), f"{row['rate']} / s"),
+        Tile(text("Rate"), row["rate"]),
         Tile(text("Pushed"), language.short(pushed)),
         Tile(text("Processed"), language.short(row["processed"])),
         Tile(text("Failed"), language.short(row["failed"])),

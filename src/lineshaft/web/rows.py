@@ -1,6 +1,7 @@
 """Rows: jobs as a list shows them, and the filters that choose them."""
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Container, Iterable
+from functools import lru_cache
 from typing import Any, Final
 
 from msgspec import Struct
@@ -11,6 +12,7 @@ from lineshaft.engine.filter import MOST_TEXT, Filter
 from lineshaft.engine.views import JobView
 from lineshaft.errors import Refusal
 from lineshaft.job import DEFAULT_QUEUE, Job
+from lineshaft.web.render import href
 
 __all__ = [
     "FILTER",
@@ -66,7 +68,8 @@ class Row(Struct, frozen=True):
     enqueued_at: int
     errtype: str
     message: str
-    href: str = ""
+    href: str
+    queue_href: str
 
 
 def preview(job: Job) -> str:
@@ -81,12 +84,13 @@ def timed_key_of(view: JobView) -> str:
     return f"{format_instant(view.due)}|{view.jid}"
 
 
-def row_of(view: JobView, href: Callable[[JobView], str]) -> Row:
-    """A job as a list shows it."""
+def row_of(view: JobView, prefix: str, path: str = "") -> Row:
+    """A job as a list shows it; it leads to its place in the timed set of that path, or to the job wherever it is."""
     job, failure = view.job, view.job.failure
+    key = timed_key_of(view) if view.due else view.jid
     return Row(
         id=view.key.hex(),
-        key=timed_key_of(view) if view.due else view.jid,
+        key=key,
         jid=view.jid,
         jobtype=job.jobtype,
         queue=job.queue or DEFAULT_QUEUE,
@@ -97,8 +101,15 @@ def row_of(view: JobView, href: Callable[[JobView], str]) -> Row:
         enqueued_at=instant_of(job.enqueued_at),
         errtype="" if failure is None else failure.errtype,
         message="" if failure is None else failure.message[:MESSAGE],
-        href=href(view),
+        href=href(prefix, path, key) if path else href(prefix, "jobs", view.jid),
+        queue_href=_queue_href(prefix, job.queue or DEFAULT_QUEUE),
     )
+
+
+@lru_cache(maxsize=1000)
+def _queue_href(prefix: str, name: str) -> str:
+    """The link to a queue; most rows of a page lead to one of a few."""
+    return href(prefix, "queues", name)
 
 
 def instant_of(stamp: Any) -> int:

@@ -28,12 +28,12 @@ from lineshaft.web.site import Site
 
 __all__ = ["Count", "Found", "Place", "count", "count_on", "look_through", "looked", "search"]
 
-#: Rows that one slice in the loop looks at: about a millisecond.
-SLICE: Final = 200
+#: Rows that one slice in the loop looks at: about half a millisecond.
+SLICE: Final = 100
 #: So many are looked at in the loop before the search process is asked: often that is all there is.
 NEAR: Final = 1000
-#: So long a page waits for what is found.
-SEARCH_SECONDS: Final = 0.07
+#: So long a page waits for what is found; of a tenth of a second the rest is for writing it while others work.
+SEARCH_SECONDS: Final = 0.04
 #: Jobs that were found are looked at again so many at a time.
 CONFIRMED: Final = 25
 #: A look that only counts tells no keys.
@@ -76,6 +76,7 @@ class Found(Struct, frozen=True):
     jobs: list[JobView]
     cursor: str  #: where it goes on; empty at the end
     looked_at: int
+    unreadable: int = 0
 
 
 class Count(Struct, frozen=True):
@@ -90,19 +91,20 @@ class Count(Struct, frozen=True):
         return Count(self.count + part.count, part.cursor, self.looked_at + part.looked_at)
 
 
-async def search(site: Site, place: Place, cursor: str, *, limit: int = PAGE) -> Found:
-    """Jobs that match, a page of them at most, from `cursor` on, as far as one gets in a moment.
+async def search(site: Site, place: Place, cursor: str, *, limit: int = PAGE, share: float = 1.0) -> Found:
+    """Jobs that match, a page of them at most, from `cursor` on, as far as one gets in a moment, or a share of it.
 
     Raises Refusal for a bad cursor, Unavailable, StoreError.
     """
     jobs: list[JobView] = []
-    looked_at = 0
+    looked_at = unreadable = 0
     with suppress(TimeoutError):
-        async with asyncio.timeout(SEARCH_SECONDS):
+        async with asyncio.timeout(SEARCH_SECONDS * share):
             async for part in look_through(site, place, cursor, limit):
                 jobs += part.jobs
                 cursor, looked_at = part.cursor, looked_at + part.looked_at
-    return Found(jobs, cursor, looked_at)
+                unreadable += part.unreadable
+    return Found(jobs, cursor, looked_at, unreadable)
 
 
 async def look_through(site: Site, place: Place, cursor: str, limit: int) -> AsyncGenerator[Found, None]:
@@ -149,11 +151,11 @@ async def count(site: Site, place: Place, cursor: str) -> AsyncGenerator[Count, 
         await asyncio.sleep(0)
 
 
-async def count_on(site: Site, place: Place, before: Count) -> Count:
-    """Go on counting, for a moment. Raises as `search`."""
+async def count_on(site: Site, place: Place, before: Count, *, share: float = 1.0) -> Count:
+    """Go on counting, for a moment or a share of it. Raises as `search`."""
     so_far = before
     with suppress(TimeoutError):
-        async with asyncio.timeout(SEARCH_SECONDS):
+        async with asyncio.timeout(SEARCH_SECONDS * share):
             async for part in count(site, place, before.cursor):
                 so_far = so_far.and_then(part)
     return so_far
@@ -185,6 +187,7 @@ def _confirmed(found: list[bytes], wanted: Filter, engine: Engine) -> list[JobVi
 def _cut(part: Slice, limit: int, place: Place) -> Found:
     """A slice, of which no more than so many jobs are taken."""
     if len(part.jobs) <= limit:
-        return Found(part.jobs, part.cursor, part.looked_at)
+        return Found(part.jobs, part.cursor, part.looked_at, part.unreadable)
     last = part.jobs[limit - 1].key
-    return Found(part.jobs[:limit], (last if place.newest else keys.after(last)).hex(), part.looked_at)
+    cursor = (last if place.newest else keys.after(last)).hex()
+    return Found(part.jobs[:limit], cursor, part.looked_at, part.unreadable)

@@ -114,13 +114,13 @@ async def confirm_timed(request: Request, site: Site, name: SetName, verb: str) 
     wanted = place_of(request, name, overview.now).filter
     place = Place(wanted, name)
     size: int = getattr(overview, name.value)
-    found = await search(site, place, "", limit=SAMPLES)
+    found = await search(site, place, "", limit=SAMPLES, share=0.5)
     if wanted == EVERYTHING:
         counted = Count(size, "", size)
     else:
         # Counted as far as a moment reaches; a link, or a stream, goes on. The action itself goes through all.
         before = Count(number_of(query.get("n", "")), query.get("cursor", ""), number_of(query.get("seen", "")))
-        counted = await count_on(site, place, before)
+        counted = await count_on(site, place, before, share=0.5)
     on = {"n": counted.count, "seen": counted.looked_at, "cursor": counted.cursor, "confirm": verb}
     questions = {
         "retry": text("Put these jobs back into their queues?"),
@@ -144,7 +144,7 @@ async def confirm_timed(request: Request, site: Site, name: SetName, verb: str) 
         yes=_yes(language, verb),
         danger=verb == "delete",
         back=href(prefix, PATHS[name], **query_of(wanted)),
-        samples=[row_of(view, lambda view: href(prefix, "jobs", view.jid)) for view in found.jobs],
+        samples=[row_of(view, prefix) for view in found.jobs],
     )
 
 

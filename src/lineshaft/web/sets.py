@@ -1,5 +1,6 @@
 """The timed sets: retries, scheduled and dead jobs. They are looked at here; `set_actions` changes them."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from lineshaft.errors import Refusal
 from lineshaft.web import chart
 from lineshaft.web.language import Language
 from lineshaft.web.render import href, language_of, prefix_of
-from lineshaft.web.rows import PAGE, Row, filter_of_page, number_of, query_of, row_of, timed_key_of
+from lineshaft.web.rows import PAGE, Row, filter_of_page, number_of, query_of, row_of
 from lineshaft.web.search import Found, Place, looked, search
 from lineshaft.web.site import Site
 
@@ -46,6 +47,9 @@ async def timed(request: Request, site: Site, name: SetName) -> Response:
     wanted, order = place.filter, "newest" if place.newest else "oldest"
     # What was found stays as it is; a live page only asks for what stands around it.
     found = Found([], "", 0) if site.is_live(request) and wanted != EVERYTHING else await search(site, place, cursor)
+    await asyncio.sleep(0)
+    rows = set_rows(found.jobs, prefix, name)
+    await asyncio.sleep(0)
     asked, exact = asked_of(request), query_of(wanted)
     size = getattr(overview, name.value)
     looked_at = number_of(query.get("seen", "")) + found.looked_at
@@ -56,7 +60,8 @@ async def timed(request: Request, site: Site, name: SetName) -> Response:
         name.value,
         _title(language, name),
         told=_told(site, language, name, size),
-        jobs=set_rows(found.jobs, prefix, name),
+        jobs=rows,
+        unreadable=found.unreadable,
         size=size,
         here=href(prefix, path),
         action=href(prefix, path, **asked),
@@ -100,7 +105,7 @@ def asked_of(request: Request) -> dict[str, object]:
 
 def set_rows(jobs: Iterable[JobView], prefix: str, name: SetName) -> list[Row]:
     """Jobs as the page of a set lists them."""
-    return [row_of(job, lambda job: href(prefix, PATHS[name], timed_key_of(job))) for job in jobs]
+    return [row_of(job, prefix, PATHS[name]) for job in jobs]
 
 
 def _ages(language: Language, name: SetName) -> list[dict[str, str]]:

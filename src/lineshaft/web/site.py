@@ -4,6 +4,7 @@ A handler reads what it shows with `look`, in one step of the loop, and hands it
 keep live is rendered once a second for all of them (`X-Live`), whoever they are, as long as they would see the same.
 """
 
+import asyncio
 import socket
 import time
 from collections import OrderedDict
@@ -90,11 +91,15 @@ class Site:
         self, request: Request, template: str, page: str, heading: str, *, status: int = 200, **context: Any
     ) -> Response:
         """Answer with a page; `page` is its name in the menu."""
+        # What the handler has looked at is one piece of work, the menu and the page are others.
+        await asyncio.sleep(0)
         counts = self.look(lambda engine: engine.views.overview())
         shown = {
             "page": page,
             "heading": heading,
             "live": True,
+            # What a live page does not look at again need not be written again.
+            "again": self.is_live(request),
             "flash": self._flash(request),
             "menu": self._menu(request, counts),
             "counts": counts,

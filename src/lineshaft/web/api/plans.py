@@ -14,7 +14,7 @@ __all__ = ["batch", "batches", "on_periodic", "periodic"]
 
 
 async def batches(call: Call) -> types.BatchesOut:
-    found, following = call.look(lambda engine: engine.views.batches(cursor=call.query("cursor")[:100], limit=PAGE))
+    found, following, _ = call.look(lambda engine: engine.views.batches(cursor=call.query("cursor")[:100], limit=PAGE))
     return types.BatchesOut([batch_out(row) for row in found], following)
 
 

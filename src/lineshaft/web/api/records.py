@@ -112,9 +112,10 @@ class FailureOut(Struct):
     message: str
     retry_count: int
     remaining: int
-    failed_at: Stamp
+    failed_at: Annotated[Stamp, Meta(description="when it failed first")]
     next_at: Stamp | None
     backtrace: list[str] | None
+    worker: Annotated[str, Meta(description="the wid of who had it; empty where that is not known")]
 
 
 class LeaseOut(Struct):
@@ -151,6 +152,7 @@ class JobsOut(Struct):
     next: Annotated[str, Meta(description="pass it as `cursor`; empty at the end")]
     looked_at: Annotated[int, Meta(description="how many were looked at to find these")]
     total: Annotated[int, Meta(description="how many jobs there are in that place, whether they match or not")]
+    unreadable: Annotated[int, Meta(description="how many of those that were looked at cannot be read")] = 0
 
 
 class Made(Struct):

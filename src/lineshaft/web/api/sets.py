@@ -30,7 +30,7 @@ async def jobs_out(call: Call, place: Place) -> types.JobsOut:
     limit = call.number("limit", PAGE, MOST_ROWS, least=1)
     found = await search(call.site, place, call.query("cursor"), limit=limit)
     total = call.look(place.size)
-    return types.JobsOut([job_out(job) for job in found.jobs], found.cursor, found.looked_at, total)
+    return types.JobsOut([job_out(job) for job in found.jobs], found.cursor, found.looked_at, total, found.unreadable)
 
 
 def bulk(name: SetName) -> Handler:

@@ -77,6 +77,7 @@ def job_out(view: JobView) -> JobOut:
             failure.failed_at,
             failure.next_at,
             failure.backtrace,
+            view.extras.worker,
         ),
         lease=None
         if lease is None
