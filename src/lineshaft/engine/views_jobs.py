@@ -14,7 +14,7 @@ from typing import Final
 from msgspec import Struct
 
 from lineshaft.engine import keys
-from lineshaft.engine.filter import Filter
+from lineshaft.engine.filter import Filter, contains
 from lineshaft.engine.ready import Queue
 from lineshaft.engine.records import Extras, Lease, split_value
 from lineshaft.engine.scan import Sought, narrowed
@@ -97,12 +97,8 @@ def enqueued(state: State, name: str, cursor: str, limit: int, filter: Filter) -
             continue
         rows = state.turn.scan(max(begin, start), end, limit=limit - looked_at, limit_bytes=SLICE_BYTES)
         looked_at += len(rows)
-        for key, value in rows:
-            last = keys.after(key)
-            view = _view(state, key, value)
-            unreadable += view is None
-            if view is not None and view.lease is None and filter.matches(view.job, view.payload, 0):
-                jobs.append(view)
+        some, damaged = _matching(state, rows, filter)
+        jobs, unreadable, last = jobs + some, unreadable + damaged, keys.after(rows[-1][0]) if rows else last
         if looked_at >= limit or (rows and sum(len(value) for _, value in rows) >= SLICE_BYTES):
             return Slice(jobs, last.hex(), looked_at, unreadable)
     return Slice(jobs, "", looked_at, unreadable)
@@ -128,12 +124,28 @@ def timed(state: State, name: SetName, cursor: str, limit: int, filter: Filter, 
         return Slice([], "", 0)
     start, end = left[0]
     rows = state.turn.scan(start, end, limit=limit, limit_bytes=SLICE_BYTES, reverse=newest)
-    views = [view for key, value in rows if (view := _view(state, key, value)) is not None]
-    jobs = [view for view in views if filter.matches(view.job, view.payload, view.due)]
+    jobs, unreadable = _matching(state, rows, filter)
     full = len(rows) >= limit or sum(len(value) for _, value in rows) >= SLICE_BYTES
     last = rows[-1][0] if full else b""
     cursor = (last if newest else keys.after(last)).hex() if full else ""
-    return Slice(jobs, cursor, len(rows), len(rows) - len(views))
+    return Slice(jobs, cursor, len(rows), unreadable)
+
+
+def _matching(state: State, rows: list[tuple[bytes, bytes]], filter: Filter) -> tuple[list[JobView], int]:
+    """The jobs that nobody holds and that match, and how many rows cannot be read.
+
+    The text first: nearly all rows are out by it, and then need not be read.
+    """
+    jobs, unreadable = [], 0
+    for key, value in rows:
+        if filter.text and not contains(value, filter.text):
+            continue
+        view = _view(state, key, value)
+        if view is None:
+            unreadable += 1
+        elif view.lease is None and filter.matches(view.job, view.payload, view.due):
+            jobs.append(view)
+    return jobs, unreadable
 
 
 def _span(state: State, name: SetName, cursor: str, filter: Filter, *, newest: bool) -> list[KeyRange]:

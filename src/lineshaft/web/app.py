@@ -24,6 +24,7 @@ It runs in the server's own event loop, so nothing here may hold it for long: wh
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 from starlette.applications import Starlette
@@ -80,7 +81,7 @@ def build_app(backend: Backend) -> tuple[Starlette, Site]:
 
     def page(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
-            return site.shared(request) or await handler(request, site)
+            return await site.shared(request, partial(handler, request, site))
 
         return answer
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from lineshaft.engine.timed import SetName
 from lineshaft.engine.views import Overview, QueueView
 from lineshaft.lifecycle import WorkerState
-from lineshaft.web.render import href, language_of, prefix_of
+from lineshaft.web.render import apart, href, language_of, prefix_of
 from lineshaft.web.site import Site
 
 __all__ = ["SILENT_MS", "Notice", "notices"]
@@ -107,7 +107,9 @@ def _dead(request: Request, site: Site) -> Iterator[Notice]:
     detail = text("within the last {span}").format(span=language.about(max(known_ms, 1000)))
     groups, _ = site.look(lambda engine: engine.views.groups(SetName.DEAD, 1))
     if groups and groups[0].errtype:
-        most = text("most often {error} in {job}").format(error=groups[0].errtype[:60], job=groups[0].jobtype[:60])
+        most = text("most often {error} in {job}").format(
+            error=apart(groups[0].errtype[:60]), job=apart(groups[0].jobtype[:60])
+        )
         detail = f"{detail} · {most}"
     link = href(prefix_of(request), "morgue")
     yield Notice("dead", told.replace("%(num)s", language.number(died)), (_DEAD, died), detail, link, bad=True)
@@ -119,7 +121,9 @@ def _slow(request: Request, site: Site, queues: list[QueueView]) -> Iterator[Not
     for queue in sorted(queues, key=lambda queue: -queue.latency_seconds):
         if queue.latency_seconds * 1000 <= slow_ms or queue.paused:
             continue
-        waits = text("{queue} waits {span}").format(queue=queue.name, span=language.span(queue.latency_seconds * 1000))
+        waits = text("{queue} waits {span}").format(
+            queue=apart(queue.name), span=language.span(queue.latency_seconds * 1000)
+        )
         jobs = language.ngettext("%(num)s job", "%(num)s jobs", queue.size)
         limit = text("threshold {span}").format(span=language.span(slow_ms))
         detail = f"{limit} · {jobs.replace('%(num)s', language.number(queue.size))}"
@@ -134,7 +138,7 @@ def _silent(request: Request, site: Site, now: int) -> Iterator[Notice]:
         if silent_ms <= SILENT_MS or worker.state is WorkerState.TERMINATE:
             continue
         told = language.gettext("Worker {name} is silent for {span}").format(
-            name=(worker.hostname or worker.wid)[:40], span=language.span(silent_ms)
+            name=apart((worker.hostname or worker.wid)[:40]), span=language.span(silent_ms)
         )
         detail = language.ngettext("%(num)s job in hand", "%(num)s jobs in hand", worker.holds)
         link = href(prefix_of(request), "busy", wid=worker.wid)
@@ -151,7 +155,7 @@ def _paused(request: Request, site: Site, queues: list[QueueView], now: int) -> 
         by = language.gettext("by {who}, {when}")
         yield Notice(
             f"paused {queue.name}",
-            language.gettext("{queue} is paused").format(queue=queue.name),
+            language.gettext("{queue} is paused").format(queue=apart(queue.name)),
             (_PAUSED, queue.size),
             "" if deed is None else by.format(who=deed.who, when=language.ago(now, deed.at)),
             href(prefix_of(request), "queues", queue.name, back="home"),

@@ -27,7 +27,7 @@ from lineshaft.web.accounts import Role
 from lineshaft.web.language import Language, choose
 from lineshaft.web.security import visitor_of
 
-__all__ = ["STATIC", "Renderer", "cut", "href", "language_of", "prefix_of"]
+__all__ = ["STATIC", "Renderer", "apart", "cut", "href", "language_of", "prefix_of"]
 
 #: After so long others have their turn.
 STRETCH_SECONDS: Final = 0.0005
@@ -58,6 +58,11 @@ def cut(text: object, most: int) -> str:
     """A text that fits, with a sign where it was cut."""
     whole = str(text)
     return whole if len(whole) <= most else whole[: most - 1] + "…"
+
+
+def apart(name: str) -> str:
+    """A name within a sentence of ours; one that is written from right to left leaves the rest of it as it is."""
+    return name if name.isascii() else f"\u2068{name}\u2069"
 
 
 class Renderer:

@@ -8,7 +8,7 @@ import asyncio
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from msgspec import Struct
@@ -69,6 +69,8 @@ class Site:
         self.streams = 0
         self._batches = (float("-inf"), 0)
         self._shared: OrderedDict[tuple[str, ...], tuple[float, bytes]] = OrderedDict()
+        #: Pages that are being made for somebody; None comes of one that failed.
+        self._making: dict[tuple[str, ...], asyncio.Future[bytes | None]] = {}
 
     def look(self, view: Callable[[Engine], T]) -> T:
         """What `view` reads of the engine, now."""
@@ -78,14 +80,36 @@ class Site:
         """Whether a page that is open already asks for itself again."""
         return request.headers.get("x-live") is not None
 
-    def shared(self, request: Request) -> Response | None:
-        """The same page as somebody has just been given, if it is a live one that asks again."""
+    async def shared(self, request: Request, make: Callable[[], Awaitable[Response]]) -> Response:
+        """What `make` answers; a live page that asks again gets what somebody else was just given, or is being given.
+
+        All who watch hear at the same moment that something has changed, so most ask at once.
+        """
         if not self.is_live(request):
-            return None
-        found = self._shared.get(_identity(request))
-        if found is None or time.monotonic() - found[0] > SHARED_SECONDS:
-            return None
-        return HTMLResponse(found[1])
+            return await make()
+        who = _identity(request)
+        made_at, body = self._shared.get(who, (float("-inf"), b""))
+        if time.monotonic() - made_at <= SHARED_SECONDS:
+            return HTMLResponse(body)
+        if (making := self._making.get(who)) is not None and (same := await asyncio.shield(making)) is not None:
+            return HTMLResponse(same)
+        self._making[who] = done = asyncio.get_running_loop().create_future()
+        made: bytes | None = None
+        try:
+            response = await make()
+            if isinstance(response, HTMLResponse) and response.status_code == 200:
+                made = bytes(response.body)
+                self._keep(who, made)
+        finally:
+            if self._making.get(who) is done:
+                del self._making[who]
+            done.set_result(made)
+        return response
+
+    def _keep(self, who: tuple[str, ...], body: bytes) -> None:
+        self._shared[who] = (time.monotonic(), body)
+        while len(self._shared) > MOST_SHARED:
+            self._shared.popitem(last=False)
 
     async def page(
         self, request: Request, template: str, page: str, heading: str, *, status: int = 200, **context: Any
@@ -108,10 +132,6 @@ class Site:
             **context,
         }
         body = await self.renderer.page(request, template, counts.now, shown)
-        if self.is_live(request):
-            self._shared[_identity(request)] = (time.monotonic(), body)
-            while len(self._shared) > MOST_SHARED:
-                self._shared.popitem(last=False)
         return HTMLResponse(body, status)
 
     async def message(self, request: Request, status: int, title: str, text: str, back: str = "") -> Response:
