@@ -16,6 +16,7 @@ the store fails.
 
 import logging
 import secrets
+from collections import deque
 from typing import Final
 
 from lineshaft.clock import Clock
@@ -33,7 +34,7 @@ from lineshaft.server.meter import Meter
 from lineshaft.server.orphans import Orphan, fetched_in, give_back
 from lineshaft.server.rescue import store_failed
 from lineshaft.server.rights import Users
-from lineshaft.server.session import Session, Transport
+from lineshaft.server.session import ALL_TURN_BYTES, Session, Transport
 from lineshaft.server.settings import ServerSettings, SyncMode
 from lineshaft.server.shell import Shell
 from lineshaft.server.timers import Timers
@@ -92,7 +93,9 @@ class Server:
         self.talking: list[Session] = []
         #: Bytes held in lines that have no end yet.
         self.unfinished = 0
-        self.resumed: list[Session] = []
+        #: Bytes of the large replies in it.
+        self.unsent = 0
+        self.resumed: deque[Session] = deque()
         #: What was done without a connection, and is told when it is on disk.
         self.errands: list[Errand] = []
         self.turn_scheduled = False
@@ -208,6 +211,7 @@ class Server:
         if self.backup is not None and not self.backup.begun and self.failed is None:
             self.backup.begin()
         talking, self.talking = self.talking, []
+        self.unsent = 0
         always, all_wait, said = self.settings.sync is SyncMode.ALWAYS, self.group.waits_for_all, 0
         for session in talking:
             replies = session.out
@@ -312,11 +316,11 @@ class Server:
     def _resume_all(self) -> None:
         if self.stalled:
             return
-        while self.resumed:
-            resumed, self.resumed = self.resumed, []
-            for session in resumed:
-                self.begin_turn()
-                session.go_on()
+        while self.resumed and self.unsent <= ALL_TURN_BYTES:
+            self.begin_turn()
+            self.resumed.popleft().go_on()
+        if self.resumed:
+            self.need_turn()
 
     def resume_stalled(self) -> None:
         """The store takes writes again: sessions go on with what has come in meanwhile."""
