@@ -20,7 +20,7 @@ from lineshaft.engine.adopt import Adopted, Arrival, adopt
 from lineshaft.engine.batching import Wanted, batch_commit, batch_new, batch_open, batch_status, batches_page
 from lineshaft.engine.damage import set_aside
 from lineshaft.engine.due import expire_leases, promote, prune_dead, recover_vanished
-from lineshaft.engine.features import FEATURES
+from lineshaft.engine.features import LISTENING
 from lineshaft.engine.fetch import fetch
 from lineshaft.engine.filter import Filter
 from lineshaft.engine.forget import forget
@@ -89,7 +89,7 @@ class Engine:
         Bound as methods are: the interpreter goes on into such a function, while a `partial` makes it begin anew.
         """
         self.state = state
-        state.features, state.hooks = FEATURES, self.hooks
+        state.features, state.hooks = LISTENING, self.hooks
         hooks = self.hooks or Hooks()
         self.push = MethodType(push if state.settings.refuse_duplicate_jids else accept, state)
         self.push_bulk = MethodType(push_bulk, state)
