@@ -19,7 +19,7 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test simulate fuzz soak connections pauses timely tight nightly check lint format types \
+.PHONY: help run test simulate simulate-cluster fuzz soak connections pauses timely tight nightly check lint format types \
 	layers audit bench bench-quick bench-guard bench-libraries bench-page bench-backlog bench-scale \
 	bench-dashboard bench-cluster golden binary docs docs-serve demo demo-cluster screenshots texts lock clean
 
@@ -40,6 +40,9 @@ STEPS ?= 400
 WITHOUT ?=
 simulate: $(DEV) ## the whole server on a simulated clock, network and disk: make simulate SEED=1-200 STEPS=400
 	PYTHONPATH=tests $(BIN)/python -m simulation.run --seed "$(SEED)" --steps $(STEPS) --without "$(WITHOUT)" $(ARGS)
+
+simulate-cluster: $(DEV) ## three nodes, their log and their clients, simulated: make simulate-cluster SEED=1-200
+	PYTHONPATH=tests $(BIN)/python -m cluster.play.run --seed "$(SEED)" --steps $(STEPS) --without "$(WITHOUT)" $(ARGS)
 
 # atheris is not among the tools of development, since it is built for Linux and some Pythons only.
 TARGET ?= commands
@@ -76,12 +79,8 @@ nightly: export LINESHAFT_SEEDS ?= 10000
 nightly: export LINESHAFT_POWER_CUTS ?= 300
 nightly: export LINESHAFT_FUZZ ?= 20000
 nightly: export LINESHAFT_SOAK_SECONDS ?= 3600
-nightly: $(DEV) ## the suite with its loops grown long: kills, power cuts, seeds, fuzzed inputs, a soak
 nightly: export LINESHAFT_CLUSTER_ROUNDS ?= 200
-nightly: $(DEV) ## the suite with its loops grown long: kills, power cuts, seeds of model and simulation, fuzzed inputs
-nightly: export LINESHAFT_CLUSTER_ROUNDS ?= 200
-nightly: export LINESHAFT_CLUSTER_SEEDS ?= 2000
-nightly: export LINESHAFT_SOAK_SECONDS ?= 3600
+nightly: export LINESHAFT_CLUSTER_SEEDS ?= 5000
 nightly: $(DEV) ## the suite with its loops grown long: kills, power cuts, seeds, fuzzed inputs, a soak
 	$(BIN)/pytest --timeout 14400 $(ARGS)
 

@@ -118,7 +118,7 @@ def test_end_closes(line: bytes) -> None:
     if line == b"END":
         stop_sending(peer)
     assert peer.closed
-    assert harness.server.sessions == set()
+    assert not harness.server.sessions
     assert harness.connect().ask_json("INFO")["faktory"]["tasks"]["Workers"]["size"] == 0
 
 

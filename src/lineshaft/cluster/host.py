@@ -30,7 +30,7 @@ from lineshaft.cluster.presence import Presence, Role
 from lineshaft.cluster.replicated import ReplicatedStore
 from lineshaft.cluster.shell import Identity
 from lineshaft.cluster.snapshots import install_snapshot, load_snapshot, take_snapshot
-from lineshaft.cluster.status import status_of
+from lineshaft.cluster.status import status_of, summary_of
 from lineshaft.config import Binding, Cluster, Config
 from lineshaft.errors import ConfigError, NotLeading, Refusal, StoreError, UsageError
 from lineshaft.server import rescue
@@ -227,6 +227,10 @@ class ClusterHost:
     def status(self) -> dict[str, Any]:
         """As `ClusterView.status`."""
         return status_of(self.access.name, self.name, self.node, len(self.forwarder))
+
+    def summary(self) -> dict[str, Any]:
+        """As `ClusterView.summary`."""
+        return summary_of(self.status())
 
     def has_leader(self) -> bool:
         """As `ClusterView.has_leader`."""

@@ -108,10 +108,12 @@ class Presences:
         """The newest epoch that any node knows."""
         return max((one.presence.epoch for one in self.seen.values()), default=0)
 
-    def heir(self) -> str:
-        """Whom the last leader has asked to go on, if it has."""
-        newest = max(self.seen.values(), key=lambda one: (one.presence.epoch, bool(one.presence.heir)), default=None)
-        return newest.presence.heir if newest is not None else ""
+    def heir(self, epoch: int) -> str:
+        """Whom the leader of this epoch has asked to go on, if it has."""
+        if self.newest_epoch() != epoch:
+            return ""
+        heirs = (one.presence.heir for one in self.seen.values() if one.presence.epoch == epoch)
+        return next((heir for heir in heirs if heir), "")
 
 
 def snapshots_of(notices: Mapping[str, bytes]) -> list[int]:

@@ -1,11 +1,11 @@
-"""The status of the cluster, as a node sees it: for CLUSTER STATUS, the pages and the metrics."""
+"""The status of the cluster, as a node sees it: for CLUSTER STATUS, the pages and the metrics; in short for INFO."""
 
 from typing import Any
 
 from lineshaft.cluster.node import Node
 from lineshaft.cluster.presence import LEASE_MS, Presence, Role
 
-__all__ = ["status_of"]
+__all__ = ["status_of", "summary_of"]
 
 
 def status_of(cluster: str, name: str, node: Node | None, forwarded: int) -> dict[str, Any]:
@@ -33,6 +33,12 @@ def status_of(cluster: str, name: str, node: Node | None, forwarded: int) -> dic
         "leads_since_ms": None if since is None else now - since,
         "nodes": [nodes[each] for each in sorted(nodes)],
     }
+
+
+def summary_of(status: dict[str, Any]) -> dict[str, Any]:
+    """Of a status, what any client may know: who leads, and how far each node is; no addresses."""
+    nodes = {one["node"]: {name: one[name] for name in ("role", "behind", "seen_ms")} for one in status["nodes"]}
+    return {"name": status["cluster"], "node": status["node"], "leader": status["leader"], "nodes": nodes}
 
 
 def _about(presence: Presence, end: int, silent_ms: int) -> dict[str, Any]:

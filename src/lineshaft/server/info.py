@@ -31,4 +31,5 @@ def info_of(server: "Server") -> dict[str, Any]:
             "command_count": server.meter.total(),
             **server.shell.facts(),
         },
+        **({} if server.cluster is None else {"cluster": server.cluster.summary()}),
     }

@@ -82,8 +82,9 @@ class Server:
         self.shell = shell
         # Who is there.
         self.users = Users(settings.users)
-        self.sessions: set[Session] = set()
-        self.by_wid: dict[str, set[Session]] = {}
+        # In the order in which they came, so that what is done to all of them is done in the same order each time.
+        self.sessions: dict[Session, None] = {}
+        self.by_wid: dict[str, dict[Session, None]] = {}
         self.waiters = Waiters()
         self.timers = Timers(self)
         self.chores: dict[int, Session] = {}
@@ -123,7 +124,7 @@ class Server:
             return None
         self.accepted += 1
         session = Session(self, transport, self.accepted)
-        self.sessions.add(session)
+        self.sessions[session] = None
         if self.settings.asks_for_password:
             session.salt = secrets.token_hex(8)
             transport.write(greeting(salt=session.salt, iterations=self.settings.password_iterations))
@@ -134,11 +135,11 @@ class Server:
 
     def join(self, session: Session) -> None:
         """A session belongs to a worker."""
-        self.by_wid.setdefault(session.holder, set()).add(session)
+        self.by_wid.setdefault(session.holder, {})[session] = None
 
     def lost(self, session: Session) -> None:
         """A connection has gone; its worker may have gone with it."""
-        self.sessions.discard(session)
+        self.sessions.pop(session, None)
         self._reclaim(session, session.unflushed)
         self.waiters.remove(session)
         if session.chore is not None:
@@ -146,8 +147,8 @@ class Server:
         if session.worker is not None:
             self.begin_turn()
             self.engine.disconnect(session.worker)
-            mates = self.by_wid.get(session.holder, set())
-            mates.discard(session)
+            mates = self.by_wid.get(session.holder, {})
+            mates.pop(session, None)
             if not mates:
                 self.by_wid.pop(session.holder, None)
             self.timers.arm()
