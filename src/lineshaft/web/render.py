@@ -125,9 +125,9 @@ def _digest(path: Path) -> str:
 
 def _text(language: Language, text: str, **fields: object) -> str:
     """A text of the catalogue, with what belongs into it."""
-    # A text with a sign for fields has a doubled one for itself.
     translated = language.gettext(text)
-    return translated % fields if "%" in translated else translated
+    # In the catalogue a sign that stands for itself is doubled, whether there are fields or not.
+    return translated % fields if fields else translated.replace("%%", "%")
 
 
 def _texts(language: Language, one: str, many: str, count: int) -> str:
