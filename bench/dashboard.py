@@ -11,84 +11,39 @@ at that half, grows by less than a fifth.
     search     the same load while one browser searches everything for what is nowhere: told, not judged
     pages      the same load and the ten, and one browser more asks for one page after the other
 
-A dashboard is what a browser does: it holds the stream of `/live` and asks for its page again every two seconds.
+What browsers do is in `browsers`, the jobs in `millions`.
 """
 
 import argparse
 import http.client
-import json
 import shutil
-import socket
 import statistics
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from browsers import EVERY_SECONDS, PAGE_LIMIT_MS, PAGES, SEARCHED, Asked, asking, at, dashboards, get, searching
 from contestants import Lineshaft
 from jobload import Load, LoadFailed, Measure, build_jobload, run_jobload
 from machine import describe_machine
+from millions import MILLION, fill
 from servers import Server, free_port, stop_on_signals
-from talk import ServerFailed, ask_info
+from talk import ServerFailed
 
 __all__ = ["main"]
 
 RESULTS = Path(__file__).resolve().parent / "results"
-MILLION = 1_000_000
-QUEUES = 200
-AT_ONCE = 1000
 DASHBOARDS = 10
-EVERY_SECONDS = 2.0
-DAY = 86_400.0
 #: So often a page is asked for to see what it costs.
 COSTED = 5
 
-CYCLE = Load("cycle, 10 x 16 in flight", "cycle", 10, {}, in_flight=16)
+#: What the server can do, and the load at half of it, as `make bench` has them: with 200 connections a job nearly always
+#: finds an idle one, and waits for the server alone.
+MAXIMUM = Load("maximum", "cycle", 50, {})
+HALF = Load("half of it", "cycle", 200, {})
 
-PAGE_LIMIT_MS = 100.0
 GROWTH_LIMIT = 1.2
-
-#: Beyond these the promises say nothing: a page of the whole menu, and searches that find much, little and nothing.
-PAGES = {
-    "home": "/",
-    "queues": "/queues",
-    "a queue": "/queues/queue-007",
-    "retries": "/retries",
-    "scheduled": "/scheduled",
-    "dead": "/morgue",
-    "dead, oldest first": "/morgue?order=oldest",
-    "busy": "/busy",
-    "batches": "/batches",
-    "periodic": "/periodic",
-    "server": "/server",
-    "metrics": "/metrics",
-    "retries by error type": "/retries?errtype=Errno7",
-    "search that finds much": "/retries?text=customer",
-    "search that finds little": "/retries?text=customer-999983",
-    "search that finds nothing": "/morgue?text=nowhere-to-be-found",
-    "search of a queue": "/queues/queue-007?text=nowhere",
-    "count before a bulk action": "/retries?confirm=retry&text=customer-99",
-    "api, retries": "/api/v1/retries?text=customer-999983",
-}
-SEARCHED = ("/scheduled", "/retries", "/morgue")
-#: What the ten look at.
-WATCHED = (
-    "/",
-    "/",
-    "/queues",
-    "/queues/queue-003",
-    "/retries",
-    "/morgue",
-    "/scheduled",
-    "/busy",
-    "/server",
-    "/retries",
-)
 
 
 class Watched(Lineshaft):
@@ -103,22 +58,6 @@ class Watched(Lineshaft):
         settings.write_text(settings.read_text() + "\n[retention]\ndead_max = 100000000\n")
         self.__class__.web_port = free_port()
         return [f"127.0.0.1:{self.web_port}" if word == ":0" else word for word in command]
-
-
-@dataclass
-class Asked:
-    """How long pages took, in milliseconds, by name."""
-
-    ms: dict[str, list[float]] = field(default_factory=dict)
-
-    def add(self, name: str, milliseconds: float) -> None:
-        """It took so long."""
-        self.ms.setdefault(name, []).append(milliseconds)
-
-    @property
-    def is_met(self) -> bool:
-        """Whether nearly every answer came in time; one in twenty may meet a hiccup of a shared machine."""
-        return all(at(times, 0.95) <= PAGE_LIMIT_MS for times in self.ms.values())
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -202,7 +141,7 @@ def loop_seconds(pid: int) -> float:
 
 def measure(server: Server, options: argparse.Namespace) -> bool:
     """Run everything, print it; whether the promises were kept."""
-    fastest = run_jobload(CYCLE, jobs=10**8, port=server.port, pid=server.pid, limit_seconds=options.seconds / 2)
+    fastest = run_jobload(MAXIMUM, jobs=10**8, port=server.port, pid=server.pid, limit_seconds=options.seconds / 2)
     rate = fastest.jobs_per_second / 2
     print(f"  maximum {fastest.jobs_per_second:,.0f} jobs/s; open loop at {rate:,.0f} jobs/s")
     alone: list[Measure] = []
@@ -223,7 +162,7 @@ def measure(server: Server, options: argparse.Namespace) -> bool:
 
 
 def _half(server: Server, rate: float, seconds: float) -> Measure:
-    return run_jobload(CYCLE, jobs=10**8, port=server.port, pid=server.pid, per_second=rate, limit_seconds=seconds)
+    return run_jobload(HALF, jobs=10**8, port=server.port, pid=server.pid, per_second=rate, limit_seconds=seconds)
 
 
 def _report_load(alone: list[Measure], watched: list[Measure]) -> float:
@@ -252,196 +191,6 @@ def report_pages(asked: Asked) -> None:
             f"  {name:<28} p50 {at(times, 0.5):6.1f} ms   p95 {at(times, 0.95):6.1f} ms   "
             f"max {max(times):6.1f} ms   n {len(times):<4} {judged}"
         )
-
-
-def at(times: list[float], share: float) -> float:
-    """The time within which that share came."""
-    ordered = sorted(times)
-    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
-
-
-# What a browser does
-
-
-@contextmanager
-def dashboards(port: int, count: int) -> Iterator[None]:
-    """So many dashboards are open until the block ends."""
-    closing = threading.Event()
-    threads = []
-    for number in range(count):
-        path = WATCHED[number % len(WATCHED)]
-        threads.append(threading.Thread(target=_hold_stream, args=(port, closing), daemon=True))
-        threads.append(threading.Thread(target=_look_again, args=(port, path, closing, number / count), daemon=True))
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        closing.set()
-        for thread in threads:
-            thread.join()
-
-
-def _hold_stream(port: int, closing: threading.Event) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=3)
-    connection.request("GET", "/live")
-    stream = connection.getresponse()
-    while not closing.is_set():
-        stream.readline()
-    connection.close()
-
-
-def _look_again(port: int, path: str, closing: threading.Event, phase: float) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    closing.wait(phase * EVERY_SECONDS)
-    while not closing.is_set():
-        get(connection, path, **{"X-Live": "1"})
-        closing.wait(EVERY_SECONDS)
-    connection.close()
-
-
-@dataclass
-class Searched:
-    """What a browser that searches has seen."""
-
-    through: int = 0
-    rows: int = 0
-
-
-@contextmanager
-def searching(port: int) -> Iterator[Searched]:
-    """A browser searches one set after the other for what is nowhere, from end to end, until the block ends."""
-    closing = threading.Event()
-    searched = Searched()
-
-    def search_all() -> None:
-        while not closing.is_set():
-            for path in SEARCHED:
-                _follow(port, path, searched, closing)
-
-    thread = threading.Thread(target=search_all, daemon=True)
-    thread.start()
-    try:
-        yield searched
-    finally:
-        closing.set()
-        thread.join()
-
-
-def _follow(port: int, path: str, searched: Searched, closing: threading.Event) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    connection.request("GET", f"{path}?stream=1&text=nowhere-to-be-found")
-    stream = connection.getresponse()
-    before = 0
-    while (line := stream.readline()) and not closing.is_set():
-        if line.startswith(b"data: "):
-            looked_at = int("".join(filter(str.isdecimal, json.loads(line[6:])["told"].partition(" of ")[0])))
-            searched.rows, before = searched.rows + looked_at - before, looked_at
-        searched.through += line.startswith(b"event: end")
-    connection.close()
-
-
-@contextmanager
-def asking(port: int, asked: Asked) -> Iterator[None]:
-    """One browser asks for each page in turn, until the block ends."""
-    closing = threading.Event()
-
-    def ask_all() -> None:
-        while not closing.is_set():
-            ask_each(port, asked, closing)
-
-    thread = threading.Thread(target=ask_all, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        closing.set()
-        thread.join()
-
-
-def ask_each(port: int, asked: Asked, closing: threading.Event | None = None) -> None:
-    """Ask for each page once."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    for name, path in PAGES.items():
-        if closing is not None and closing.is_set():
-            break
-        began = time.perf_counter()
-        get(connection, path)
-        asked.add(name, (time.perf_counter() - began) * 1000)
-        if closing is not None:
-            # Somebody who clicks quickly, not a load test.
-            closing.wait(0.05)
-    connection.close()
-
-
-def get(connection: http.client.HTTPConnection, path: str, **headers: str) -> bytes:
-    """A page, whole. Raises ServerFailed when it is none."""
-    connection.request("GET", path, headers=headers)
-    answer = connection.getresponse()
-    body = answer.read()
-    if answer.status != 200:
-        raise ServerFailed(f"GET {path} was answered with {answer.status}: {body[:200].decode(errors='replace')}")
-    return body
-
-
-# A million of each
-
-
-def fill(port: int, jobs: int) -> None:
-    """Push what is not there yet."""
-    figures = ask_info(port)["faktory"]
-    tasks = figures["tasks"]
-    there = {
-        "ready": figures["total_enqueued"],
-        "scheduled": tasks["Scheduled"]["size"],
-        "retries": tasks["Retries"]["size"],
-        "dead": tasks["Dead"]["size"],
-    }
-    for place, count in there.items():
-        if count < jobs:
-            _push(port, place, count, jobs)
-
-
-def _push(port: int, place: str, first: int, jobs: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
-        stream = connection.makefile("rwb")
-        stream.readline()
-        stream.write(b'HELLO {"v":2}\r\n')
-        stream.flush()
-        stream.readline()
-        for start in range(first, jobs, AT_ONCE):
-            arrivals = [_arrival(place, number) for number in range(start, min(start + AT_ONCE, jobs))]
-            stream.write(b"ADOPT " + json.dumps(arrivals).encode() + b"\r\n")
-            stream.flush()
-            head = stream.readline()
-            if not head.startswith(b"$"):
-                raise ServerFailed(f"ADOPT was answered with {head.decode(errors='replace')}")
-            outcome = json.loads(stream.read(int(head[1:]) + 2))
-            if outcome["refused"]:
-                raise ServerFailed(f"jobs were refused: {next(iter(outcome['refused'].values()))}")
-
-
-def _arrival(place: str, number: int) -> dict[str, Any]:
-    job: dict[str, Any] = {
-        "jid": f"{place}-{number:016}",
-        "jobtype": ("SyncUserJob", "Mailer::Welcome", "ReportJob", "charge")[number % 4],
-        "queue": f"queue-{number % QUEUES:03}",
-        "args": [number, {"customer": f"customer-{number}", "locale": "es", "full": number % 2 == 0}],
-    }
-    arrival: dict[str, Any] = {"job": job, "place": place}
-    if place != "ready":
-        # Not so long ago that they would be swept out, and not so soon that they would begin to run.
-        instant = time.time() - DAY + number / 20 if place == "dead" else time.time() + DAY + number
-        arrival["at"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(instant))
-    if place in ("retries", "dead"):
-        job["failure"] = {
-            "retry_count": number % 25,
-            "failed_at": "2026-11-01T10:00:00Z",
-            "message": f"connection to 10.0.{number % 256}.7 refused after {number % 30} s",
-            "errtype": f"Errno{number % 700}",
-            "backtrace": ["app/jobs/sync.rb:41:in `perform'", "lib/net/http.rb:88:in `connect'"],
-        }
-    return arrival
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Jobs done by the workers of a library, end to end: what people would pick instead, and ours beside it.
 
-The libraries for Python are those of `workers.py`, which also says how each is run. Node is measured here: BullMQ, and
-the client and worker `faktory-worker` on our server, since there is no Node library of our own. How much of Redis
-reaches the disk is what each row of BullMQ says: nothing, what its documentation asks for (a log that is synced every
-second), or every command before its answer, as ours with sync = always.
+The libraries for Python are those of `python_workers.py`, which also says how each is run. Node is measured here:
+BullMQ, and the client and worker `faktory-worker` on our server, since there is no Node library of our own. How much of
+Redis reaches the disk is what each row of BullMQ says: nothing, what its documentation asks for (a log that is synced
+every second), or every command before its answer, as ours with sync = always.
 
 Workers start on a full queue, in one process and in two; the clock runs from the first job that is counted to the last.
 """
@@ -20,10 +20,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from contestants import Contestant, Lineshaft, Redis
+from python_workers import KINDS, SYSTEMS, Setting
 from results import Results
 from servers import Server
 from talk import ServerFailed
-from workers import KINDS, SYSTEMS, Setting, available, await_count, measure, running
+from workers import available, await_count, measure, running
 
 __all__ = ["lacking_libraries", "measure_libraries"]
 

@@ -6,8 +6,8 @@
     batches     over how many open batches
 
 The last three are driven in this process as `guard_loop` does it, and the processor's time is counted: ten connections'
-commands in a turn, the best of some rounds. Results go to a JSON file and charts beside it; `--page` writes the tables
-and charts of docs/performance-scale.md.
+commands in a turn, the best of some rounds. Results go to a JSON file; `--page` writes the tables and charts of
+docs/performance-scale.md (`scale_page`).
 """
 
 import argparse
@@ -23,12 +23,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from charts import Line, line_chart
 from contestants import Lineshaft
 from guard_loop import CONNECTIONS
 from guard_loop import Lineshaft as InProcess
 from jobload import LoadFailed, build_jobload
 from machine import describe_machine
+from scale_page import write_page
 from servers import Server, memory_mb, stop_on_signals
 from talk import ServerFailed, ask_info
 
@@ -37,8 +37,6 @@ from lineshaft.store.rocks import RocksStore
 __all__ = ["main"]
 
 RESULTS = Path(__file__).resolve().parent / "results"
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance-scale.md"
-IMAGES = PAGE.parent / "images"
 MILLION = 1_000_000
 #: A PUSH of such a job has 200 bytes, the verb not counted.
 BODY = '"jobtype":"SomeJob","args":["' + "x" * 107 + '"]'
@@ -299,64 +297,6 @@ def _judge(backlog: list[Figures], spread: dict[str, list[Figures]]) -> list[str
                 f"{name}: {last} us for a job with {found[-1]['count']:,}, {least} with {found[0]['count']:,}"
             )
     return missed
-
-
-# The page
-
-
-def write_page(result: Figures) -> None:
-    """Write the tables and charts of what was measured into the page; what was not measured stays as it is there."""
-    machine, day = result["machine"], result["at"][:10]
-    where = f"{day}, {machine['processor']}, {machine['python']}, {machine['libraries']}, {machine['sources']}"
-    if result["backlog"]:
-        _put("backlog", f"Measured {where}.\n\n" + _backlog_table(result["backlog"]))
-        lines = [
-            Line(label, colour, [(one["jobs"], one[what]) for one in result["backlog"]])
-            for colour, (what, label) in enumerate(
-                (("push_us", "PUSHB of 100"), ("drain_us", "FETCH and ACK, 16 in flight"))
-            )
-        ]
-        title = "Microseconds of the main thread for a job"
-        (IMAGES / "scale-backlog.svg").write_text(line_chart(title, "jobs in the backlog", lines))
-    if result["spread"]:
-        _put("spread", f"Measured {where}.\n\n" + _spread_table(result["spread"]))
-        lines = [
-            Line(name, colour, [(one["count"], one["us_per_job"]) for one in found])
-            for colour, (name, found) in enumerate(result["spread"].items())
-        ]
-        title = "Microseconds of the processor for a job, from PUSH to ACK"
-        (IMAGES / "scale-spread.svg").write_text(line_chart(title, "how many queues, workers, batches", lines))
-
-
-def _put(name: str, text: str) -> None:
-    """Replace what stands between two marks of the page."""
-    page = PAGE.read_text()
-    begin, end = f"<!-- {name}: begin (written by `make bench-scale ARGS=--page`) -->\n", f"<!-- {name}: end -->"
-    head, rest = page.split(begin)
-    _, tail = rest.split(end)
-    PAGE.write_text(f"{head}{begin}{text}\n{end}{tail}")
-
-
-def _backlog_table(found: list[Figures]) -> str:
-    rows = [
-        f"| {one['jobs']:,} | {one['pushed_per_second']:,} | {one['push_us']:.1f} µs "
-        f"| {one['drained_per_second']:,} | {one['drain_us']:.1f} µs "
-        f"| {one['rss_mb_full']:.0f} MB | {one['rss_mb_peak']:.0f} MB | {one['rss_mb_started']:.0f} MB "
-        f"| {one['start_seconds']:.2f} s |"
-        for one in found
-    ]
-    head = (
-        "| Jobs | Pushed/s | Main thread | Drained/s | Main thread | Memory | At its peak | After a start | The start |"
-    )
-    return "\n".join([head, "| ---: " * 9 + "|", *rows])
-
-
-def _spread_table(spread: dict[str, list[Figures]]) -> str:
-    rows = [
-        f"| {name} | " + ", ".join(f"{one['us_per_job']:.0f} µs with {one['count']:,}" for one in found) + " |"
-        for name, found in spread.items()
-    ]
-    return "\n".join(["| Over | A job costs |", "| --- | --- |", *rows])
 
 
 if __name__ == "__main__":

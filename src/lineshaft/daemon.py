@@ -18,32 +18,27 @@ import os
 import random
 import shutil
 import signal
-import socket
 import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-from msgspec import json
-
 from lineshaft.clock import system_clock
-from lineshaft.config import Binding, Config, Cron, Queue, take_over
+from lineshaft.config import Config, take_over
 from lineshaft.config.places import server_context
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.hooks import Hooks
 from lineshaft.engine.keys import POSITION_KEY
-from lineshaft.engine.records import LaneRules, Rate
-from lineshaft.engine.run import check_periodic
-from lineshaft.engine.settings import Limits, Periodic, QueueLimits, Settings, Throttle
-from lineshaft.errors import ConfigError, Refusal, StoreError, UsageError
+from lineshaft.engine.settings import Settings
+from lineshaft.errors import ConfigError, StoreError, UsageError
 from lineshaft.plugin_host import PluginHost, load_plugins
-from lineshaft.schedule import Schedule
 from lineshaft.search.process import SearchProcess
 from lineshaft.server.feeding import Feeder
 from lineshaft.server.listener import AsyncShell, listen, raise_file_limit
 from lineshaft.server.server import Server
-from lineshaft.server.settings import BackupRule, Permission, ServerSettings, SyncMode, User
+from lineshaft.settings import engine_settings, server_settings
+from lineshaft.sockets import bind
 from lineshaft.store.directory import require_ours
 from lineshaft.store.memory import MemoryStore
 from lineshaft.store.port import Store
@@ -113,27 +108,11 @@ class Daemon:
 
     async def serve(self, on_started: Callable[[], None]) -> int:
         """Start, run until told to stop, stop."""
-        config, loop = self.config, asyncio.get_running_loop()
-        raise_file_limit(config.server.connections)
-        shell = AsyncShell(loop, lambda: open_store(config))
+        loop = asyncio.get_running_loop()
+        raise_file_limit(self.config.server.connections)
+        shell = AsyncShell(loop, lambda: open_store(self.config))
         try:
-            self.server = shell.server = self._build(shell)
-            if not config.ephemeral:
-                self.search = SearchProcess(config.data_dir)
-                self.feeder = Feeder(self.server, self.search.look)
-            self._watch(loop)
-            shell.after_sync = self._check_space
-            # Before any address is bound: whoever sees one open may send a signal at once.
-            self._hear_signals(loop)
-            # HTTP first: whoever sees the job port open may count on both.
-            web = await self._serve_web()
-            listening = bind(config.faktory.binding, "-b")
-            if self.cluster is not None:
-                listener: Listener = await self.cluster.start(listening, tls_context(config), config)
-            else:
-                listener = await listen(self.server, listening, tls_context(config))
-            self.server.need_turn()
-            _calm_garbage_collector()
+            listener, web = await self._start(shell)
             on_started()
             self.supervisor.ready()
             self._show_life(loop)
@@ -141,25 +120,57 @@ class Daemon:
             self.supervisor.stopping()
             listener.close()
             await self._finish()
-            held = self.server.engine.figures()["sets"]["working"]
-            jobs = f"{held} job{'' if held == 1 else 's'}"
-            log.info("stopped%s", f"; workers hold {jobs}, and may acknowledge when it runs again" if held else "")
-            if self.cluster is not None:
-                await self.cluster.stop()
-            if web is not None:
-                await web.stop()
-            if self.feeder is not None and self.search is not None:
-                await self.feeder.stop()
-                await self.search.stop()
+            self._tell_end()
+            await self._stop_what_is_around(web)
         finally:
-            self.readers.shutdown(wait=False)
-            shell.close()
-            if hasattr(self, "server"):
-                self.server.store.close()
-            if self.cluster is not None:
-                self.cluster.local.close()
-            shell.wait_apart()
+            self._let_go(shell)
         return self.exit_code
+
+    async def _start(self, shell: AsyncShell) -> tuple[Listener, HttpServer | None]:
+        """Open the store, and then the addresses."""
+        config, loop = self.config, asyncio.get_running_loop()
+        self.server = shell.server = self._build(shell)
+        if not config.ephemeral:
+            self.search = SearchProcess(config.data_dir)
+            self.feeder = Feeder(self.server, self.search.look)
+        self._watch(loop)
+        shell.after_sync = self._check_space
+        # Before any address is bound: whoever sees one open may send a signal at once.
+        self._hear_signals(loop)
+        # HTTP first: whoever sees the job port open may count on both.
+        web = await self._serve_web()
+        listening = bind(config.faktory.binding, "-b")
+        if self.cluster is not None:
+            listener: Listener = await self.cluster.start(listening, tls_context(config), config)
+        else:
+            listener = await listen(self.server, listening, tls_context(config))
+        self.server.need_turn()
+        _calm_garbage_collector()
+        return listener, web
+
+    def _tell_end(self) -> None:
+        held = self.server.engine.figures()["sets"]["working"]
+        jobs = f"{held} job{'' if held == 1 else 's'}"
+        log.info("stopped%s", f"; workers hold {jobs}, and may acknowledge when it runs again" if held else "")
+
+    async def _stop_what_is_around(self, web: HttpServer | None) -> None:
+        if self.cluster is not None:
+            await self.cluster.stop()
+        if web is not None:
+            await web.stop()
+        if self.feeder is not None and self.search is not None:
+            await self.feeder.stop()
+            await self.search.stop()
+
+    def _let_go(self, shell: AsyncShell) -> None:
+        """Close the store, also after a start that failed."""
+        self.readers.shutdown(wait=False)
+        shell.close()
+        if hasattr(self, "server"):
+            self.server.store.close()
+        if self.cluster is not None:
+            self.cluster.local.close()
+        shell.wait_apart()
 
     def _build(self, shell: AsyncShell) -> Server:
         """The server on its store; on a node of a cluster it has one only while it leads.
@@ -270,34 +281,6 @@ class Daemon:
             await asyncio.sleep(0.001)
 
 
-def bind(binding: Binding, flag: str) -> socket.socket:
-    """A socket at an address; every interface, of both families where the system can, for an empty host.
-
-    Raises OSError; its message names the flag that gives another address.
-    """
-    try:
-        return _bind(binding)
-    except UnicodeError:
-        reason = "no host can have this name"
-    except socket.gaierror as error:
-        # The resolver numbers its errors by itself.
-        reason = error.strerror or str(error)
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-    raise OSError(f"cannot listen on {binding}: {reason} ({flag} HOST:PORT names another address)")
-
-
-def _bind(binding: Binding) -> socket.socket:
-    if not binding.host:
-        if socket.has_dualstack_ipv6():
-            return socket.create_server(("", binding.port), family=socket.AF_INET6, dualstack_ipv6=True)
-        return socket.create_server(("", binding.port))
-    family = socket.AF_INET6 if ":" in binding.host else socket.AF_INET
-    # Resolved here, since create_server tells a resolver's error as one of the system's.
-    found = socket.getaddrinfo(binding.host, binding.port, family, socket.SOCK_STREAM)
-    return socket.create_server(found[0][4], family=family)
-
-
 def open_store(config: Config) -> Store:
     """The store that the configuration asks for. Raises StoreError."""
     if config.ephemeral:
@@ -325,107 +308,6 @@ def cluster_host(config: Config, failed: Callable[[StoreError], None]) -> "Clust
             f"a cluster needs {missing.name}, which is not installed: pip install 'lineshaft[cluster]'"
         ) from None
     return ClusterHost(config.cluster, config.data_dir, lambda: open_store(config), failed)
-
-
-def engine_settings(config: Config) -> Settings:
-    """What of the configuration concerns the rules. Raises ConfigError."""
-    return Settings(
-        most=Limits(
-            config.limits.queues,
-            config.limits.bulk,
-            config.limits.mutates,
-            config.limits.nesting,
-            config.limits.result_bytes,
-        ),
-        jid_index=config.storage.jid_index,
-        refuse_duplicate_jids=config.server.refuse_duplicate_jids,
-        recover_after=config.workers.recover_after_ms,
-        recover_limit=config.workers.recover_limit,
-        dead_keep=config.retention.dead_ms,
-        dead_max=config.retention.dead_max,
-        results_keep=config.retention.results_ms,
-        batches_keep=config.retention.batches_ms,
-        batches_open=config.retention.batches_open_ms,
-        history_keep=config.history.completed_ms,
-        history_max=config.history.max_jobs,
-        history_max_bytes=config.history.max_bytes,
-        every_queue=QueueLimits(config.queues.backpressure),
-        queues={
-            name: QueueLimits(queue.limit, queue.reserve_for_seconds, queue.backoff, lane_rules(queue))
-            for name, queue in config.queues.named.items()
-        },
-        throttles={
-            name: Throttle(each.concurrency, each.worker, each.timeout_ms, each.rate, each.per_ms or 1000)
-            for name, each in config.throttles.named.items()
-        },
-        periodic=tuple(periodic(cron) for cron in config.cron),
-    )
-
-
-def lane_rules(queue: Queue) -> LaneRules | None:
-    """The lanes of a queue; None where it has none."""
-    if queue.lane_by is None:
-        return None
-    rate = None if queue.lane_rate is None else Rate(queue.lane_rate.tokens, queue.lane_rate.per_ms)
-    return LaneRules(queue.lane_by, queue.lane_concurrency, queue.lane_order == "strict", rate)
-
-
-def periodic(cron: Cron) -> Periodic:
-    """A periodic job as the rules know it. Raises ConfigError for what no push would accept."""
-    job = cron.job
-    pushed = {
-        "jobtype": job.jobtype,
-        "queue": job.queue,
-        "args": job.args,
-        "retry": job.retry,
-        "priority": job.priority,
-        "reserve_for": job.reserve_for_seconds,
-        "backtrace": job.backtrace,
-        "custom": job.custom,
-    }
-    what = Periodic(
-        cron.identity,
-        Schedule(cron.schedule, cron.tz),
-        job.jobtype,
-        job.queue,
-        json.encode(pushed),
-        catch_up=cron.catch_up == "once",
-    )
-    try:
-        check_periodic(what)
-    except Refusal as refusal:
-        raise ConfigError(f"{cron.where}.job: {refusal}") from None
-    return what
-
-
-def server_settings(config: Config) -> ServerSettings:
-    """What of the configuration concerns the conversation with clients."""
-    return ServerSettings(
-        # In a cluster every reply waits for the log, whatever is said of this machine's disk.
-        sync=SyncMode.ALWAYS if config.cluster.name is not None else SyncMode(config.storage.sync),
-        sync_interval_ms=config.storage.interval_ms,
-        password=config.password,
-        users={
-            name: User(name, user.password, frozenset(map(Permission, user.may)), user.queues)
-            for name, user in config.auth.users.items()
-        },
-        max_connections=config.server.connections,
-        line_limit_bytes=config.server.line_limit_bytes,
-        unfinished_bytes=config.limits.unfinished_bytes,
-        waiting_places=config.limits.waiting,
-        description=config.server.description,
-        backups=backup_rule(config),
-        data=None if config.ephemeral else str(config.data_dir),
-    )
-
-
-def backup_rule(config: Config) -> BackupRule:
-    """Where clients may have backups written: see `server.backup`."""
-    root, data = config.storage.backups, str(config.data_dir)
-    if root is not None:
-        return BackupRule(root, data=data)
-    is_guarded = config.password is not None or bool(config.auth.users)
-    return BackupRule(anywhere=is_guarded or config.faktory.binding.is_local, data=data)
 
 
 def tls_context(config: Config) -> ssl.SSLContext | None:

@@ -20,9 +20,10 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
+from lineshaft.clock import parse_instant
 from lineshaft.errors import Refusal
 
-__all__ = ["HEADROOM", "Decoder"]
+__all__ = ["HEADROOM", "Decoder", "instant_of"]
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -107,6 +108,16 @@ class Decoder(Generic[T]):
             if name is not None and (name == key or name not in given):
                 found[name] = value
         return b"{%b}" % b",".join([self._prefixes[name] + bytes(value) for name, value in found.items()])
+
+
+def instant_of(name: str, sent: str | None) -> int | None:
+    """An instant that was sent as RFC 3339 under that name; None for none. Raises Refusal."""
+    if not sent:
+        return None
+    try:
+        return parse_instant(sent)
+    except (ValueError, OverflowError):
+        raise Refusal(f"invalid timestamp for '{name}': {sent[:100]}") from None
 
 
 def _check(data: bytes) -> None:

@@ -15,9 +15,8 @@ from typing import Annotated, Any, Final
 from msgspec import DecodeError, Meta, Raw, Struct
 from msgspec import json as msgspec_json
 
-from lineshaft.clock import parse_instant
 from lineshaft.errors import Refusal
-from lineshaft.fields import Decoder
+from lineshaft.fields import Decoder, instant_of
 
 __all__ = [
     "ABSENT",
@@ -176,11 +175,8 @@ def take_instant(job: Job, *, after: int) -> int | None:
     at, job.at = job.at, job.at or None
     if not at:
         return None
-    try:
-        instant = parse_instant(at)
-    except (ValueError, OverflowError):
-        raise Refusal(f"invalid timestamp for 'at': {at[:100]}") from None
-    return instant if instant > after else None
+    instant = instant_of("at", at)
+    return instant if instant is not None and instant > after else None
 
 
 def take_priority(job: Job) -> int:

@@ -25,6 +25,7 @@ from lineshaft.errors import StoreError
 from lineshaft.server import errands, feeding
 from lineshaft.server.cluster import ClusterView
 from lineshaft.server.feeding import Feeder
+from lineshaft.server.info import info_of
 from lineshaft.server.server import Server
 from lineshaft.store.timing import Durations
 from lineshaft.web.accounts import Account, Role, Token
@@ -85,7 +86,7 @@ class ServerBackend:
     def info(self) -> dict[str, Any]:
         """What INFO gives."""
         self.server.begin_turn()
-        return self.server.info()
+        return info_of(self.server)
 
     def uptime_seconds(self) -> int:
         """Since the server started."""

@@ -5,21 +5,23 @@ from pathlib import Path
 
 import dashboard
 import pytest
+from browsers import PAGES, Asked, ask_each, dashboards
 from jobload import LoadFailed, build_jobload
+from millions import fill
 from servers import Server
 
 
 def test_pages_over_some_jobs_answer_in_time(tmp_path: Path) -> None:
-    asked = dashboard.Asked()
+    asked = Asked()
     with Server(dashboard.Watched(), tmp_path, sync="never") as server:
-        dashboard.fill(server.port, 2000)
-        with dashboard.dashboards(dashboard.Watched.web_port, 2):
-            dashboard.ask_each(dashboard.Watched.web_port, asked)
-    assert set(asked.ms) == set(dashboard.PAGES)
+        fill(server.port, 2000)
+        with dashboards(dashboard.Watched.web_port, 2):
+            ask_each(dashboard.Watched.web_port, asked)
+    assert set(asked.ms) == set(PAGES)
 
 
 def test_one_slow_page_breaks_the_promise() -> None:
-    asked = dashboard.Asked()
+    asked = Asked()
     for _ in range(20):
         asked.add("home", 20.0)
         asked.add("retries", 20.0)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import scale
+import scale_page
 from guard_loop import Lineshaft
 
 from lineshaft.store.rocks import RocksStore
@@ -50,11 +51,11 @@ def test_what_misses_its_limit_is_named() -> None:
 
 def test_the_page_gets_what_was_measured_and_keeps_the_rest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     page = tmp_path / "performance-scale.md"
-    page.write_text(scale.PAGE.read_text())
+    page.write_text(scale_page.PAGE.read_text())
     before = page.read_text()
-    monkeypatch.setattr(scale, "PAGE", page)
-    monkeypatch.setattr(scale, "IMAGES", tmp_path)
-    scale.write_page(
+    monkeypatch.setattr(scale_page, "PAGE", page)
+    monkeypatch.setattr(scale_page, "IMAGES", tmp_path)
+    scale_page.write_page(
         {"at": "2026-11-25T18:00:00Z", "machine": MACHINE, "backlog": [full(10), full(1000, rate=987)], "spread": {}}
     )
     after = page.read_text()

@@ -5,7 +5,8 @@ from typing import Final
 
 from browser.stage import Stage
 from lineshaft.config import Cron, CronJob
-from lineshaft.config.model import Queue, Queues, Throttle, Throttles
+from lineshaft.config.entries import Queue, Throttle
+from lineshaft.config.model import Queues, Throttles
 from lineshaft.engine.adopt import Arrival
 from lineshaft.engine.batching import Wanted
 from lineshaft.job import decode_pushed

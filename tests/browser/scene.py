@@ -9,7 +9,8 @@ from contextlib import ExitStack, contextmanager
 from browser.stage import Stage
 from lineshaft.clock import format_instant
 from lineshaft.config import Cron, CronJob
-from lineshaft.config.model import Queue, Queues, Throttle, Throttles
+from lineshaft.config.entries import Queue, Throttle
+from lineshaft.config.model import Queues, Throttles
 from lineshaft.web.past import GRAINS, Note
 from lineshaft.web.pulse import Trend
 

@@ -16,10 +16,11 @@ from typing import Any, TypeVar
 
 from lineshaft.clock import system_clock
 from lineshaft.config import Binding, Config
-from lineshaft.daemon import bind, engine_settings, server_settings
 from lineshaft.engine.engine import Engine
 from lineshaft.server.listener import AsyncShell, listen
 from lineshaft.server.server import Server
+from lineshaft.settings import engine_settings, server_settings
+from lineshaft.sockets import bind
 from lineshaft.store.memory import MemoryStore
 from lineshaft.store.port import Store
 from lineshaft.web.site import Site

@@ -84,7 +84,7 @@ def test_a_backup_needs_no_quiet_restart(server, capsys, tmp_path):
 def test_an_open_port_wants_a_password_or_a_root(tmp_path, config):
     config = f'[faktory]\nbinding = ":7419"\n{config.format(root=tmp_path)}'.replace("[faktory]\npassword", "password")
     from lineshaft.config import Flags, load_config  # noqa: PLC0415 - used here alone
-    from lineshaft.daemon import server_settings  # noqa: PLC0415
+    from lineshaft.settings import server_settings  # noqa: PLC0415
 
     (tmp_path / "conf.d").mkdir()
     file = tmp_path / "conf.d" / "a.toml"

@@ -8,8 +8,9 @@ import pytest
 
 from lineshaft.cli.main import run_command
 from lineshaft.config import Binding, Config
-from lineshaft.daemon import bind, tls_context
+from lineshaft.daemon import tls_context
 from lineshaft.errors import ConfigError, UsageError
+from lineshaft.sockets import bind
 from lineshaft.store.directory import require_ours
 from lineshaft.store.rocks import RocksStore
 from processes import ServerProcess

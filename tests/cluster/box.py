@@ -4,9 +4,10 @@ from harness import Harness, Peer
 from lineshaft.clock import ManualClock
 from lineshaft.cluster.group import LogGroup
 from lineshaft.cluster.memory_log import MemoryBoard, MemoryBoardLink, MemoryLink, MemoryLog, Request
-from lineshaft.cluster.node import Identity, Node
+from lineshaft.cluster.node import Node
 from lineshaft.cluster.presence import Presence, Role
 from lineshaft.cluster.replicated import ReplicatedStore
+from lineshaft.cluster.shell import Identity
 from lineshaft.errors import NotLeading, StoreError
 from lineshaft.server import rescue
 from lineshaft.store.memory import MemoryStore

@@ -5,9 +5,9 @@ import re
 import pytest
 
 from lineshaft.config import take_over
-from lineshaft.daemon import backup_rule, server_settings
 from lineshaft.errors import ConfigError
 from lineshaft.server.settings import Permission
+from lineshaft.settings import backup_rule, server_settings
 
 USER = '[auth.users.mailer]\npassword = "hunter2"\nmay = ["push", "work"]\nqueues = ["mail.*"]\n'
 

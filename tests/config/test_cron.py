@@ -4,11 +4,11 @@ import pytest
 
 from lineshaft.config import Cron, CronJob, cron
 from lineshaft.config.tables import keys_of
-from lineshaft.daemon import engine_settings, periodic
 from lineshaft.engine.settings import Periodic
 from lineshaft.errors import ConfigError
 from lineshaft.job import admit, decode_pushed
 from lineshaft.schedule import Schedule
+from lineshaft.settings import engine_settings, periodic
 
 EVERYTHING = """
 [[cron]]

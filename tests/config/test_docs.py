@@ -8,7 +8,8 @@ import pytest
 from msgspec.structs import fields
 
 from lineshaft.config import Cron, CronJob, Queue
-from lineshaft.config.model import TABLES, ApiToken, AuthUser, Throttle, WebUser
+from lineshaft.config.entries import ApiToken, AuthUser, Throttle, WebUser
+from lineshaft.config.model import TABLES
 from lineshaft.config.tables import keys_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"

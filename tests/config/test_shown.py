@@ -5,7 +5,7 @@ import tomllib
 import pytest
 
 from lineshaft.config.model import TABLES
-from lineshaft.config.shown import MASKED, UNSET, as_duration, as_size, shown
+from lineshaft.config.shown import MASKED, UNSET, shown
 from lineshaft.config.tables import keys_of
 
 FILE = """
@@ -82,18 +82,3 @@ def test_what_is_as_it_comes_is_marked(config) -> None:
     assert told["retention", "dead"]
     assert not told["web", "hosts"]
     assert not told["throttles.mail", "timeout"]
-
-
-@pytest.mark.parametrize(
-    ("milliseconds", "text"),
-    [(0, "0s"), (1500, "1500ms"), (90_000, "90s"), (5_400_000, "90m"), (7 * 86_400_000, "7d")],
-)
-def test_times(milliseconds: int, text: str) -> None:
-    assert as_duration(milliseconds) == text
-
-
-@pytest.mark.parametrize(
-    ("count", "text"), [(0, "0B"), (1, "1B"), (1000, "1kB"), (1 << 30, "1GiB"), (10**12, "1TB"), (1_234, "1234B")]
-)
-def test_sizes(count: int, text: str) -> None:
-    assert as_size(count) == text

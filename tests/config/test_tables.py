@@ -5,14 +5,15 @@ import re
 import pytest
 
 from lineshaft.config import Config, Flags, Queue
-from lineshaft.config.model import TABLES, Queues, Throttle
+from lineshaft.config.entries import Throttle
+from lineshaft.config.model import TABLES, Queues
 from lineshaft.config.tables import keys_of
-from lineshaft.daemon import engine_settings
 from lineshaft.engine.records import LaneRules, Rate
 from lineshaft.engine.settings import Settings
 from lineshaft.engine.settings import Throttle as Limits
 from lineshaft.errors import ConfigError
 from lineshaft.server.settings import ServerSettings
+from lineshaft.settings import engine_settings
 from lineshaft.store.rocks_options import DEFAULT_MEMORY_BYTES
 
 EVERYTHING = """

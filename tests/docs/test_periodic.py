@@ -9,9 +9,9 @@ from acceptance.clients.programs import wait_until
 from docs.pages import blocks, read, section, table
 from harness import Harness
 from lineshaft.config import Config, Flags, load_config
-from lineshaft.daemon import engine_settings
 from lineshaft.engine.run import run_jid
 from lineshaft.schedule import Schedule
+from lineshaft.settings import engine_settings
 from processes import ServerProcess
 from wire_client import WireClient
 

@@ -24,10 +24,10 @@ from urllib.parse import quote
 
 import uvloop
 
-from load.actors import get_page, instant
 from load.figures import usage_of
 from load.ping import Heard, Pinger
-from load.wire import Wire
+from load.visitors import get_page
+from load.wire import Wire, instant
 from processes import ServerProcess, stop_on_sigterm
 
 __all__ = ["Row", "main", "measure"]
@@ -164,24 +164,38 @@ async def large_queue(bench: Bench) -> None:
 
 
 async def due(bench: Bench) -> None:
-    """All jobs are due in the same second, and later the locks of all of them end in the same second."""
-    fill = await _time_to_fill(bench)
-    locks = fill + bench.jobs / 8_000
-    began, at = time.monotonic(), instant(fill)
-    await bench.timed("fill: scheduled, unique", bench.fill("due", queue="due", at=at, custom={"unique_for": locks}))
-    if (left := fill - 1 - (time.monotonic() - began)) < 0:
-        raise SystemExit("the jobs were due before the last of them was pushed: this machine is too busy")
-    await asyncio.sleep(left)
-    await bench.timed("due in the same second", _due(bench, began + fill), limit=DUE_LIMIT_SECONDS + 1.0)
-    await asyncio.sleep(max(began + fill + locks - time.monotonic() - 1.5, 0))
-    await bench.timed("locks ending in the same second", _locks(bench, began + fill + locks))
+    """All jobs are due in the same second."""
+    fill = await _time_to_fill(bench, {})
+    await _let_them_come_due(bench, "due", time.monotonic() + fill, {}, limit=DUE_LIMIT_SECONDS + 1.0)
     await bench.timed("clear the queue", bench.ask('MUTATE {"cmd":"clear","target":"queue:due"}'))
 
 
-async def _time_to_fill(bench: Bench) -> float:
+async def locks(bench: Bench) -> None:
+    """Unique jobs are due in the same second, and later the locks of all of them end in the same second."""
+    fill = await _time_to_fill(bench, {"unique_for": 60})
+    held, due_at = fill + bench.jobs / 8_000, time.monotonic() + fill
+    await _let_them_come_due(bench, "unique", due_at, {"unique_for": held})
+    await asyncio.sleep(max(due_at + held - time.monotonic() - 1.5, 0))
+    await bench.timed("locks ending in the same second", _locks(bench, due_at + held))
+    await bench.timed("clear the queue of unique ones", bench.ask('MUTATE {"cmd":"clear","target":"queue:unique"}'))
+
+
+async def _let_them_come_due(
+    bench: Bench, name: str, at: float, custom: dict[str, Any], *, limit: float | None = None
+) -> None:
+    """Fill the scheduled set with jobs that are due at an instant of the monotonic clock, and wait for it."""
+    filling = bench.fill(name, queue=name, at=instant(at - time.monotonic()), custom=custom)
+    await bench.timed(f"fill the scheduled set: {name}", filling)
+    if (left := at - 1 - time.monotonic()) < 0:
+        raise SystemExit("the jobs were due before the last of them was pushed: this machine is too busy")
+    await asyncio.sleep(left)
+    await bench.timed(f"in the same second: {name}", _due(bench, at), limit=limit)
+
+
+async def _time_to_fill(bench: Bench, custom: dict[str, Any]) -> float:
     """How long the pushes may take here: twice what they would at the pace of some of them."""
     jobs, bench.jobs, began = bench.jobs, bench.jobs // 50, time.monotonic()
-    await bench.fill("pace", queue="pace", at=instant(86_400), custom={"unique_for": 60})
+    await bench.fill("pace", queue="pace", at=instant(86_400), custom=custom)
     taken, bench.jobs = time.monotonic() - began, jobs
     await bench.ask('MUTATE {"cmd":"clear","target":"scheduled"}')
     return 5 + 2 * 50 * taken
@@ -243,7 +257,15 @@ async def _search(bench: Bench, queue: str) -> None:
     await asyncio.gather(browse(), browse(), browse())
 
 
-OPERATIONS = {"idle": idle, "set": large_set, "queue": large_queue, "due": due, "batch": batch, "start": start}
+OPERATIONS = {
+    "idle": idle,
+    "set": large_set,
+    "queue": large_queue,
+    "due": due,
+    "locks": locks,
+    "batch": batch,
+    "start": start,
+}
 
 
 def measure(jobs: int, root: Path, only: Sequence[str], tell: Callable[[Row], None]) -> None:

@@ -3,11 +3,11 @@
     make soak                                  # an hour
     make soak SOAK=600 ARGS="--pace 0.5"       # ten minutes of twice the load
 
-The load (`actors`) uses every feature at a steady, moderate pace: some 150 commands a second, a third of a core in all.
-Every so often the server process is looked at, and a probe, which pushes 20 jobs a second whatever the server does,
-says how long a PUSH takes. At the end the server is stopped, its files are held against what the clients were
-promised, and the series are judged (`judge`). The run fails when one of them grows, when a reply was an error that
-nobody expected, when a feature was not used at all, or when a job is missing.
+The load (`stage`, and the actors on it) uses every feature at a steady, moderate pace: some 150 commands a second, a
+third of a core in all. Every so often the server process is looked at, and a probe, which pushes 20 jobs a second
+whatever the server does, says how long a PUSH takes. At the end the server is stopped, its files are held against what
+the clients were promised, and the series are judged (`judge`). The run fails when one of them grows, when a reply was
+an error that nobody expected, when a feature was not used at all, or when a job is missing.
 """
 
 import argparse
@@ -27,12 +27,16 @@ import uvloop
 
 from faults.load import Ledger as Promised
 from faults.load import check_disk
-from load.actors import CONFIG, Ledger, Stage, admin, browser, crowd, get_page, producer, worker
+from load.admin import admin
 from load.figures import Usage, percentile, usage_of
 from load.graph import draw
 from load.judge import RULES, Verdict, judge
 from load.probe import Probe
+from load.producer import producer
+from load.stage import CONFIG, Ledger, Stage
+from load.visitors import browser, crowd, get_page
 from load.wire import Wire
+from load.worker import worker
 from processes import ServerProcess, stop_on_sigterm
 
 __all__ = ["Outcome", "main", "soak"]

@@ -22,9 +22,8 @@ from pathlib import Path
 import uvloop
 from jobload import build_jobload
 
-from load.actors import instant
 from load.figures import percentile, usage_of
-from load.wire import Wire
+from load.wire import Wire, instant
 from processes import ServerProcess, stop_on_sigterm
 
 __all__ = ["main", "measure"]

@@ -5,12 +5,13 @@ It uses none of the server's code, like `wire_client`, whose twin it is.
 
 import asyncio
 import json
+import time
 from collections import deque
 from typing import Any, Self, cast
 
 from wire_client import WireError
 
-__all__ = ["Wire"]
+__all__ = ["Wire", "instant"]
 
 
 class Wire(asyncio.Protocol):
@@ -104,3 +105,9 @@ class Wire(asyncio.Protocol):
             future.set_exception(WireError(value))
         else:
             future.set_result(value)
+
+
+def instant(seconds: float) -> str:
+    """So many seconds from now, as the protocol writes it."""
+    at = time.time() + seconds
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at * 1000) % 1000:03d}Z"

@@ -161,6 +161,24 @@ def test_too_many_are_told_to_come_again(store: RocksStore, monkeypatch: pytest.
     play(store, scene)
 
 
+def test_whoever_goes_before_the_answer_leaves_no_work_behind(
+    store: RocksStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_module, "MOST_WAITING", 3)
+
+    async def scene(search: SearchProcess) -> None:
+        await search.look(sought("x"))
+        assert search.pid is not None
+        os.kill(search.pid, signal.SIGSTOP)
+        for _ in range(20):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(search.look(sought("x")), 0.001)
+        os.kill(search.pid, signal.SIGCONT)
+        assert await hits(search, "job-00003") == [key_of(3)]
+
+    play(store, scene)
+
+
 def test_one_that_is_stuck_is_ended(store: RocksStore, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene(search: SearchProcess) -> None:
         await search.look(sought("x"))

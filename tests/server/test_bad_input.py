@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from harness import Harness, Peer
 from invariants import check_memory, check_store, rows_of
-from lineshaft.server.session import BACKLOG_BYTES, TURN_BYTES
+from lineshaft.server.session import ALL_TURN_BYTES, BACKLOG_BYTES, TURN_BYTES
 from lineshaft.server.settings import ServerSettings
 
 OK = b"+OK\r\n"
@@ -506,6 +506,25 @@ def test_one_that_never_reads(command: bytes) -> None:
         assert len(replies) == 60, "the next one found nothing, and waits"
     else:
         assert len(replies) == sent
+    world.check_others()
+
+
+def test_many_that_ask_for_much_at_once_share_a_turn() -> None:
+    world, peers, each = World(), 60, 10
+    for number in range(peers * each):
+        push = job(f"big-{number:04}", queue="big", args=["x" * 100_000])
+        assert world.bystander.ask("PUSH " + push) == OK
+    many = [world.harness.worker(f"hungry-{number:02}") for number in range(peers)]
+    for peer in many:
+        assert peer.session is not None
+        peer.session.receive(b"FETCH big\r\n" * each)
+    longest = before = 0
+    while world.harness.callbacks:
+        world.harness.callbacks.pop(0)()
+        now = sum(len(peer.received) for peer in many)
+        longest, before = max(longest, now - before), now
+    assert longest <= ALL_TURN_BYTES + (peers + 1) * 101_000, "one each, and not ten"
+    assert [len(cut_replies(peer.take())) for peer in many] == [each] * peers
     world.check_others()
 
 

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 
 from browser.stage import Stage, staged
 from lineshaft.config import Cron, CronJob, Secret
-from lineshaft.config.model import Api, ApiToken, Web, WebUser
+from lineshaft.config.entries import ApiToken, WebUser
+from lineshaft.config.model import Api, Web
 from lineshaft.web.api.table import OPERATIONS, PREFIX
 from web.asking import Answer, ask
 

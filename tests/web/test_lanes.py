@@ -8,8 +8,9 @@ from urllib.parse import quote
 import pytest
 
 from browser.stage import Stage, staged
-from lineshaft.config.kinds import Rate
-from lineshaft.config.model import Queue, Queues
+from lineshaft.config.amounts import Rate
+from lineshaft.config.entries import Queue
+from lineshaft.config.model import Queues
 from web.asking import ask
 
 QUEUES = Queues(

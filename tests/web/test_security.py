@@ -9,7 +9,8 @@ import pytest
 
 from browser.stage import Stage, staged
 from lineshaft.config import Secret
-from lineshaft.config.model import Api, ApiToken, Web, WebUser
+from lineshaft.config.entries import ApiToken, WebUser
+from lineshaft.config.model import Api, Web
 from lineshaft.web.accounts import Account, Keyring, Role, hash_password
 from lineshaft.web.knocks import LINES_A_MINUTE, Knocks
 from web.asking import Answer, ask

@@ -11,7 +11,7 @@ from msgspec import json as msgspec_json
 
 from lineshaft.cli.reach import reach
 from lineshaft.clock import format_instant, parse_instant, system_clock
-from lineshaft.config.kinds import duration
+from lineshaft.config.amounts import duration
 from lineshaft.errors import UsageError
 
 __all__ = ["build_job", "parse_args", "parse_at", "push"]

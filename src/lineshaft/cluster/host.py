@@ -25,9 +25,10 @@ from nats.errors import Error as NatsError
 from lineshaft.cluster.forward import Forwarder
 from lineshaft.cluster.group import LogGroup
 from lineshaft.cluster.jetstream import Access, JetStream, connect
-from lineshaft.cluster.node import Identity, Node
+from lineshaft.cluster.node import Node
 from lineshaft.cluster.presence import Presence, Role
 from lineshaft.cluster.replicated import ReplicatedStore
+from lineshaft.cluster.shell import Identity
 from lineshaft.cluster.snapshots import install_snapshot, load_snapshot, take_snapshot
 from lineshaft.cluster.status import status_of
 from lineshaft.config import Binding, Cluster, Config
@@ -229,11 +230,11 @@ class ClusterHost:
 
     def has_leader(self) -> bool:
         """As `ClusterView.has_leader`."""
-        return self.is_leading() or (self.node is not None and self.node.leader is not None)
+        return self.is_leading() or (self.node is not None and self.node.watch.leader is not None)
 
     def leader_web(self) -> str | None:
         """As `ClusterView.leader_web`."""
-        leader = self.node.leader if self.node is not None else None
+        leader = self.node.watch.leader if self.node is not None else None
         return leader.web or None if leader is not None else None
 
     def is_leading(self) -> bool:
@@ -245,8 +246,7 @@ class ClusterHost:
         if self.node is None or not self.is_leading():
             raise Refusal("this node does not lead the cluster")
         heir = node or self.node.nearest()
-        alive = [one.node for one in self.node.presences.alive(self.node.clock()) if one.role is Role.STANDBY]
-        if heir not in alive:
+        if heir not in [one.node for one in self.node.watch.standbys(self.node.clock())]:
             raise Refusal(f"no standby called {heir!r} is there" if heir else "there is no standby that could lead")
         # The reply goes out with this turn; the turns after it find the store paused.
         asyncio.get_running_loop().call_later(TICK_SECONDS, self._hand_over, heir)

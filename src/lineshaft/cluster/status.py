@@ -14,9 +14,10 @@ def status_of(cluster: str, name: str, node: Node | None, forwarded: int) -> dic
         return {"cluster": cluster, "node": name, "role": Role.STARTING.value, "leader": None, "nodes": []}
     now = node.clock()
     own = node.presence()
-    leader = own if node.role is Role.LEADER else node.leader
-    end = node.replica.fold.sequence if node.role is Role.LEADER and node.replica is not None else node.end
-    nodes = {seen.presence.node: _about(seen.presence, end, now - seen.at) for seen in node.presences.seen.values()}
+    leader = own if node.role is Role.LEADER else node.watch.leader
+    end = node.reading.sequence if node.role is Role.LEADER else node.reading.end
+    notices = node.watch.presences.seen.values()
+    nodes = {seen.presence.node: _about(seen.presence, end, now - seen.at) for seen in notices}
     nodes[name] = _about(own, end, 0)
     since = node.took_over_at if node.role is Role.LEADER else None
     return {

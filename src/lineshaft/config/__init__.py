@@ -1,7 +1,8 @@
 """Configuration: from flags, environment and TOML files to one frozen `Config`.
 
-    kinds    what a value may be, and how it is read: sizes, durations, bindings, secrets
+    kinds    what a value may be, and how it is read; `amounts` are sizes and times, `binding` is where to listen
     model    the tables and keys, with their defaults: this is where a new key is added
+    entries  what an operator names, as many as there are: queues, users, periodic jobs, ...
     toml     conf.d/*.toml, read as one document that remembers which file said what
     tables   a document against the model: every key known, every value of its kind
     cron     the array of tables [[cron]] against the model
@@ -13,9 +14,11 @@ Nothing here reads the environment by itself or keeps anything between calls: th
 files give the same Config, and a reload is a second call.
 """
 
-from lineshaft.config.kinds import Binding, Secret
+from lineshaft.config.binding import Binding
+from lineshaft.config.entries import Cron, CronJob, Queue
+from lineshaft.config.kinds import Secret
 from lineshaft.config.load import Flags, load_config
-from lineshaft.config.model import Cluster, Config, Cron, CronJob, Environment, LogFormat, LogLevel, Queue, Queues, Sync
+from lineshaft.config.model import Cluster, Config, Environment, LogFormat, LogLevel, Queues, Sync
 from lineshaft.config.reload import take_over
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from lineshaft.config.model import Cron, CronJob
+from lineshaft.config.entries import Cron, CronJob
 from lineshaft.config.tables import read_table
 from lineshaft.config.toml import Document, KeyPath, dotted
 

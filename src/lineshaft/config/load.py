@@ -12,9 +12,11 @@ from typing import Any, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
+from lineshaft.config.binding import Binding, address, web_address
 from lineshaft.config.cron import read_cron
-from lineshaft.config.kinds import Binding, Kind, Secret, address, web_address
-from lineshaft.config.model import ENVIRONMENTS, LOG_FORMATS, LOG_LEVELS, AuthUser, Config, Environment, Log, WebUser
+from lineshaft.config.entries import AuthUser, WebUser
+from lineshaft.config.kinds import Kind, Secret
+from lineshaft.config.model import ENVIRONMENTS, LOG_FORMATS, LOG_LEVELS, Config, Environment, Log
 from lineshaft.config.places import find_places, find_tls, need_value
 from lineshaft.config.tables import read_tables
 from lineshaft.config.toml import Document, read_directory

@@ -1,4 +1,4 @@
-"""The tables of the configuration: one Struct per table, one field per key.
+"""The tables of the configuration: one Struct per table, one field per key; what an operator names is in `entries`.
 
 A new key is one line here and one row in docs/configuration.md (a test compares them). A field says what its key
 may hold, with a kind, and whether a running server takes a change over: `AT_START` marks those that it does not.
@@ -9,40 +9,27 @@ Each table gets a place of its own in `TABLES`; a table that is not there is ref
 tables and has its own reader (`cron`).
 """
 
-import hashlib
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from msgspec import Struct, field, json, structs
+from msgspec import Struct, field
 
+from lineshaft.config.amounts import duration, size
+from lineshaft.config.binding import Binding, address, web_address
+from lineshaft.config.entries import ApiToken, AuthUser, Cron, Queue, Throttle, WebUser
 from lineshaft.config.kinds import (
-    Binding,
-    Rate,
     Secret,
-    address,
-    backoff_rule,
     choice,
+    count,
     directory,
-    duration,
-    entry_name,
-    json_array,
-    json_object,
     names,
     nats_servers,
     node_name,
-    patterns,
-    queue_name,
-    rate,
-    schedule,
     secret,
-    size,
     switch,
     text,
-    time_zone,
-    web_address,
     whole,
-    words,
 )
 
 __all__ = [
@@ -52,34 +39,25 @@ __all__ = [
     "LOG_LEVELS",
     "TABLES",
     "Api",
-    "ApiToken",
     "Auth",
-    "AuthUser",
-    "CatchUp",
     "Cluster",
     "Config",
-    "Cron",
-    "CronJob",
     "Environment",
     "Faktory",
     "History",
-    "LaneOrder",
     "Limits",
     "Log",
     "LogFormat",
     "LogLevel",
     "Plugins",
-    "Queue",
     "Queues",
     "Retention",
     "Server",
     "Storage",
     "Sync",
     "Takes",
-    "Throttle",
     "Throttles",
     "Web",
-    "WebUser",
     "Workers",
 ]
 
@@ -87,9 +65,6 @@ Environment = Literal["development", "staging", "production"]
 LogFormat = Literal["console", "json"]
 LogLevel = Literal["debug", "info", "warn", "error"]
 Sync = Literal["always", "interval", "never"]
-LaneOrder = Literal["priority", "strict"]
-WebRole = Literal["admin", "operator", "reader"]
-CatchUp = Literal["skip", "once"]
 
 ENVIRONMENTS: Final = choice("development", "staging", "production")
 LOG_FORMATS: Final = choice("console", "json")
@@ -104,9 +79,6 @@ class Takes(Enum):
 
 AT_START: Final = Takes.AT_START
 
-#: Sequence numbers and counts stay well inside 64 bits with this.
-_MANY: Final = 10**12
-
 
 class Faktory(Struct, frozen=True):
     """`[faktory]`: the port that producers and workers speak to."""
@@ -115,25 +87,10 @@ class Faktory(Struct, frozen=True):
     password: Annotated[Secret | None, secret()] = None  #: what clients must know; None asks for none
 
 
-class AuthUser(Struct, frozen=True):
-    """`[auth.users.NAME]`: a program that may come to the port of producers and workers."""
-
-    password: Annotated[Secret, secret()]  #: itself, not a hash: the handshake needs it
-    may: Annotated[tuple[str, ...], words("push", "work", "admin")]
-    queues: Annotated[tuple[str, ...], patterns()] = ("*",)
-
-
 class Auth(Struct, frozen=True):
     """`[auth]`: who may do what on the port of producers and workers."""
 
     users: dict[str, AuthUser] = {}  #: no key of its own: `tables` collects the `[auth.users.NAME]` here
-
-
-class WebUser(Struct, frozen=True):
-    """`[web.users.NAME]`: somebody who may use the pages."""
-
-    password: Annotated[Secret, secret()]  #: an argon2 hash, or the password itself
-    role: Annotated[WebRole, choice("admin", "operator", "reader")] = "reader"
 
 
 class Web(Struct, frozen=True):
@@ -149,13 +106,6 @@ class Web(Struct, frozen=True):
     #: Have browsers ask for this name over TLS only, whatever the port.
     hsts: Annotated[bool, switch()] = False
     users: dict[str, WebUser] = {}  #: no key of its own: `tables` collects the `[web.users.NAME]` here
-
-
-class ApiToken(Struct, frozen=True):
-    """`[api.tokens.NAME]`: a program that may use the HTTP API."""
-
-    token: Annotated[Secret, secret()]  #: the token itself, or `sha256:` and its digest
-    scopes: Annotated[tuple[str, ...], words("push", "read", "admin")] = ("read",)
 
 
 class Api(Struct, frozen=True):
@@ -221,7 +171,7 @@ class Retention(Struct, frozen=True):
     """`[retention]`: how long what is over is kept."""
 
     dead_ms: Annotated[int, duration("1s", "36500d")] = field(default=180 * 86_400_000, name="dead")
-    dead_max: Annotated[int, whole(1, _MANY)] = 100_000
+    dead_max: Annotated[int, count()] = 100_000
     results_ms: Annotated[int, duration("1s", "36500d")] = field(default=3_600_000, name="results")
     batches_ms: Annotated[int, duration("1s", "36500d")] = field(default=30 * 86_400_000, name="batches")
     #: A batch that is not committed, and to which nothing has happened.
@@ -232,7 +182,7 @@ class History(Struct, frozen=True):
     """`[history]`: jobs that are over, kept so that somebody may look at them."""
 
     completed_ms: Annotated[int, duration("0s", "36500d")] = field(default=0, name="completed")  #: 0 keeps none
-    max_jobs: Annotated[int, whole(1, _MANY)] = 1_000_000
+    max_jobs: Annotated[int, count()] = 1_000_000
     max_bytes: Annotated[int, size("1MiB", "1000TB")] = field(default=1 << 30, name="max_size")
 
 
@@ -244,86 +194,17 @@ class Plugins(Struct, frozen=True):
     slow_ms: Annotated[int, whole(1, 60_000), AT_START] = 5  #: a call that takes longer is named in the log
 
 
-class Queue(Struct, frozen=True):
-    """`[queues.NAME]`: the limits of one queue; None is none of its own."""
-
-    max_jobs: Annotated[int | None, whole(1, _MANY)] = None
-    backpressure: Annotated[int | None, whole(1, _MANY)] = None  #: the older name of max_jobs; never both
-    reserve_for_seconds: Annotated[int | None, duration("60s", "86400s", unit_ms=1000)] = field(
-        default=None, name="reserve_for"
-    )
-    backoff: Annotated[str | None, backoff_rule()] = None  #: for jobs that do not say themselves
-    lane_by: Annotated[str | None, text()] = None  #: the key of `custom` that tells its lanes apart
-    lane_concurrency: Annotated[int | None, whole(1, _MANY)] = None
-    lane_order: Annotated[LaneOrder, choice("priority", "strict")] = "priority"
-    lane_rate: Annotated[Rate | None, rate("1s", "30d")] = None
-
-    @property
-    def limit(self) -> int | None:
-        """How many jobs the queue may hold, by whichever name it was given."""
-        return self.max_jobs if self.max_jobs is not None else self.backpressure
-
-
 class Queues(Struct, frozen=True):
     """`[queues]`: a limit for every queue, and tables of the queues that have their own."""
 
-    backpressure: Annotated[int | None, whole(1, _MANY)] = None
+    backpressure: Annotated[int | None, count()] = None
     named: dict[str, Queue] = {}  #: no key of its own: `tables` collects the `[queues.NAME]` here
-
-
-class Throttle(Struct, frozen=True):
-    """`[throttles] NAME = { ... }`: how many jobs of a queue may run, or begin; None is no limit of that kind."""
-
-    concurrency: Annotated[int | None, whole(1, _MANY)] = None
-    worker: Annotated[int | None, whole(1, _MANY)] = None
-    timeout_ms: Annotated[int | None, duration("1s", "1d")] = field(default=None, name="timeout")
-    #: A burst is as many, and a bucket counts in parts of a millisecond: this keeps it well inside 64 bits.
-    rate: Annotated[int | None, whole(1, 1_000_000)] = None
-    per_ms: Annotated[int | None, duration("100ms", "30d")] = field(default=None, name="per")
 
 
 class Throttles(Struct, frozen=True):
     """`[throttles]`: a table for each queue that is throttled."""
 
     named: dict[str, Throttle] = {}  #: no key of its own, as in `Queues`
-
-
-class CronJob(Struct, frozen=True):
-    """`[cron.job]`: the job that a periodic job pushes."""
-
-    jobtype: Annotated[str, text()] = field(name="type")
-    queue: Annotated[str, queue_name()] = "default"
-    args: Annotated[list[Any], json_array()] = []
-    retry: Annotated[int, whole(-1, 2**31 - 1)] = 25
-    priority: Annotated[int, whole(1, 9)] = 5
-    reserve_for_seconds: Annotated[int | None, duration("60s", "86400s", unit_ms=1000)] = field(
-        default=None, name="reserve_for"
-    )
-    backtrace: Annotated[int | None, whole(0, 2**31 - 1)] = None
-    custom: Annotated[dict[str, Any] | None, json_object()] = None
-
-
-class Cron(Struct, frozen=True):
-    """`[[cron]]`: a job that the server pushes by itself, again and again."""
-
-    job: CronJob  #: no key of a kind: `cron` reads the `[cron.job]` here
-    schedule: Annotated[str, schedule()]
-    tz: Annotated[str, time_zone()] = "UTC"
-    #: What becomes of runs that were missed while the server was down.
-    catch_up: Annotated[CatchUp, choice("skip", "once")] = "skip"
-    name: Annotated[str | None, entry_name()] = None
-    where: str = ""  #: no key: the file, and its place there, as messages begin
-
-    @property
-    def identity(self) -> str:
-        """What tells it from the others, over reloads and restarts: its name, else a digest of when and what."""
-        if self.name is not None:
-            return self.name
-        # What is as by default is left out, so that a key that is added to CronJob changes no digest.
-        plain = structs.asdict(CronJob(self.job.jobtype))
-        own = {key: value for key, value in structs.asdict(self.job).items() if value != plain[key]}
-        content = json.encode([self.schedule, self.tz, self.job.jobtype, own], order="sorted")
-        return hashlib.sha256(content).hexdigest()[:16]
 
 
 class Cluster(Struct, frozen=True):

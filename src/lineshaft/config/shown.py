@@ -11,28 +11,19 @@ from typing import Any, Final
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import fields
 
-from lineshaft.config.kinds import Rate
+from lineshaft.config.amounts import Rate, as_duration, as_size
 from lineshaft.config.model import TABLES, Config
-from lineshaft.config.tables import Key, keys_of
+from lineshaft.config.tables import NAMED, Key, keys_of
 from lineshaft.config.toml import dotted
 
-__all__ = ["MASKED", "UNSET", "Shown", "as_duration", "as_size", "shown"]
+__all__ = ["MASKED", "UNSET", "Shown", "shown"]
 
 MASKED: Final = "***"
 UNSET: Final = "–"  # noqa: RUF001 - a dash, as tables have it
 
-_TIMES: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
-_SIZES: Final = {
-    "B": 1,
-    **{f"{letter}B": 1000**power for power, letter in enumerate("kMGT", 1)},
-    **{f"{letter}iB": 1024**power for power, letter in enumerate("KMGT", 1)},
-}
-
 #: The tables that hold named ones, in which field, and what comes before the name in a file.
 _NAMED: Final = {
-    "auth": ("users", ("auth", "users")),
-    "web": ("users", ("web", "users")),
-    "api": ("tokens", ("api", "tokens")),
+    **{table: (inner, (table, inner)) for table, (inner, _) in NAMED.items()},
     "queues": ("named", ("queues",)),
     "throttles": ("named", ("throttles",)),
 }
@@ -100,16 +91,3 @@ def _toml(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"{{ {', '.join(f'{dotted((name,))} = {_toml(one)}' for name, one in value.items())} }}"
     return json.dumps(str(value), ensure_ascii=False)
-
-
-def as_duration(milliseconds: int) -> str:
-    """A time in the largest unit of which it is a whole number: `180d`, `90s`."""
-    if not milliseconds:
-        return "0s"
-    return next(f"{milliseconds // ms}{unit}" for unit, ms in _TIMES.items() if milliseconds % ms == 0)
-
-
-def as_size(count: int) -> str:
-    """Bytes in the unit that makes the smallest whole number: `256MB`, `64MiB`."""
-    number, unit = min((count // size, unit) for unit, size in _SIZES.items() if count % size == 0)
-    return f"{number}{unit}"

@@ -11,12 +11,13 @@ from typing import Any, Final, TypeVar, get_type_hints
 from msgspec import Struct
 from msgspec.structs import fields
 
+from lineshaft.config.entries import ApiToken, AuthUser, Queue, Throttle, WebUser
 from lineshaft.config.kinds import Kind
-from lineshaft.config.model import AT_START, TABLES, ApiToken, AuthUser, Queue, Queues, Throttle, Throttles, WebUser
+from lineshaft.config.model import AT_START, TABLES, Queues, Throttles
 from lineshaft.config.toml import Document, KeyPath, dotted, keys_only
 from lineshaft.schedule import ScheduleError
 
-__all__ = ["ARRAYS", "Key", "keys_of", "read_table", "read_tables"]
+__all__ = ["ARRAYS", "NAMED", "Key", "keys_of", "read_table", "read_tables"]
 
 T = TypeVar("T", bound=Struct)
 
@@ -26,9 +27,8 @@ ARRAYS: Final = ("cron",)
 #: As the engine has it; stated again because a name that no client can use is better refused at the start.
 _QUEUE_NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,255}")
 
-
 #: Tables that hold a table of named ones: its name and field, and what each of them is.
-_NAMED: Final[dict[str, tuple[str, type[Struct]]]] = {
+NAMED: Final[dict[str, tuple[str, type[Struct]]]] = {
     "auth": ("users", AuthUser),
     "web": ("users", WebUser),
     "api": ("tokens", ApiToken),
@@ -75,7 +75,7 @@ def read_tables(document: Document) -> dict[str, Struct]:
             raise document.error((name,), f"there is no table [{dotted((name,))}]; the tables are {known}")
         if name == "queues":
             tables[name] = _read_queues(_need_table(document, (name,), value), document)
-        elif name in _NAMED:
+        elif name in NAMED:
             tables[name] = _read_with_named(name, _need_table(document, (name,), value), document)
         elif name == "throttles":
             throttles = _need_table(document, (name,), value)
@@ -116,7 +116,7 @@ def _read_value(kind: Kind, value: object, path: KeyPath, document: Document) ->
 
 def _read_with_named(name: str, table: dict[str, Any], document: Document) -> Struct:
     """A table that holds, beside its keys, one of named tables."""
-    inner, shape = _NAMED[name]
+    inner, shape = NAMED[name]
     found = {}
     for entry, value in _need_table(document, (name, inner), table.get(inner, {})).items():
         path = (name, inner, entry)

@@ -27,13 +27,13 @@ from typing import Any, Final
 from msgspec import json, structs
 
 from lineshaft.engine import keys
+from lineshaft.engine.agenda import CHORES
 from lineshaft.engine.check_batches import BatchLaws
 from lineshaft.engine.check_ends import EndLaws
 from lineshaft.engine.check_history import HistoryLaws
 from lineshaft.engine.check_index import IndexLaws
 from lineshaft.engine.check_jobs import JobLaws, check_name
 from lineshaft.engine.check_lanes import LaneLaws
-from lineshaft.engine.engine import KINDS
 from lineshaft.engine.findings import Finding, Law, MalformedKey, Severity, Tally, shown
 from lineshaft.engine.lanes import RELANE
 from lineshaft.engine.notes import EVERY_MS
@@ -212,7 +212,7 @@ class _Walk:
         if len(key) != 9:
             raise MalformedKey
         self.index.numbers.highest = max(self.index.numbers.highest, int.from_bytes(key[1:]), record.bound)
-        if record.kind not in KINDS:
+        if record.kind not in CHORES:
             self._report(Law.CHORE, key, f"no work of the kind {record.kind!r} is known, so it can never go on")
         elif record.kind == SWEEP:
             self.jobs.sweeps[record.arguments] = record.cursor

@@ -3,7 +3,7 @@
 A chore is a record on disk that says what is to be done and how far it came. Each slice is one transition. How far it
 came is written only now and then: a crash repeats some slices, which does no harm, since what they moved is no longer
 there, or came back with an order above the chore's bound. A new kind of long work is a function from a record to the
-changes of its next slice, entered in `engine.KINDS`, for which the same must hold.
+changes of its next slice, entered in `agenda.CHORES`, for which the same must hold.
 
 A chore may be *fed*: somebody outside looks for what it is to touch, and hands in each slice. Then `tick` leaves it
 alone, until it is let go again.

@@ -11,7 +11,6 @@ from typing import Annotated, Final
 from msgspec import Meta, Raw, Struct, ValidationError, json
 
 from lineshaft.backoff import parse_backoff
-from lineshaft.clock import parse_instant
 from lineshaft.engine.batch import BATCHED
 from lineshaft.engine.expiring import EXPIRING
 from lineshaft.engine.leases import NEVER
@@ -19,6 +18,7 @@ from lineshaft.engine.records import Extras
 from lineshaft.engine.tracks import TRACKED
 from lineshaft.engine.unique import UNIQUE, UNIQUE_UNTIL_START
 from lineshaft.errors import Refusal
+from lineshaft.fields import instant_of
 from lineshaft.job import Job
 
 __all__ = ["NO_WISHES", "Wishes", "read_custom"]
@@ -98,7 +98,7 @@ def _read(sent: bytes) -> _Asked:
     except ValidationError as error:
         raise Refusal(f"invalid custom: {error}") from None
     expires_in = None if custom.expires_in is None else milliseconds(custom.expires_in)
-    expires_at = _instant(custom.expires_at)
+    expires_at = instant_of("expires_at", custom.expires_at)
     unique_for = milliseconds(custom.unique_for or 0)
     bid = _bid(custom.bid)
     timed = "" if expires_in is None and expires_at is None else EXPIRING
@@ -123,16 +123,6 @@ def _unique_letter(until: str | None) -> str:
     if until == "start":
         return UNIQUE_UNTIL_START
     raise Refusal('invalid custom: unique_until must be "success" or "start"')
-
-
-def _instant(sent: str | None) -> int | None:
-    """What stands under `expires_at`."""
-    if not sent:
-        return None
-    try:
-        return parse_instant(sent)
-    except (ValueError, OverflowError):
-        raise Refusal(f"invalid timestamp for 'expires_at': {sent[:100]}") from None
 
 
 def _bid(sent: Raw) -> str:

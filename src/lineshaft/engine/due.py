@@ -1,7 +1,7 @@
 """What comes due by itself: promotion of scheduled and retried jobs, expiry, recovery, pruning.
 
 Each function does one bounded slice of what is due now, so that a million jobs due at the same instant never hold
-up a client; `engine.tick` calls them until nothing is due. A slice is one transition per job, since one damaged
+up a client; `agenda.tick` calls them until nothing is due. A slice is one transition per job, since one damaged
 job must not stop the others.
 """
 
@@ -12,7 +12,7 @@ from lineshaft.engine.ending import Ending
 from lineshaft.engine.finish import expire, recover
 from lineshaft.engine.line import make_entry
 from lineshaft.engine.moves import Damaged, join_queue, leave, take_out
-from lineshaft.engine.records import join_value
+from lineshaft.engine.records import join_moved
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import TimedJob, TimedSet
 from lineshaft.job import DEFAULT_QUEUE, encode_job
@@ -44,13 +44,12 @@ def _join_plainly(state: State, timed: TimedSet, waiting: TimedJob) -> bool:
     payload, order, changes = encode_job(job), state.take_order(), state.turn.changes
     window = queue.window(extras.priority)
     key = window.prefix + order.to_bytes(8)
-    kept = extras.at_home(seq=waiting.seq)
     changes[waiting.key] = None
-    changes[key] = join_value(kept, payload)
+    changes[key] = join_moved(extras, waiting.seq, payload)
     timed.left()
     state.index.move(job.jid, waiting.seq, key)
     if not window.more:
-        window.append(make_entry(key, waiting.seq, kept, payload), state.queues.bound)
+        window.append(make_entry(key, waiting.seq, extras, payload), state.queues.bound)
     queue.size += 1
     state.queues.touch(queue)
     if queue.wanted:

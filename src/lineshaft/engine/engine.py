@@ -13,36 +13,31 @@ transition: it happens whole, or raises and has changed nothing.
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import MethodType
-from typing import Any, Final
+from typing import Any
 
 from lineshaft.engine import control, finish
 from lineshaft.engine.adopt import Adopted, Arrival, adopt
+from lineshaft.engine.agenda import deadline, is_due_before, tick
 from lineshaft.engine.batching import Wanted, batch_commit, batch_new, batch_open, batch_status, batches_page
 from lineshaft.engine.damage import set_aside
-from lineshaft.engine.due import expire_leases, promote, prune_dead, recover_vanished
 from lineshaft.engine.features import FEATURES
 from lineshaft.engine.fetch import fetch
 from lineshaft.engine.figures import figures
 from lineshaft.engine.filter import Filter
-from lineshaft.engine.forget import forget
-from lineshaft.engine.history import find_finished, page, sweep_history
+from lineshaft.engine.history import find_finished, page
 from lineshaft.engine.hooks import Hooks, fetch_hooked, push_bulk_hooked, push_hooked
-from lineshaft.engine.lanes import RELANE
 from lineshaft.engine.leases import NEVER
-from lineshaft.engine.mutate import MUTATE, begin_mutate, mutate_found, mutate_slice, sought_by
+from lineshaft.engine.mutate import begin_mutate, mutate_found, sought_by
 from lineshaft.engine.notes import take_note
 from lineshaft.engine.periodic import SkippedRun
 from lineshaft.engine.push import accept, push, push_bulk
-from lineshaft.engine.records import ChoreRecord
-from lineshaft.engine.relane import relane
 from lineshaft.engine.reschedule import reschedule
 from lineshaft.engine.retry import Report
-from lineshaft.engine.run import run_due, run_now
+from lineshaft.engine.run import run_now
 from lineshaft.engine.scan import Sought
 from lineshaft.engine.settings import Settings
 from lineshaft.engine.state import State
 from lineshaft.engine.stop import cancel
-from lineshaft.engine.sweep import SWEEP, sweep
 from lineshaft.engine.timed import SetName
 from lineshaft.engine.tracks import track_get, track_set
 from lineshaft.engine.views import Views
@@ -54,14 +49,7 @@ from lineshaft.job import Job
 from lineshaft.lifecycle import WorkerState
 from lineshaft.store.port import Store
 
-__all__ = ["KINDS", "NEVER", "Engine"]
-
-KINDS: Final[dict[str, Callable[[State, int, ChoreRecord], None]]] = {
-    MUTATE: mutate_slice,
-    SWEEP: sweep,
-    RELANE: relane,
-}
-"""Every kind of long work, and the function that does its next slice."""
+__all__ = ["NEVER", "Engine"]
 
 
 class Engine:
@@ -75,6 +63,8 @@ class Engine:
     fetch: Callable[[Iterable[str], str], bytes | None]
     #: ACK: the job is done; jid, holder. False when there is no such lease.
     ack: Callable[[str, str], bool]
+    #: Whether this turn brought something for `tick` to do before an instant; cheaper than `deadline`.
+    is_due_before: Callable[[int], bool]
 
     def __init__(
         self, store: Store, settings: Settings, chance: Callable[[], float], now: int, hooks: Hooks | None = None
@@ -96,6 +86,7 @@ class Engine:
         self.push_bulk = MethodType(push_bulk, state)
         self.fetch = MethodType(fetch, state)
         self.ack = MethodType(finish.ack_in_full if state.settings.history_keep or hooks.ack else finish.ack, state)
+        self.is_due_before = MethodType(is_due_before, state)
         if hooks.fetch:
             self.fetch = partial(fetch_hooked, state, hooks)
         if hooks.push:
@@ -357,58 +348,11 @@ class Engine:
 
         Raises StoreError.
         """
-        state = self.state
-        if self.deadline() > state.now:
-            return self.deadline()
-        promote(state, state.scheduled)
-        promote(state, state.retries)
-        expire_leases(state)
-        recover_vanished(state)
-        prune_dead(state)
-        sweep_history(state)
-        forget(state)
-        state.throttles.wake(state.now)
-        run_due(state, self.push)
-        chore = state.chores.next()
-        if chore is not None:
-            number, record = chore
-            KINDS[record.kind](state, number, record)
-        return self.deadline()
+        return tick(self.state, self.push)
 
     def deadline(self) -> int:
         """When `tick` has something to do, as far as is known; it may be early, never late."""
-        state = self.state
-        if state.chores.is_due or state.lost or state.dead.size > state.settings.dead_max:
-            return state.now
-        return min(
-            state.scheduled.next_due,
-            state.retries.next_due,
-            state.dead.next_due + state.settings.dead_keep,
-            state.leases.next_expiry,
-            state.workers.next_check,
-            state.expiries.next_at,
-            state.history.next_due(state),
-            state.throttles.next_at,
-            state.periodic.next_due,
-            state.day_ends,
-        )
-
-    def is_due_before(self, instant: int) -> bool:
-        """Whether this turn brought something for `tick` to do before that; cheaper than `deadline`.
-
-        What is far away whenever it comes (a reservation's end, a worker's silence) is left to a later look.
-        """
-        state = self.state
-        return (
-            state.scheduled.next_due < instant
-            or state.retries.next_due < instant
-            or state.expiries.next_at < instant
-            or state.throttles.next_at < instant
-            or state.periodic.next_due < instant
-            or (state.history.count > 0 and state.history.next_due(state) < instant)
-            or state.chores.is_due
-            or (state.dead.size > 0 and state.dead.size > state.settings.dead_max)
-        )
+        return deadline(self.state)
 
     def take_note(self) -> bool:
         """Note the figures of the whole server, once a minute; False when this minute has its note."""

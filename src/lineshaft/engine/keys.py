@@ -62,7 +62,6 @@ __all__ = [
     "POSITION_KEY",
     "SEQUENCE_KEY",
     "TOTALS_KEY",
-    "WHERE",
     "after",
     "aside_key",
     "batch_key",
@@ -89,7 +88,6 @@ __all__ = [
     "lease_key",
     "lock_key",
     "member_key",
-    "member_prefix",
     "note_at",
     "note_key",
     "periodic_key",
@@ -141,7 +139,7 @@ JOB_RANGES: Final = ((b"B", b"F"), (b"G", b"I"), (b"L", b"N"), (b"O", b"["))
 _READY: Final = frozenset((b"R", b"V"))
 
 #: How a key of the jid index begins, by the length of its encoded jid (512 characters at most, see `job`).
-WHERE: Final = [b"W" + length.to_bytes(2) for length in range(4 * 512 + 1)]
+_WHERE: Final = [b"W" + length.to_bytes(2) for length in range(4 * 512 + 1)]
 
 
 def prefix_range(prefix: bytes) -> tuple[bytes, bytes]:
@@ -279,13 +277,13 @@ def timed_order(key: bytes) -> int:
 def where_prefix(jid: str) -> bytes:
     """W <len><jid>: all live jobs with that jid, the oldest first."""
     encoded = jid.encode()
-    return WHERE[len(encoded)] + encoded
+    return _WHERE[len(encoded)] + encoded
 
 
 def where_key(jid: str, seq: int) -> bytes:
     """W <len><jid> <seq>"""
     encoded = jid.encode()
-    return WHERE[len(encoded)] + encoded + seq.to_bytes(8)
+    return _WHERE[len(encoded)] + encoded + seq.to_bytes(8)
 
 
 def where_seq(key: bytes) -> int:
@@ -368,13 +366,8 @@ def callback_key(bid: str, role: str) -> bytes:
     return b"Bj%s%s" % (bid.encode(), role.encode())
 
 
-def member_prefix(bid: str) -> bytes:
-    """B m <bid>: a seq behind it makes the key of a job that belongs to the batch; all bids are equally long."""
-    return b"Bm" + bid.encode()
-
-
 def member_key(bid: str, seq: int) -> bytes:
-    """B m <bid> <seq>"""
+    """B m <bid> <seq>; all bids are equally long."""
     return b"Bm" + bid.encode() + seq.to_bytes(8)
 
 

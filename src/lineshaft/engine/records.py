@@ -59,6 +59,7 @@ __all__ = [
     "decode_track",
     "decode_worker",
     "encode_record",
+    "join_moved",
     "join_value",
     "split_value",
 ]
@@ -112,6 +113,13 @@ def join_value(extras: Extras, payload: bytes) -> bytes:
     if not extras.uses and extras == NO_EXTRAS:
         return payload
     return b"+%s\n%s" % (_encode_extras(extras), payload)
+
+
+def join_moved(extras: Extras, seq: int, payload: bytes) -> bytes:
+    """The same of a ready job whose key says its priority, and not its seq: nearly always there is nothing else."""
+    if extras is NO_EXTRAS:
+        return b'+{"seq":%d}\n%b' % (seq, payload)
+    return join_value(extras.at_home(seq=seq), payload)
 
 
 def split_value(value: bytes) -> tuple[Extras, bytes]:

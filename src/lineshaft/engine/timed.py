@@ -109,7 +109,9 @@ class TimedSet:
         if now < self.next_due:
             return []
         rows = self.oldest(limit)
-        due = [job for job in rows if keys.timed_due(job.key) <= now]
+        # They are in order: nearly always all of them are due, or the first is not.
+        is_all = bool(rows) and keys.timed_due(rows[-1].key) <= now
+        due = rows if is_all else [job for job in rows if keys.timed_due(job.key) <= now]
         if rows:
             first = keys.timed_due(rows[0].key)
             self.next_due = first

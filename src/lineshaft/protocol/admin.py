@@ -1,4 +1,4 @@
-"""The arguments of the verbs that operators use: what is looked at, copied, adopted, and whom a worker hears from.
+"""The arguments of the verbs that operators use: to look, to act on many jobs, to copy and adopt, to reach workers.
 
 As in `commands`: bytes to records, bounded and of the right types; whether it makes sense is for the engine to say.
 """
@@ -7,18 +7,21 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Raw, Struct
 
-from lineshaft.clock import parse_instant
 from lineshaft.errors import Refusal
 from lineshaft.fields import Decoder
+from lineshaft.protocol.commands import SUBCOMMANDS
 
 __all__ = [
     "Adoption",
+    "Filter",
     "Inspect",
+    "Mutate",
     "Signal",
-    "instant_of",
     "parse_adopt",
     "parse_backup",
+    "parse_cron",
     "parse_inspect",
+    "parse_mutate",
     "parse_signal",
 ]
 
@@ -26,6 +29,33 @@ __all__ = [
 MAX_PATH_LENGTH: Final = 4096
 
 Text = Annotated[str, Meta(max_length=1000)]
+"""What jobs are compared with."""
+
+
+class Filter(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which jobs a MUTATE is about; nothing set means all.
+
+    An unknown or differently cased key is refused, unlike everywhere else: dropping it would widen the command, in
+    the end to every job there is.
+    """
+
+    jids: list[str] | None = None
+    jobtype: str | None = None
+    regexp: str | None = None
+    # Beyond the protocol; as `engine.filter` has it.
+    queue: Text | None = None
+    errtype: Text | None = None
+    text: Text | None = None
+    since: str | None = None
+    until: str | None = None
+
+
+class Mutate(Struct, frozen=True, forbid_unknown_fields=True):
+    """Something is to be done to many jobs at once."""
+
+    cmd: str | None = None
+    target: str | None = None
+    filter: Filter | None = None
 
 
 class Adoption(Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,7 +108,29 @@ parse_inspect: Final = Decoder(Inspect).decode
 parse_signal: Final = Decoder(Signal).decode
 """Bytes of a SIGNAL. Raises Refusal `invalid JSON: ...`."""
 
+_decode_mutate: Final = Decoder(Mutate).decode
 _decode_backup: Final = Decoder(_SentBackup).decode
+
+
+def parse_mutate(argument: bytes) -> Mutate:
+    """Bytes of a MUTATE. Raises Refusal `invalid format`."""
+    try:
+        return _decode_mutate(argument)
+    except Refusal:
+        raise Refusal("invalid format") from None
+
+
+def parse_cron(argument: bytes) -> tuple[str, str]:
+    """CRON's subcommand, in upper case whatever it was, and the name after it. Raises Refusal."""
+    subcommand, _, rest = argument.strip().partition(b" ")
+    word, name = subcommand.decode(errors="replace").upper(), rest.strip().decode(errors="replace")
+    if word not in SUBCOMMANDS["CRON"]:
+        raise Refusal(f"no such CRON subcommand: {word[:50]}")
+    if word != "LIST" and not name:
+        raise Refusal(f"CRON {word} needs the name of a periodic job")
+    if word == "LIST" and name:
+        raise Refusal("CRON LIST takes no name")
+    return word, name
 
 
 def parse_backup(argument: bytes) -> str:
@@ -89,13 +141,3 @@ def parse_backup(argument: bytes) -> str:
     if len(directory) > MAX_PATH_LENGTH:
         raise Refusal(f"dir is longer than {MAX_PATH_LENGTH} characters")
     return directory
-
-
-def instant_of(name: str, sent: str | None) -> int | None:
-    """An instant that was sent as RFC 3339; None for none. Raises Refusal."""
-    if not sent:
-        return None
-    try:
-        return parse_instant(sent)
-    except (ValueError, OverflowError):
-        raise Refusal(f"invalid timestamp for '{name}': {sent[:100]}") from None

@@ -1,17 +1,18 @@
-"""The arguments of the verbs: bytes to records, with the refusals that clients match as text.
+"""The arguments of verbs: bytes to records, with the refusals that clients match as text.
 
-PUSH and PUSHB carry a job, which has a module of its own; what stands here is all the rest. Every function takes what
-follows the verb and its space, without the line's end. What it returns is bounded in size and of the right types;
-whether it makes sense (an unknown queue, a wrong target) is for the engine to say.
+PUSH and PUSHB carry a job, which has a module of its own (`lineshaft.job`). FETCH and QUEUE name queues (`queues`);
+what operators use is in `admin`. What stands here is all the rest: what producers and workers say of jobs and batches.
+
+Every function takes what follows the verb and its space, without the line's end. What it returns is bounded in size
+and of the right types; whether it makes sense (an unknown queue, a wrong target) is for the engine to say.
 """
 
 from typing import Annotated, Final
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
-from lineshaft.clock import parse_instant
 from lineshaft.errors import Refusal
-from lineshaft.fields import Decoder
+from lineshaft.fields import Decoder, instant_of
 from lineshaft.job import Job, decode_pushed
 
 __all__ = [
@@ -20,20 +21,13 @@ __all__ = [
     "Batch",
     "Beat",
     "Fail",
-    "Filter",
-    "Mutate",
     "Requeue",
     "Track",
     "parse_ack",
     "parse_batch",
     "parse_beat",
     "parse_cancel",
-    "parse_cron",
     "parse_fail",
-    "parse_fetch",
-    "parse_mutate",
-    "parse_names",
-    "parse_queue",
     "parse_requeue",
     "parse_track",
 ]
@@ -44,13 +38,6 @@ MAX_ERRTYPE_LENGTH: Final = 100
 MAX_BACKTRACE_LINES: Final = 50
 #: The protocol bounds the lines of a backtrace in number only; a line longer than this helps nobody.
 MAX_BACKTRACE_LINE_LENGTH: Final = 1000
-
-#: A FETCH takes its place in a line for every queue that it names.
-MAX_NAMES: Final = 1000
-MAX_NAME_LENGTH: Final = 1000
-
-#: A queue this much heavier than another leaves it as good as nothing already.
-MAX_WEIGHT: Final = 1_000_000
 
 SUBCOMMANDS: Final = {
     "BATCH": ("NEW", "OPEN", "COMMIT", "STATUS"),
@@ -63,9 +50,6 @@ SUBCOMMANDS: Final = {
 #: What JSON's readers everywhere hold exactly; it is also repeated in INFO and in the pages.
 Count = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 
-
-FilterText = Annotated[str, Meta(max_length=1000)]
-"""What is compared with every job."""
 
 Wait = Annotated[float, Meta(ge=0, le=3650 * 86_400)]
 """Seconds until something is to happen: ten years at most."""
@@ -164,32 +148,6 @@ class Beat(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     current_state: str | None = None
 
 
-class Filter(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which jobs a MUTATE is about; nothing set means all.
-
-    An unknown or differently cased key is refused, unlike everywhere else: dropping it would widen the command, in
-    the end to every job there is.
-    """
-
-    jids: list[str] | None = None
-    jobtype: str | None = None
-    regexp: str | None = None
-    # Beyond the protocol; as `engine.filter` has it.
-    queue: FilterText | None = None
-    errtype: FilterText | None = None
-    text: FilterText | None = None
-    since: str | None = None
-    until: str | None = None
-
-
-class Mutate(Struct, frozen=True, forbid_unknown_fields=True):
-    """Something is to be done to many jobs at once."""
-
-    cmd: str | None = None
-    target: str | None = None
-    filter: Filter | None = None
-
-
 parse_ack: Final = Decoder(Ack, exact=True).decode
 """Bytes of an ACK; its keys must be spelled exactly. Raises Refusal `invalid JSON: ...`, also without a `jid`."""
 
@@ -201,7 +159,6 @@ _decode_fail: Final = Decoder(_SentFail).decode
 _decode_cancel: Final = Decoder(_SentCancel).decode
 _decode_requeue: Final = Decoder(_SentRequeue).decode
 _decode_track: Final = Decoder(_SentTrack).decode
-_decode_mutate: Final = Decoder(Mutate).decode
 
 
 def parse_fail(argument: bytes) -> Fail:
@@ -282,13 +239,12 @@ def parse_track(argument: bytes) -> str | Track:
     sent = _decode_track(rest)
     if not sent.jid:
         raise Refusal("missing JID")
-    until = None
-    if sent.reserve_until:
-        try:
-            until = parse_instant(sent.reserve_until)
-        except (ValueError, OverflowError):
-            raise Refusal(f"invalid timestamp for 'reserve_until': {sent.reserve_until[:100]}") from None
-    return Track(sent.jid, sent.percent, None if sent.desc is None else sent.desc[:MAX_MESSAGE_LENGTH], until)
+    return Track(
+        sent.jid,
+        sent.percent,
+        None if sent.desc is None else sent.desc[:MAX_MESSAGE_LENGTH],
+        instant_of("reserve_until", sent.reserve_until),
+    )
 
 
 def _milliseconds(seconds: float | None) -> int | None:
@@ -297,74 +253,3 @@ def _milliseconds(seconds: float | None) -> int | None:
 
 def _trim_backtrace(lines: list[str | None]) -> list[str] | None:
     return [(line or "")[:MAX_BACKTRACE_LINE_LENGTH] for line in lines[:MAX_BACKTRACE_LINES]] or None
-
-
-def parse_mutate(argument: bytes) -> Mutate:
-    """Bytes of a MUTATE. Raises Refusal `invalid format`."""
-    try:
-        return _decode_mutate(argument)
-    except Refusal:
-        raise Refusal("invalid format") from None
-
-
-def parse_names(argument: bytes) -> list[str]:
-    """Queue names, as FETCH and QUEUE list them, in their order. Raises Refusal: too many, too long, or not UTF-8.
-
-    Whether a name could be a queue's is not checked here: `*` means all to QUEUE, and FETCH may ask in vain.
-    """
-    names = argument.split(None, MAX_NAMES)
-    if len(names) > MAX_NAMES:
-        raise Refusal(f"too many queue names: the limit is {MAX_NAMES}")
-    try:
-        decoded = [name.decode() for name in names]
-    except UnicodeDecodeError:
-        raise Refusal("invalid queue name: not UTF-8") from None
-    if len(argument) > MAX_NAME_LENGTH and max(map(len, decoded), default=0) > MAX_NAME_LENGTH:
-        raise Refusal(f"invalid queue name: longer than {MAX_NAME_LENGTH} characters")
-    return decoded
-
-
-def parse_fetch(argument: bytes) -> tuple[list[str], dict[str, int] | None]:
-    """FETCH's queue names, and their weights where any has one (`name:5`); a name without one then weighs 1.
-
-    A name that stands there twice weighs as much as both. Raises Refusal for a bad weight, and as `parse_names`.
-    """
-    names = parse_names(argument)
-    if b":" not in argument:
-        return names, None
-    weights: dict[str, int] = {}
-    for said in names:
-        name, colon, weight = said.partition(":")
-        weights[name] = weights.get(name, 0) + (_weight(said, weight) if colon else 1)
-        if not name:
-            raise Refusal(f"invalid queue name in '{said[:100]}': it is empty")
-    return list(weights), weights
-
-
-def _weight(said: str, weight: str) -> int:
-    # Not `isdigit` alone: there are digits beyond ASCII.
-    if weight.isascii() and weight.isdigit() and len(weight) <= len(str(MAX_WEIGHT)) and 1 <= int(weight) <= MAX_WEIGHT:
-        return int(weight)
-    raise Refusal(f"invalid weight in '{said[:100]}': a weight is a whole number from 1 to {MAX_WEIGHT}")
-
-
-def parse_cron(argument: bytes) -> tuple[str, str]:
-    """CRON's subcommand, in upper case whatever it was, and the name after it. Raises Refusal."""
-    subcommand, _, rest = argument.strip().partition(b" ")
-    word, name = subcommand.decode(errors="replace").upper(), rest.strip().decode(errors="replace")
-    if word not in SUBCOMMANDS["CRON"]:
-        raise Refusal(f"no such CRON subcommand: {word[:50]}")
-    if word != "LIST" and not name:
-        raise Refusal(f"CRON {word} needs the name of a periodic job")
-    if word == "LIST" and name:
-        raise Refusal("CRON LIST takes no name")
-    return word, name
-
-
-def parse_queue(argument: bytes) -> tuple[str, list[str]]:
-    """QUEUE's subcommand, in upper case whatever it was, and the names after it. Raises Refusal, as `parse_names`."""
-    subcommand, _, rest = argument.lstrip().partition(b" ")
-    word = subcommand.decode(errors="replace").strip().upper()
-    if word not in SUBCOMMANDS["QUEUE"]:
-        raise Refusal(f"no such QUEUE subcommand: {word[:50]}")
-    return word, parse_names(rest)

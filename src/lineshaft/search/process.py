@@ -3,9 +3,10 @@
 There is one at most, and one look at a time in it; so many searches as there are take turns. What goes wrong there is
 an error for those who asked, and a new process for those who ask later.
 
-What is true after every call: `_waiting` holds, in order, who has been promised an answer by the process that runs;
-when that ends, all of them have been told why. `_starting` is held while one starts and while one ends, so that there
-are never two: whoever asks meanwhile learns what became of it.
+What is true after every call: the process works on one look at most, for whoever `_asking` is; `_waiting` holds, in
+order, who comes after that. Whoever has gone meanwhile is passed over, so that pages which do not wait to the end leave
+no work behind. When the process ends, all of them have been told why. `_starting` is held while one starts and while
+one ends, so that there are never two: whoever asks meanwhile learns what became of it.
 """
 
 import asyncio
@@ -52,7 +53,8 @@ class SearchProcess:
         # Of the process that runs.
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
-        self._waiting: deque[asyncio.Future[Seen]] = deque()
+        self._asking: asyncio.Future[Seen] | None = None
+        self._waiting: deque[tuple[Ask, asyncio.Future[Seen]]] = deque()
         self._starting = asyncio.Lock()
         # When to start none, and when to end it.
         self._rests_until = 0.0
@@ -67,14 +69,15 @@ class SearchProcess:
 
     async def look(self, sought: Sought, *, fresh: bool = False) -> Seen:
         """Look for jobs once. Raises Unavailable, with the reason, when that cannot be done now."""
-        if len(self._waiting) >= MOST_WAITING:
-            raise Unavailable("too many searches at once: try again in a moment")
         loop = asyncio.get_running_loop()
         self._asked_at = loop.time()
-        stdin = await self._started()
+        await self._started()
+        self._waiting = deque(waits for waits in self._waiting if not waits[1].done())
+        if len(self._waiting) + (self._asking is not None) >= MOST_WAITING:
+            raise Unavailable("too many searches at once: try again in a moment")
         answer: asyncio.Future[Seen] = loop.create_future()
-        self._waiting.append(answer)
-        stdin.write(json.encode(Ask(sought, fresh)) + b"\n")
+        self._waiting.append((Ask(sought, fresh), answer))
+        self._ask_next()
         return await answer
 
     async def stop(self) -> None:
@@ -88,7 +91,17 @@ class SearchProcess:
         if reading is not None:
             await reading
 
-    async def _started(self) -> asyncio.StreamWriter:
+    def _ask_next(self) -> None:
+        """Give the process its next look, if it has none."""
+        while self._asking is None and self._waiting:
+            ask, answer = self._waiting.popleft()
+            if not answer.done():
+                assert self._process is not None, "somebody waits for it"
+                assert self._process.stdin is not None, "it has pipes"
+                self._asking, self._asked_at = answer, asyncio.get_running_loop().time()
+                self._process.stdin.write(json.encode(ask) + b"\n")
+
+    async def _started(self) -> None:
         async with self._starting:
             loop = asyncio.get_running_loop()
             if self._stopped:
@@ -97,9 +110,6 @@ class SearchProcess:
                 if loop.time() < self._rests_until:
                     raise Unavailable(self._why)
                 await self._start()
-            assert self._process is not None, "just started"
-            assert self._process.stdin is not None, "it has pipes"
-            return self._process.stdin
 
     async def _start(self) -> None:
         try:
@@ -121,14 +131,14 @@ class SearchProcess:
         assert process.stdout is not None, "it has pipes"
         try:
             while True:
-                patience = STUCK_SECONDS if self._waiting else self._idle_seconds
+                patience = STUCK_SECONDS if self._asking else self._idle_seconds
                 try:
                     line = await asyncio.wait_for(process.stdout.readline(), patience)
                 except TimeoutError:
-                    if self._waiting and loop.time() - self._asked_at > STUCK_SECONDS:
+                    if self._asking and loop.time() - self._asked_at > STUCK_SECONDS:
                         why = f"the search process has not answered for {STUCK_SECONDS:.0f} s"
                         break
-                    if not self._waiting and loop.time() - self._asked_at >= self._idle_seconds:
+                    if not self._asking and loop.time() - self._asked_at >= self._idle_seconds:
                         why = ""
                         break
                     continue
@@ -141,8 +151,9 @@ class SearchProcess:
             await self._gone(process, why)
 
     def _hand_over(self, told: Told) -> None:
-        answer = self._waiting.popleft()
-        if answer.done():
+        answer, self._asking = self._asking, None
+        self._ask_next()
+        if answer is None or answer.done():
             # Whoever asked has gone.
             return
         if told.seen is not None:
@@ -154,7 +165,9 @@ class SearchProcess:
         """It has ended, or is to: tell those who wait, and those who ask before it has."""
         async with self._starting:
             self._process = None
-            waiting, self._waiting = self._waiting, deque()
+            waiting, self._waiting = [answer for _, answer in self._waiting], deque()
+            if self._asking is not None:
+                waiting, self._asking = [self._asking, *waiting], None
             code = await _ended(process)
             # One that was killed has left it behind.
             shutil.rmtree(self._directory / FOLLOWER, ignore_errors=True)

@@ -17,18 +17,13 @@ from lineshaft.engine.timed import SetName
 from lineshaft.engine.views import JobView, QueueView, Views
 from lineshaft.engine.views_workers import HeldView, WorkerView
 from lineshaft.errors import Refusal
+from lineshaft.fields import instant_of
 from lineshaft.job import decode_pushed, encode_job
 from lineshaft.lifecycle import Place, WorkerState
-from lineshaft.protocol.admin import (
-    Adoption,
-    Inspect,
-    instant_of,
-    parse_adopt,
-    parse_backup,
-    parse_inspect,
-    parse_signal,
-)
+from lineshaft.protocol.admin import Adoption, Inspect, parse_adopt, parse_backup, parse_inspect, parse_signal
 from lineshaft.protocol.resp import OK, bulk
+from lineshaft.server.backup import begin_backup
+from lineshaft.server.delivery import deliver
 
 if TYPE_CHECKING:
     from lineshaft.server.session import Session
@@ -46,7 +41,7 @@ SIGNALS: Final = {state.word: state for state in (WorkerState.QUIET, WorkerState
 
 def backup(session: "Session", argument: bytes) -> bytes | None:
     """BACKUP {"dir"}: answered when the copy is made."""
-    session.server.begin_backup(session, parse_backup(argument))
+    begin_backup(session.server, session, parse_backup(argument))
     return None
 
 
@@ -63,7 +58,7 @@ def adopt(session: "Session", argument: bytes) -> bytes | None:
     outcome = server.engine.adopt(arrivals)
     outcome.refused |= unread
     session.durable = True
-    server.deliver()
+    deliver(server)
     reply = bulk(msgspec.json.encode(outcome))
     session.count_unsent(len(reply))
     return reply

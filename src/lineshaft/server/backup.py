@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from lineshaft.server.server import Server
     from lineshaft.server.session import Session
 
-__all__ = ["Backup", "make_backup"]
+__all__ = ["Backup", "begin_backup", "make_backup"]
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +97,14 @@ class Backup:
         if session is not None and not session.closed:
             session.copying = False
             session.hand_over(reply)
+
+
+def begin_backup(server: "Server", session: "Session", directory: str) -> None:
+    """A BACKUP: its reply comes when the copy is made. Raises Refusal."""
+    server.backup = Backup(server, session, directory)
+    session.copying = session.blocked = True
+    # Nobody is answered at the end of this turn, so it must be asked for.
+    server.need_turn()
 
 
 def _unexpected(failure: Exception | None) -> Exception | None:

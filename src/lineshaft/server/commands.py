@@ -13,28 +13,28 @@ from lineshaft.engine.batching import Wanted
 from lineshaft.engine.filter import EVERYTHING, Filter
 from lineshaft.engine.retry import Report
 from lineshaft.errors import PeerError, Refusal
+from lineshaft.fields import instant_of
 from lineshaft.job import Job, decode_pushed, decode_pushed_list
 from lineshaft.lifecycle import WorkerState
-from lineshaft.protocol.admin import instant_of
+from lineshaft.protocol.admin import Filter as SentFilter
+from lineshaft.protocol.admin import parse_cron, parse_mutate
 from lineshaft.protocol.commands import (
     Batch,
     parse_ack,
     parse_batch,
     parse_beat,
     parse_cancel,
-    parse_cron,
     parse_fail,
-    parse_fetch,
-    parse_mutate,
-    parse_queue,
     parse_requeue,
     parse_track,
 )
-from lineshaft.protocol.commands import Filter as SentFilter
 from lineshaft.protocol.handshake import parse_hello
+from lineshaft.protocol.queues import parse_fetch, parse_queue
 from lineshaft.protocol.resp import OK, bulk
 from lineshaft.server.admin import adopt, backup, inspect, signal
 from lineshaft.server.cluster import cluster
+from lineshaft.server.delivery import await_chore, deliver, finish_chores, park
+from lineshaft.server.info import info_of
 
 if TYPE_CHECKING:
     from lineshaft.server.session import Session
@@ -76,7 +76,7 @@ def push(session: "Session", argument: bytes) -> bytes | None:
     engine.push(decode_pushed(argument))
     session.durable = True
     if engine.state.arrivals:
-        server.deliver()
+        deliver(server)
     return OK
 
 
@@ -91,7 +91,7 @@ def push_all(session: "Session", jobs: list[Job], errors: dict[str, str]) -> byt
     errors |= server.engine.push_bulk(jobs)
     session.durable = True
     if server.engine.state.arrivals:
-        server.deliver()
+        deliver(server)
     return bulk(msgspec.json.encode(errors)) if errors else EMPTY_MAP
 
 
@@ -104,11 +104,11 @@ def fetch(session: "Session", argument: bytes) -> bytes | None:
     if worker is not None:
         worker.heard_at = server.engine.state.now
         if worker.state is not WorkerState.RUNNING:
-            server.park(session, [])
+            park(server, session, [])
             return None
     payload = server.engine.fetch(session.fetch_order, session.holder)
     if payload is None:
-        server.park(session, session.fetch_names)
+        park(server, session, session.fetch_names)
         return None
     size = len(payload)
     if size > SMALL_BYTES:
@@ -149,7 +149,7 @@ def requeue(session: "Session", argument: bytes) -> bytes | None:
     message = parse_requeue(argument)
     session.server.engine.requeue(message.jid, session.holder, message.wait)
     session.durable = True
-    session.server.deliver()
+    deliver(session.server)
     return OK
 
 
@@ -187,7 +187,7 @@ def batch(session: "Session", argument: bytes) -> bytes | None:
     if isinstance(message, Batch):
         wanted = Wanted(message.parent_bid, message.description, message.complete, message.success, message.death)
         bid = engine.batch_new(wanted)
-        session.server.deliver()
+        deliver(session.server)
         return bulk(bid.encode())
     if subcommand == "STATUS":
         return bulk(msgspec.json.encode(engine.batch_status(message)))
@@ -195,7 +195,7 @@ def batch(session: "Session", argument: bytes) -> bytes | None:
         engine.batch_open(message)
         return bulk(message.encode())
     engine.batch_commit(message)
-    session.server.deliver()
+    deliver(session.server)
     return OK
 
 
@@ -215,7 +215,7 @@ def beat(session: "Session", argument: bytes) -> bytes | None:
 
 def info(session: "Session", argument: bytes) -> bytes | None:
     """INFO: the one short command with a long reply, so it counts towards a turn's share as a FETCH does."""
-    reply = bulk(msgspec.json.encode(session.server.info()))
+    reply = bulk(msgspec.json.encode(info_of(session.server)))
     session.count_unsent(len(reply))
     return reply
 
@@ -224,7 +224,7 @@ def flush(session: "Session", argument: bytes) -> bytes | None:
     """FLUSH"""
     session.server.engine.flush()
     session.durable = True
-    session.server.finish_chores()
+    finish_chores(session.server)
     return OK
 
 
@@ -236,7 +236,7 @@ def queue(session: "Session", argument: bytes) -> bytes | None:
         return bulk(_latencies(engine.latency(names)))
     {"PAUSE": engine.pause, "RESUME": engine.resume, "REMOVE": engine.remove}[subcommand](names)
     session.durable = True
-    session.server.deliver()
+    deliver(session.server)
     return OK
 
 
@@ -256,7 +256,7 @@ def cron(session: "Session", argument: bytes) -> bytes | None:
         session.count_unsent(len(reply))
         return reply
     {"RUN": engine.cron_run, "PAUSE": engine.cron_pause, "RESUME": engine.cron_resume}[subcommand](name)
-    session.server.deliver()
+    deliver(session.server)
     return OK
 
 
@@ -273,10 +273,10 @@ def mutate(session: "Session", argument: bytes) -> bytes | None:
         chosen=_chosen(chosen),
     )
     session.durable = True
-    session.server.deliver()
+    deliver(session.server)
     if number is None:
         return OK
-    session.server.await_chore(session, number)
+    await_chore(session.server, session, number)
     return None
 
 

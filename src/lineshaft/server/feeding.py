@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from lineshaft.engine.scan import Seen, Sought
 from lineshaft.errors import LineshaftError
 from lineshaft.server import errands
+from lineshaft.server.delivery import finish_chores
 
 if TYPE_CHECKING:
     from lineshaft.engine.engine import Engine
@@ -90,7 +91,7 @@ class Feeder:
 
     def _slice(self, number: int, seen: Seen, engine: "Engine") -> None:
         engine.mutate_found(number, seen.hits, seen.cursor)
-        self._server.finish_chores()
+        finish_chores(self._server)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._task = None

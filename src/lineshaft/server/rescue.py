@@ -12,20 +12,19 @@ back when this node leads again.
 import logging
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from lineshaft.engine.records import decode_head
 from lineshaft.errors import NotLeading, Refusal, StoreError, Unavailable
 from lineshaft.protocol.resp import error
 from lineshaft.server.commit import Holder
+from lineshaft.server.delivery import finish_chores
 from lineshaft.server.errands import Errand
+from lineshaft.server.orphans import Orphan, fetched_in
 from lineshaft.server.session import Session
 from lineshaft.store.port import Store
 
 if TYPE_CHECKING:
     from lineshaft.server.server import Server
 
-__all__ = ["fetched_jid", "lead", "reopen", "stand_by", "store_failed"]
+__all__ = ["lead", "reopen", "stand_by", "store_failed"]
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +68,7 @@ def reopen(server: "Server") -> None:
     log.warning("storage is open again")
     _serve(server)
     # A MUTATE whose beginning was lost ends here, and not well.
-    server.finish_chores(unknown)
+    finish_chores(server, unknown)
 
 
 def stand_by(server: "Server", why: NotLeading, empty: Store) -> None:
@@ -114,9 +113,9 @@ def _serve(server: "Server") -> None:
     server.need_turn()
 
 
-def _answer_all(server: "Server", reply: bytes) -> list[tuple[str, str]]:
+def _answer_all(server: "Server", reply: bytes) -> list[Orphan]:
     """Replace every reply that is held, or waits for the turn's end; returns the jobs that were in them."""
-    fetched = []
+    fetched: list[Orphan] = []
     # All of a session at once: one that is closing is closed with its last reply.
     owed: dict[Holder, list[bytes]] = {}
     for chunk in server.group.take_all():
@@ -131,8 +130,7 @@ def _answer_all(server: "Server", reply: bytes) -> list[tuple[str, str]]:
         session.out, session.durable = [], False
     for owner, replies in owed.items():
         assert isinstance(owner, Session)
-        jids = [fetched_jid(each) for each in replies if each[:1] == b"$"]
-        fetched += [(jid, owner.holder) for jid in jids if jid is not None]
+        fetched += fetched_in(replies, owner.holder)
         if not owner.closed:
             server.send(owner, [reply] * len(replies))
     return fetched
@@ -142,11 +140,3 @@ def _take_errands(server: "Server") -> list[Errand]:
     """Those that were held, or waited for the turn's end."""
     errands, server.errands = server.errands, []
     return errands
-
-
-def fetched_jid(reply: bytes) -> str | None:
-    """The jid of the job in a bulk reply, if it is one."""
-    try:
-        return decode_head(reply.partition(b"\r\n")[2]).jid
-    except msgspec.DecodeError:
-        return None

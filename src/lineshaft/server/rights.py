@@ -25,7 +25,7 @@ from msgspec import Struct
 from lineshaft.engine.mutate import QUEUE_TARGET
 from lineshaft.errors import PeerError, Refusal
 from lineshaft.job import DEFAULT_QUEUE, Job, decode_pushed, decode_pushed_list
-from lineshaft.protocol.admin import parse_inspect
+from lineshaft.protocol.admin import parse_cron, parse_inspect, parse_mutate
 from lineshaft.protocol.commands import (
     SUBCOMMANDS,
     Batch,
@@ -33,15 +33,12 @@ from lineshaft.protocol.commands import (
     parse_batch,
     parse_beat,
     parse_cancel,
-    parse_cron,
     parse_fail,
-    parse_fetch,
-    parse_mutate,
-    parse_queue,
     parse_requeue,
     parse_track,
 )
 from lineshaft.protocol.handshake import Hello, verify
+from lineshaft.protocol.queues import parse_fetch, parse_queue
 from lineshaft.server.commands import COMMANDS, Verb, push_all
 from lineshaft.server.settings import Permission, ServerSettings, User
 

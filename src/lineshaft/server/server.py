@@ -10,36 +10,38 @@ timer ──────────────> engine ─┘──> end_turn:
 It is driven from outside: a `Shell` carries bytes to `Session.receive`, runs what `soon` and `wake_at` ask for,
 and syncs the store elsewhere. asyncio is one shell (`listener`), a simulation is another.
 
-Beside it: `timers` is what happens at an instant, `rescue` what happens when the store fails.
+Beside it: `delivery` is what those who wait are given, `timers` what happens at an instant, `rescue` what happens when
+the store fails.
 """
 
 import logging
 import secrets
-from collections.abc import Callable
-from typing import Any, Final, Protocol
+from collections import deque
+from typing import Final
 
-from lineshaft import __version__
-from lineshaft.clock import Clock, format_instant
+from lineshaft.clock import Clock
 from lineshaft.engine.engine import NEVER, Engine
 from lineshaft.errors import NotLeading, PeerError, Refusal, StoreBusy, StoreError
-from lineshaft.lifecycle import WorkerState
 from lineshaft.protocol.handshake import greeting
-from lineshaft.protocol.resp import NULL, OK, bulk, error
+from lineshaft.protocol.resp import NULL, error
 from lineshaft.server.backup import Backup
 from lineshaft.server.cluster import ClusterView
 from lineshaft.server.commands import COMMANDS, HANDSHAKE, Verb
 from lineshaft.server.commit import Chunk, GroupCommit
+from lineshaft.server.delivery import deliver
 from lineshaft.server.errands import Errand
 from lineshaft.server.meter import Meter
-from lineshaft.server.rescue import fetched_jid, store_failed
+from lineshaft.server.orphans import Orphan, fetched_in, give_back
+from lineshaft.server.rescue import store_failed
 from lineshaft.server.rights import Users
-from lineshaft.server.session import Session, Transport
+from lineshaft.server.session import ALL_TURN_BYTES, Session, Transport
 from lineshaft.server.settings import ServerSettings, SyncMode
+from lineshaft.server.shell import Shell
 from lineshaft.server.timers import Timers
 from lineshaft.server.waiters import Waiters
 from lineshaft.store.port import Store
 
-__all__ = ["Server", "Shell"]
+__all__ = ["Server"]
 
 log = logging.getLogger(__name__)
 
@@ -55,34 +57,6 @@ UNWAITED_MS: Final = 1000
 #: Where fewer than this talk, a second look for those whose commands are just coming in costs less than a turn of
 #: their own: with 10 connections it saves about a tenth of the processor's time, with one it would only cost.
 FEW: Final = 12
-
-
-class Shell(Protocol):
-    """What the server needs of the world."""
-
-    def soon(self, callback: Callable[[], None]) -> None:
-        """Call back after the events that are already here."""
-        ...
-
-    def wake_in(self, milliseconds: int) -> None:
-        """Call `Server.wake` in this time; replaces what was asked before."""
-        ...
-
-    def sync(self, store: Store) -> None:
-        """Begin `store.sync()` elsewhere and call `Server.synced` with its error, or None, when it has ended."""
-        ...
-
-    def reopen(self, store: Store) -> Store:
-        """Close a store that failed and open it again. Raises StoreError."""
-        ...
-
-    def apart(self, work: Callable[[], Any], done: Callable[[Any, Exception | None], None]) -> None:
-        """Do `work` in another thread, and call `done` with what it returned, or raised, in this one."""
-        ...
-
-    def facts(self) -> dict[str, int]:
-        """What only the shell knows for INFO: uptime and memory."""
-        ...
 
 
 class Server:
@@ -119,14 +93,16 @@ class Server:
         self.talking: list[Session] = []
         #: Bytes held in lines that have no end yet.
         self.unfinished = 0
-        self.resumed: list[Session] = []
+        #: Bytes of the large replies in it.
+        self.unsent = 0
+        self.resumed: deque[Session] = deque()
         #: What was done without a connection, and is told when it is on disk.
         self.errands: list[Errand] = []
         self.turn_scheduled = False
         # The store, and what is owed to it.
         self.group = group or GroupCommit(self._begin_sync)
-        #: Fetched jobs that never reached their worker, by jid and holder.
-        self.orphans: list[tuple[str, str]] = []
+        #: Fetched jobs that never reached their worker.
+        self.orphans: list[Orphan] = []
         self.stalled = False
         self.backup: Backup | None = None
         self.failed: StoreError | None = None
@@ -235,6 +211,7 @@ class Server:
         if self.backup is not None and not self.backup.begun and self.failed is None:
             self.backup.begin()
         talking, self.talking = self.talking, []
+        self.unsent = 0
         always, all_wait, said = self.settings.sync is SyncMode.ALWAYS, self.group.waits_for_all, 0
         for session in talking:
             replies = session.out
@@ -306,25 +283,19 @@ class Server:
 
     def _reclaim(self, session: Session, replies: list[bytes]) -> None:
         """Replies have nobody to go to: the jobs among them return to the head of their queues."""
-        for reply in replies:
-            if reply[:1] == b"$" and (jid := fetched_jid(reply)) is not None:
-                self.orphans.append((jid, session.holder))
-                self.need_turn()
+        if found := fetched_in(replies, session.holder):
+            self.orphans += found
+            self.need_turn()
 
     def _hand_out(self) -> None:
         """Give back what never reached its worker, and see who waits for what there is."""
         if self.stalled or self.failed is not None:
             return
         self.begin_turn()
-        orphans, self.orphans, given = self.orphans, [], 0
         try:
-            for given, (jid, holder) in enumerate(orphans):  # noqa: B007 - tells how far it came
-                self.engine.give_back(jid, holder)
-            orphans = []
-            self.deliver()
+            give_back(self)
+            deliver(self)
         except StoreError as failure:
-            # What was given back in this turn is lost with it; the one that cannot be read waits for its reservation.
-            self.orphans += orphans[:given] + orphans[given + 1 :]
             store_failed(self, failure)
             # It could fail in the same way for ever: those who wait will ask again.
             self.engine.take_arrivals()
@@ -335,65 +306,7 @@ class Server:
             self.turn_scheduled = True
             self.shell.soon(self.gather)
 
-    # Waiting and being woken
-
-    def park(self, session: Session, names: list[str]) -> None:
-        """A FETCH found nothing: wait. Raises Refusal when too many wait for too much."""
-        if self.waiters.taken + len(names) > (most := self.settings.waiting_places):
-            raise Refusal(f"too many FETCHes wait: all together for {most} queues at most")
-        session.blocked = True
-        state = self.engine.state
-        self.waiters.park(session, names, state.now)
-        if state.arrivals:
-            # The FETCH gave up half way, since it met too many jobs that are not to run any more.
-            self.need_turn()
-        for name in names:
-            self.engine.want(name, wanted=True)
-        if session.parked_until < self.timers.wake_at:
-            self.timers.arm()
-
-    def deliver(self) -> None:
-        """Give the jobs that have become available to those who wait for them, first come, first served."""
-        engine, waiters = self.engine, self.waiters
-        if engine.state.throttles.eased:
-            for name, holder in engine.take_eased():
-                waiters.step_forward(name, holder)
-        for name in engine.take_arrivals():
-            while (session := waiters.first(name)) is not None:
-                assert isinstance(session, Session)
-                if session.worker is not None and session.worker.state is not WorkerState.RUNNING:
-                    # It was told to be quiet while it waited.
-                    waiters.withdraw(session)
-                    continue
-                payload = engine.fetch(session.fetch_order, session.holder)
-                if payload is None and engine.holds_back(name, session.holder):
-                    # Its worker is at a limit of its own, which is no reason for those behind it to wait.
-                    waiters.step_aside(name, session)
-                    continue
-                if payload is None:
-                    break
-                waiters.remove(session)
-                session.hand_over(bulk(payload))
-            else:
-                engine.want(name, wanted=name in waiters.aside)
-        if engine.state.arrivals:
-            self.need_turn()
-
-    def await_chore(self, session: Session, number: int) -> None:
-        """A MUTATE goes on: its reply comes when it is through."""
-        session.blocked = True
-        session.chore = number
-        self.chores[number] = session
-        # Nobody is answered at the end of this turn, so it must be asked for: it commits the slice, and arms the timer.
-        self.need_turn()
-
-    def finish_chores(self, reply: bytes = OK) -> None:
-        """Answer those whose MUTATE has ended."""
-        for number in self.engine.take_finished():
-            session = self.chores.pop(number, None)
-            if session is not None:
-                session.durable = True
-                session.hand_over(reply)
+    # Being woken
 
     def resume(self, session: Session) -> None:
         """A session may go on, before the turn ends."""
@@ -403,11 +316,11 @@ class Server:
     def _resume_all(self) -> None:
         if self.stalled:
             return
-        while self.resumed:
-            resumed, self.resumed = self.resumed, []
-            for session in resumed:
-                self.begin_turn()
-                session.go_on()
+        while self.resumed and self.unsent <= ALL_TURN_BYTES:
+            self.begin_turn()
+            self.resumed.popleft().go_on()
+        if self.resumed:
+            self.need_turn()
 
     def resume_stalled(self) -> None:
         """The store takes writes again: sessions go on with what has come in meanwhile."""
@@ -420,13 +333,6 @@ class Server:
         self.timers.wake()
 
     # The store
-
-    def begin_backup(self, session: Session, directory: str) -> None:
-        """A BACKUP: its reply comes when the copy is made. Raises Refusal."""
-        self.backup = Backup(self, session, directory)
-        session.copying = session.blocked = True
-        # Nobody is answered at the end of this turn, so it must be asked for.
-        self.need_turn()
 
     def _begin_sync(self) -> None:
         self.shell.sync(self.store)
@@ -485,29 +391,3 @@ class Server:
     def is_idle(self) -> bool:
         """Whether nothing is in flight: no turn to commit, no reply held."""
         return not (self.turn_scheduled or self.errands or self.group.syncing is not None or self.group.collecting)
-
-    # Views
-
-    def info(self) -> dict[str, Any]:
-        """INFO, as the protocol gives it."""
-        now = self.engine.state.now
-        stamp = format_instant(now)
-        facts = self.shell.facts()
-        return {
-            "now": stamp,
-            "server_utc_time": f"{stamp[11:19]} UTC",
-            "faktory": self.engine.figures(),
-            "server": {
-                "description": self.settings.description,
-                # The level of the protocol, which clients compare; our own version stands beside it.
-                "faktory_version": "1.10.0",
-                "lineshaft_version": __version__,
-                # Where an operator who stands before the same machine has to look; none when all is in memory.
-                **({} if self.settings.data is None else {"data": self.settings.data}),
-                # Clients' types for the part above know no such figure.
-                "jobs_expired": self.engine.state.totals.expired,
-                "connections": len(self.sessions),
-                "command_count": self.commands,
-                **facts,
-            },
-        }

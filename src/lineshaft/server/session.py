@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lineshaft.server.rights import Rights
     from lineshaft.server.server import Server
 
-__all__ = ["TURN_BYTES", "Session", "Transport"]
+__all__ = ["ALL_TURN_BYTES", "TURN_BYTES", "Session", "Transport"]
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,9 @@ HELLO_BYTES: Final = 64 << 10
 
 #: Within one turn a session is sent no more than this (and one reply): pipelined FETCHes wait for the next turn.
 TURN_BYTES: Final = 1 << 20
+
+#: And all sessions together no more than this (and one reply each): others wait for as long as a turn takes.
+ALL_TURN_BYTES: Final = 4 << 20
 
 
 class Transport(Protocol):
@@ -276,9 +279,10 @@ class Session:
         self.server.resume(self)
 
     def count_unsent(self, size: int) -> None:
-        """Count what it is sent in this turn; when that is its share, the rest of its commands wait for the next."""
+        """Count what it is sent in this turn; beyond its share, or that of all, its commands wait for the next."""
         self.unsent += size
-        if self.unsent > TURN_BYTES:
+        self.server.unsent += size
+        if self.unsent > TURN_BYTES or self.server.unsent > ALL_TURN_BYTES:
             self.choked = self.blocked = True
 
     def sent(self) -> None:

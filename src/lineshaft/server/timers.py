@@ -17,6 +17,7 @@ from lineshaft.errors import StoreError
 from lineshaft.protocol.resp import NULL
 from lineshaft.server import rescue
 from lineshaft.server.commands import HANDSHAKE
+from lineshaft.server.delivery import deliver, finish_chores
 from lineshaft.server.session import Session
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Timers:
             self.server.group.maybe_sync()
         if self.rest_until <= now and not self._tick(now):
             return
-        self.server.finish_chores()
+        finish_chores(self.server)
         for wid in self.server.engine.take_expelled():
             for session in list(self.server.by_wid.get(wid, ())):
                 session.transport.abort()
@@ -112,7 +113,7 @@ class Timers:
             for run in self.server.engine.take_skipped_runs():
                 level = logging.INFO if run.is_expected else logging.WARNING
                 log.log(level, "a run of the periodic job %s was skipped: %s", run.name, run.reason)
-            self.server.deliver()
+            deliver(self.server)
         except StoreError as failure:
             self.rest_until = now + REST_MS
             rescue.store_failed(self.server, failure)

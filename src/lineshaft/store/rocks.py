@@ -14,7 +14,8 @@ What is true after every call:
   charged for the memtables.
 
 rocksdict raises bare `Exception` for whatever RocksDB reports, hence the broad `except` clauses here: they
-stand around single calls into RocksDB and turn its words into our errors. The options are in `rocks_options`.
+stand around single calls into RocksDB and turn its words into our errors. The options are in `rocks_options`; what
+RocksDB would open as if it had never been is refused by `lost`.
 """
 
 import shutil
@@ -37,38 +38,18 @@ from rocksdict import (
 
 from lineshaft.errors import StoreBusy, StoreCorrupt, StoreError, UsageError
 from lineshaft.store.copying import move_files, sync_directory
+from lineshaft.store.lost import refuse_what_is_lost
 from lineshaft.store.port import Changes, KeyRange
 from lineshaft.store.rocks_options import DEFAULT_MEMORY_BYTES, rocks_options, rocks_write_options
 from lineshaft.store.timing import Durations
 
-__all__ = ["FOLLOWER", "RocksStore", "has_lost_its_tables"]
+__all__ = ["FOLLOWER", "RocksStore"]
 
 #: Where a checkpoint is made before it moves to its place; with FOLLOWER all in the directory that is not RocksDB's.
 STAGING: Final = "backup.staging"
 
 #: Where a process that follows the store says what it has to say.
 FOLLOWER: Final = "search.log"
-
-#: A manifest that has lost all of its tables is shorter than this; looking into a store costs a replay of its log.
-_SMALL_MANIFEST_BYTES: Final = 64 << 10
-
-_LOST_TABLES: Final = (
-    "the store in {path} is damaged: its manifest names none of the tables that lie there, and an open would delete"
-    " them. Copy the directory first; then run `lineshaft check -d {path}`"
-)
-
-_LOST_MANIFEST: Final = (
-    "the store in {path} is damaged: {name} is missing, which leads to its tables."
-    " Copy the directory first; then run `lineshaft check -d {path}`"
-)
-
-_LOST_LOG: Final = (
-    "the store in {path} is damaged: its write-ahead log is missing, and an open would begin without what was in it."
-    " Copy the directory first; then run `lineshaft check -d {path}`"
-)
-
-#: What CURRENT says of a store whose making was cut short: until its first open is through there is no log.
-_FIRST_MANIFEST: Final = b"MANIFEST-000001"
 
 #: RocksDB has seven levels unless told otherwise; `figures` asks each for its files.
 _LEVELS: Final = 7
@@ -95,7 +76,7 @@ class RocksStore:
         self._failure: str | None = None
         try:
             path.mkdir(parents=True, exist_ok=True)
-            _refuse_what_is_lost(path)
+            refuse_what_is_lost(path)
             options = rocks_options(memory_bytes)
             # The column family is named although it is the only one: otherwise rocksdict opens an existing
             # database with the column family options it finds on disk, and silently ignores these.
@@ -118,7 +99,7 @@ class RocksStore:
         RocksDB wants a directory for what it has to say, `log`. No other process may have the store open, or what is
         read is of different moments. Raises as the constructor, and StoreError for every commit.
         """
-        _refuse_what_is_lost(path)
+        refuse_what_is_lost(path)
         options = rocks_options()
         options.set_db_log_dir(str(log))
         return cls._reader(path, options, AccessType.read_only(error_if_log_file_exist=False))
@@ -312,65 +293,6 @@ class RocksStore:
         if "lock hold by current process" in text:
             return StoreError(f"{self._path} is open in this process already")
         return StoreError(f"cannot open the store in {self._path}: {text}")
-
-
-def _refuse_what_is_lost(path: Path) -> None:
-    """Raises StoreCorrupt for what RocksDB would open as if it had never been."""
-    if (lost := _lost_manifest(path)) is not None:
-        raise StoreCorrupt(_LOST_MANIFEST.format(path=path, name=lost))
-    if has_lost_its_log(path):
-        raise StoreCorrupt(_LOST_LOG.format(path=path))
-    if has_lost_its_tables(path):
-        raise StoreCorrupt(_LOST_TABLES.format(path=path))
-
-
-def _lost_manifest(path: Path) -> str | None:
-    """The file that should name the tables and is not there; None when all is well, or there is no store yet."""
-    try:
-        current = (path / "CURRENT").read_bytes().strip()
-    except FileNotFoundError:
-        # Without it RocksDB makes a new store. A making that was cut short leaves its first manifest at most.
-        manifests = [file.name for file in path.glob("MANIFEST-*") if file.name.encode() != _FIRST_MANIFEST]
-        is_old = bool(manifests) or any(path.glob("*.sst")) or any(path.glob("*.log"))
-        return "CURRENT" if is_old else None
-    except OSError:
-        return None
-    # What is no name is RocksDB's to refuse.
-    is_name = current.startswith(b"MANIFEST-") and current[9:].isdigit()
-    return None if not is_name or (path / current.decode()).exists() else current.decode()
-
-
-def has_lost_its_log(path: Path) -> bool:
-    """Whether a store that was open once has no write-ahead log: there is always one, be it empty."""
-    try:
-        current = (path / "CURRENT").read_bytes()
-    except OSError:
-        return False
-    return current.strip() != _FIRST_MANIFEST and not any(path.glob("*.log"))
-
-
-def has_lost_its_tables(path: Path) -> bool:
-    """Whether tables lie in a store's directory, and yet the store looks new: then its manifest has lost them.
-
-    RocksDB takes a manifest that was cut off for a shorter one, and deletes the tables that it does not name.
-    """
-    manifests = [file.stat().st_size for file in path.glob("MANIFEST-*")]
-    if not any(path.glob("*.sst")) or max(manifests, default=0) > _SMALL_MANIFEST_BYTES:
-        return False
-    options = rocks_options()
-    try:
-        database = Rdict(str(path), options, {"default": options}, AccessType.read_only(error_if_log_file_exist=False))
-    except Exception:  # rocksdict raises nothing finer; the open proper says it again
-        return False
-    try:
-        rows = database.iter()
-        rows.seek_to_first()
-        return not database.live_files() and not rows.valid()
-    except Exception:  # as above: what cannot be read is not lost
-        return False
-    finally:
-        del rows
-        database.close()
 
 
 def _read_rows(

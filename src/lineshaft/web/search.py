@@ -10,7 +10,7 @@ which a link goes on; a browser with JavaScript has the rest as it is found (`st
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import Final
 
@@ -91,19 +91,29 @@ class Count(Struct, frozen=True):
         return Count(self.count + part.count, part.cursor, self.looked_at + part.looked_at)
 
 
-async def search(site: Site, place: Place, cursor: str, *, limit: int = PAGE, share: float = 1.0) -> Found:
+async def search(
+    site: Site, place: Place, cursor: str, *, limit: int = PAGE, share: float = 1.0, patient: bool = False
+) -> Found:
     """Jobs that match, a page of them at most, from `cursor` on, as far as one gets in a moment, or a share of it.
 
-    Raises Refusal for a bad cursor, Unavailable, StoreError.
+    Who is `patient` waits for a look that has begun: a program that follows cursors comes on with each answer, however
+    many search beside it. Raises Refusal for a bad cursor, Unavailable, StoreError.
     """
     jobs: list[JobView] = []
     looked_at = unreadable = 0
+    moment = SEARCH_SECONDS * share
+    end = asyncio.get_running_loop().time() + moment
     with suppress(TimeoutError):
-        async with asyncio.timeout(SEARCH_SECONDS * share):
-            async for part in look_through(site, place, cursor, limit):
+        async with (
+            asyncio.timeout(None if patient else moment),
+            aclosing(look_through(site, place, cursor, limit)) as parts,
+        ):
+            async for part in parts:
                 jobs += part.jobs
                 cursor, looked_at = part.cursor, looked_at + part.looked_at
                 unreadable += part.unreadable
+                if asyncio.get_running_loop().time() >= end:
+                    break
     return Found(jobs, cursor, looked_at, unreadable)
 
 

@@ -28,7 +28,7 @@ def timed(name: SetName) -> Handler:
 async def jobs_out(call: Call, place: Place) -> types.JobsOut:
     """A page of jobs: what a search finds in a moment, and where the next one goes on."""
     limit = call.number("limit", PAGE, MOST_ROWS, least=1)
-    found = await search(call.site, place, call.query("cursor"), limit=limit)
+    found = await search(call.site, place, call.query("cursor"), limit=limit, patient=True)
     total = call.look(place.size)
     return types.JobsOut([job_out(job) for job in found.jobs], found.cursor, found.looked_at, total, found.unreadable)
 

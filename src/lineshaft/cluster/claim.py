@@ -1,0 +1,93 @@
+"""The claim: a standby's try to lead.
+
+```
+the log's end is asked for ─> it is where this node has read to ─> the epoch's record, expecting that end ─> won
+                                 └─ not, or an epoch has begun meanwhile ─┴─ refused, or no answer ─> a rest
+```
+
+If the log takes the record, nobody else's record counts behind it: that, and nothing else, makes a leader. Two nodes
+may claim at once; the log takes the record of one.
+
+What is true after every call: at most one claim is under way, and `won` or `lost` is called once for each.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from lineshaft.cluster.port import Bounds, Log, Outcome
+from lineshaft.cluster.questions import Questions
+from lineshaft.cluster.reading import Reading
+from lineshaft.cluster.record import Leadership, Record, encode_leadership
+
+__all__ = ["Claim"]
+
+#: After a claim that came to nothing: this, and a share of it by chance, so that two do not go on colliding.
+REST_MS: Final = 500
+
+
+class Claim:
+    """The tries of one node, one after the other."""
+
+    def __init__(
+        self,
+        leadership: Leadership,
+        log: Log,
+        reading: Reading,
+        questions: Questions,
+        *,
+        won: Callable[[Record], None],
+        lost: Callable[[], None],
+    ) -> None:
+        """`won` is told of the record that stands as the log's last one; nothing is read any more then."""
+        self._leadership = leadership
+        self._log = log
+        self._reading = reading
+        self._questions = questions
+        self._won = won
+        self._lost = lost
+        self._rests_until = 0
+        #: The epoch that is claimed; 0 while none is.
+        self._epoch = 0
+
+    def may_begin(self, now: int) -> bool:
+        """Whether this node is in a state to claim anything."""
+        return now >= self._rests_until and self._reading.follows and self._reading.is_at_end()
+
+    def rest(self, now: int, milliseconds: int) -> None:
+        """Leave it to others for so long."""
+        self._rests_until = now + milliseconds
+
+    def begin(self) -> None:
+        """Claim the next epoch."""
+        self._epoch = self._reading.epoch + 1
+        self._questions.ask("claim", lambda: self._log.bounds(self._bounds))
+
+    def abandon(self) -> None:
+        """The node does something else: what is under way comes to nothing, whatever the log says."""
+        self._epoch = 0
+
+    def _bounds(self, bounds: Bounds | None) -> None:
+        self._questions.answered("claim")
+        if not self._epoch:
+            return
+        reading = self._reading
+        if bounds is None or bounds.last != reading.sequence or reading.epoch + 1 != self._epoch:
+            # There is more to read, or it was read meanwhile that somebody else has begun an epoch.
+            self._end(None)
+            return
+        record = Record(self._epoch, 0, 0, encode_leadership(self._leadership))
+        reading.stop()
+
+        def done(outcome: Outcome) -> None:
+            if self._epoch:
+                self._end(record if outcome == bounds.last + 1 else None)
+
+        name = f"{record.epoch}.0.{bounds.last}.{self._leadership.life}"
+        self._log.append(record.encode(), expected=bounds.last, identity=name, done=done)
+
+    def _end(self, record: Record | None) -> None:
+        self._epoch = 0
+        if record is not None:
+            self._won(record)
+        else:
+            self._lost()
