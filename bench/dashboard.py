@@ -38,8 +38,8 @@ DASHBOARDS = 10
 #: So often a page is asked for to see what it costs.
 COSTED = 5
 
-#: What the server can do, and the load at half of it, as `make bench` has them: with 200 connections a job nearly always
-#: finds an idle one, and waits for the server alone.
+#: What the server can do, and the load at half of it, as `make bench` has them: with 200 connections a job nearly
+#: always finds an idle one, and waits for the server alone.
 MAXIMUM = Load("maximum", "cycle", 50, {})
 HALF = Load("half of it", "cycle", 200, {})
 
