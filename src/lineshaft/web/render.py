@@ -123,16 +123,16 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
-def _text(language: Language, text: str, **fields: object) -> Markup:
-    """A text of the catalogue, which the tests keep free of what would be markup; its fields are escaped."""
-    # A text with a sign for fields has a doubled one for itself.
-    translated = Markup(language.gettext(text))
-    return translated % fields if "%" in translated else translated
+def _text(language: Language, text: str, **fields: object) -> str:
+    """A text of the catalogue, with what belongs into it."""
+    translated = language.gettext(text)
+    # In the catalogue a sign that stands for itself is doubled, whether there are fields or not.
+    return translated % fields if fields else translated.replace("%%", "%")
 
 
-def _texts(language: Language, one: str, many: str, count: int) -> Markup:
+def _texts(language: Language, one: str, many: str, count: int) -> str:
     """The same, of one that depends on a number; it is filled in with its digits in groups."""
-    return Markup(language.ngettext(one, many, count).replace("%(num)s", language.number(count)))
+    return language.ngettext(one, many, count).replace("%(num)s", language.number(count))
 
 
 def _dates(language: Language, now: int) -> tuple[Callable[[int], Markup], Callable[[int], Markup]]:
