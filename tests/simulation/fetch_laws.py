@@ -15,7 +15,8 @@ def hold_fetch(ledger: "Ledger", entry: JobEntry, payload: dict[str, Any], asked
     jid, wall = entry.jid, ledger.world.wall()
     if entry.over is not None:
         raise ledger.broken(f"{jid} had ended, and was fetched again")
-    if entry.success_shown:
+    # A push that is sent again, since its answer was lost, is another job of that name.
+    if entry.success_shown and entry.sent == 1:
         raise ledger.broken(f"TRACK GET said that {jid} had succeeded, and it was fetched again")
     hold = entry.hold
     is_held = hold is not None and not hold.void and not hold.large and entry.sent == 1
