@@ -7,6 +7,7 @@ import msgspec
 from cyclopts import App, Parameter
 
 from lineshaft.cli.confirm import is_confirmed
+from lineshaft.cli.flag import Flag
 from lineshaft.cli.looking import ask, print_rows
 from lineshaft.cli.reach import reach
 from lineshaft.errors import UsageError
@@ -18,7 +19,7 @@ app: Final = App(name="cluster", help="Show the cluster; let another node lead; 
 
 @app.default
 @app.command
-def status(*, json: Annotated[bool, Parameter(negative=(), show_default=False)] = False) -> int:
+def status(*, json: Flag = False) -> int:
     """List the nodes: who leads, and how many entries of the log each is behind. FAKTORY_URL names any of them.
 
     Parameters
