@@ -8,7 +8,7 @@ from lineshaft.cluster.presence import LEASE_MS, Presence, Role
 __all__ = ["status_of", "summary_of"]
 
 
-def status_of(cluster: str, name: str, node: Node | None, forwarded: int, problem: str) -> dict[str, Any]:
+def status_of(cluster: str, name: str, node: Node | None, forwarded: int, problem: str = "") -> dict[str, Any]:
     """Who leads, where each node is, and how far behind; `seen_ms` is how long ago it last said something.
 
     `problem` is what stands between this node and NATS.
