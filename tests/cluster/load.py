@@ -143,6 +143,8 @@ class Load:
     def _connect(self, hello: dict[str, object]) -> WireClient:
         assert self.cluster is not None
         nodes = [node for node in self.cluster.nodes.values() if node.is_running]
+        if not nodes:
+            raise EOFError("all nodes are away")
         node: NodeProcess = random.choice(nodes)
         return WireClient(node.port, {"v": 2, **hello}, timeout=8, host=node.host)
 
