@@ -216,6 +216,13 @@ class RealCluster:
             self.leader()
             wait_for(self.is_whole, "all nodes are there")
 
+    def start_nodes(self) -> None:
+        """Start those nodes that do not run, and wait until all are there."""
+        for node in self.nodes.values():
+            if not node.is_running:
+                node.start()
+        wait_for(self.is_whole, "all nodes are there")
+
     def leader(self, within: float = START_SECONDS) -> NodeProcess:
         """Who leads, once somebody does."""
         end = time.monotonic() + within
