@@ -64,6 +64,8 @@ class Load:
         self.held: dict[str, Held] = {}
         self.twice_held: list[str] = []
         self.errors: Counter[str] = Counter()
+        #: How long nobody was answered, while there was something to say; at the end the workers wait for the jobs of
+        #: those that are gone, which takes `recover_after`, and is no silence of the cluster's.
         self.longest_silence = 0.0
         self._last_ok = time.monotonic()
         self._count = 0
@@ -231,5 +233,6 @@ class Load:
     def _note_ok(self) -> None:
         now = time.monotonic()
         with self.lock:
-            self.longest_silence = max(self.longest_silence, now - self._last_ok)
+            if not self.stopping.is_set():
+                self.longest_silence = max(self.longest_silence, now - self._last_ok)
             self._last_ok = now
