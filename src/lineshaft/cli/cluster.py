@@ -1,5 +1,6 @@
 """`lineshaft cluster`: who leads and how far each node is; let another lead; make a node's data a single server's."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -31,6 +32,11 @@ def status(*, json: Flag = False) -> int:
         found: dict[str, Any] = ask(client, b"CLUSTER STATUS")
     columns = ("node", "role", "address", ">epoch", ">behind", ">silent s", "version")
     print_rows(found["nodes"], columns, _cells, json=json, title=f"Cluster {found['cluster']}")
+    for node in found["nodes"]:
+        if node.get("problem") and not json:
+            print(f"{node['node']}: {node['problem']}", file=sys.stderr)
+    if found.get("problem") and not json:
+        print(f"{found['node']}: {found['problem']}", file=sys.stderr)
     return 0 if found["leader"] is not None else 1
 
 

@@ -6,6 +6,7 @@ STARTING ──the log answers──> STANDBY ──nobody leads──> CLAIMING
                                  ^ ^                       │                              │
                                  │ └───────refused─────────┘                              │
                                  └── a newer epoch, no majority within the lease, or handed over ──┘
+                              reading ──the log is of a newer version──> OUTDATED: it only carries clients to the leader
 ```
 
 Each role has a module of its own, and this one says when one follows another; `watch` tells it whether anybody leads,
@@ -36,7 +37,7 @@ from lineshaft.cluster.presence import (
 )
 from lineshaft.cluster.questions import Questions
 from lineshaft.cluster.reading import Reading
-from lineshaft.cluster.record import Leadership, Record
+from lineshaft.cluster.record import Leadership, Record, UnknownVersion
 from lineshaft.cluster.replicated import ReplicatedStore
 from lineshaft.cluster.shell import Identity, NodeShell
 from lineshaft.cluster.upkeep import Upkeep
@@ -79,7 +80,7 @@ class Node:
         self.upkeep = Upkeep(log_port, self._questions)
         # What it is, and what it does as such.
         self.role = Role.STARTING
-        self.reading = Reading(store, log_port, clock, self._began, shell.fail)
+        self.reading = Reading(store, log_port, clock, self._began, self._give_up)
         self._claim = Claim(
             Leadership(identity.node, identity.life),
             log_port,
@@ -89,6 +90,8 @@ class Node:
             lost=self._rest,
         )
         self.leading: Leading | None = None
+        #: Why it does not follow the log; empty while it does.
+        self.problem = ""
         #: Whom it asks to lead in its place, since it led itself.
         self._heir = ""
         # When to do what.
@@ -142,6 +145,7 @@ class Node:
             web=self.identity.web,
             version=__version__,
             heir=self._heir,
+            problem=self.problem,
         )
 
     def _post(self, now: int) -> None:
@@ -193,12 +197,26 @@ class Node:
             self.role = Role.STARTING
             self.shell.need_snapshot()
         except StoreError as error:
-            self.shell.fail(error)
+            self._give_up(error)
         else:
             if has_begun:
                 self.role = Role.STANDBY
                 # Others may wait for a standby to be there.
                 self._post(self.clock())
+
+    def _give_up(self, error: StoreError) -> None:
+        """The log cannot be read on: the process ends, unless it is only too old for that.
+
+        Then it stays, and leads no more: it has clients to carry to the leader, and would stop at the same entry again.
+        """
+        if not isinstance(error, UnknownVersion):
+            self.shell.fail(error)
+            return
+        log.critical("%s", error)
+        self._claim.abandon()
+        self.reading.stop()
+        self.role, self.problem = Role.OUTDATED, str(error)
+        self._post(self.clock())
 
     def _began(self, leadership: Leadership, sequence: int) -> None:
         """An epoch begins: its leader has time to say so on the board."""
@@ -235,6 +253,9 @@ class Node:
 
         A little later where others may have tried too; a log that does not answer is asked again.
         """
+        if self.role is not Role.CLAIMING:
+            # What was read for it was of a newer version.
+            return
         self.role = Role.STANDBY
         self._claim.rest(self.clock(), REST_MS + int(self.chance() * REST_MS) if has_answered else 0)
         if not self.reading.follows:

@@ -45,6 +45,7 @@ class Role(StrEnum):
     STANDBY = "standby"  #: it follows the log
     CLAIMING = "claiming"  #: it tries to lead
     LEADER = "leader"
+    OUTDATED = "outdated"  #: the log is of a newer version than this node
     STOPPED = "stopped"  #: it said goodbye
 
 
@@ -61,6 +62,7 @@ class Presence(Struct, frozen=True):
     web: str  #: the same of its HTTP port, empty when there is none
     version: str = ""
     heir: str = ""  #: whom it asks to lead in its place
+    problem: str = ""  #: why it does not follow the log
 
 
 class Seen(Struct):

@@ -8,10 +8,15 @@ from lineshaft.cluster.presence import LEASE_MS, Presence, Role
 __all__ = ["status_of", "summary_of"]
 
 
-def status_of(cluster: str, name: str, node: Node | None, forwarded: int) -> dict[str, Any]:
-    """Who leads, where each node is, and how far behind; `seen_ms` is how long ago it last said something."""
+def status_of(cluster: str, name: str, node: Node | None, forwarded: int, problem: str = "") -> dict[str, Any]:
+    """Who leads, where each node is, and how far behind; `seen_ms` is how long ago it last said something.
+
+    `problem` is what stands between this node and NATS.
+    """
+    problem = problem or (node.problem if node is not None else "")
+    about = {"cluster": cluster, "node": name, "problem": problem or None}
     if node is None:
-        return {"cluster": cluster, "node": name, "role": Role.STARTING.value, "leader": None, "nodes": []}
+        return {**about, "role": Role.STARTING.value, "leader": None, "nodes": []}
     now = node.clock()
     own = node.presence()
     leader = own if node.role is Role.LEADER else node.watch.leader
@@ -21,8 +26,7 @@ def status_of(cluster: str, name: str, node: Node | None, forwarded: int) -> dic
     nodes[name] = _about(own, end, 0)
     since = node.took_over_at if node.role is Role.LEADER else None
     return {
-        "cluster": cluster,
-        "node": name,
+        **about,
         "role": node.role.value,
         "leader": leader.node if leader is not None else None,
         "epoch": own.epoch,
@@ -53,4 +57,5 @@ def _about(presence: Presence, end: int, silent_ms: int) -> dict[str, Any]:
         "sequence": presence.sequence,
         "behind": max(end - presence.sequence, 0),
         "seen_ms": silent_ms,
+        "problem": presence.problem or None,
     }

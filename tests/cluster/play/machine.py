@@ -13,7 +13,6 @@ from cluster.play.wire import BoardWire, LogWire, Wire
 from lineshaft.cluster.group import LogGroup
 from lineshaft.cluster.node import Node
 from lineshaft.cluster.presence import NOTE, Presence, Role, snapshots_of
-from lineshaft.cluster.record import UnknownVersion
 from lineshaft.cluster.replica import position_of
 from lineshaft.cluster.replicated import ReplicatedStore
 from lineshaft.cluster.shell import Identity
@@ -93,10 +92,20 @@ class Machine:
         if self.node is None or self.node.role is Role.STOPPED:
             return
         self.node.tick()
+        if self.node.role is Role.OUTDATED:
+            self._be_upgraded()
+            return
         self.later(TICK, self._tick)
         if not self._is_copying and self.node is not None and self.node.wants_snapshot(self.world.snapshot_after):
             self._is_copying = True
             self.later(self.chance.randint(1, SECOND), self._copy)
+
+    def _be_upgraded(self) -> None:
+        """Whoever looks after the cluster sees that it cannot follow, and starts it as one that can."""
+        assert not self.log.is_newer
+        self.world.count("versions met")
+        self.is_newer = True
+        self.later(0, self.kill)
 
     def kill(self, *, power: bool = False) -> None:
         """The process is gone, or the machine with it; a new one starts after a while."""
@@ -231,11 +240,7 @@ class Machine:
 
     def fail(self, error: StoreError) -> None:
         """As `NodeShell.fail`: the process ends, and its supervisor starts it anew."""
-        if isinstance(error, UnknownVersion) and not self.log.is_newer:
-            # Whoever looks after the cluster upgrades it.
-            self.world.count("versions met")
-            self.is_newer = True
-        elif not self.may_fail:
+        if not self.may_fail:
             self.world.unexpected.append(f"node {self.name} cannot go on: {error}")
         self.world.count("nodes failed")
         self.later(0, self.kill)
