@@ -2,8 +2,8 @@
 
 Most jobs are done within moments, and writing an index entry only to delete it would cost as much as the job itself.
 So a job that was just pushed into its queue is *young*: its entry is in memory alone. When there are too many of
-them, the oldest half is written, in the turn at hand, and with it the watermark: every live job with an order up to
-it has its entry on disk. A restart finds the young ones again among the jobs beyond the watermark; these are few.
+them, some of the oldest are written, in the turn at hand, and with them the watermark: every live job with an order up
+to it has its entry on disk. A restart finds the young ones again among the jobs beyond the watermark; these are few.
 
     young       jid -> key      jobs pushed straight into their queue, in the order of their pushes
     W <jid> <seq> -> key        all others: grown old, moved to another place, or with the jid of a young one
@@ -27,8 +27,11 @@ from lineshaft.job import MAX_JID_LENGTH
 
 __all__ = ["MOST_YOUNG", "Index"]
 
-#: Beyond this many young jobs the older half is written. What a restart looks through is bounded by MOST_BEYOND.
+#: Beyond this many young jobs the oldest are written. What a restart looks through is bounded by MOST_BEYOND.
 MOST_YOUNG: Final = 8192
+
+#: So many are written at a time: their turn is not much longer than others.
+MOST_WRITTEN: Final = 256
 
 #: Beyond this many orders behind the watermark it is raised, however few young jobs there are.
 MOST_BEYOND: Final = 4 * MOST_YOUNG
@@ -131,7 +134,7 @@ class Index:
 
     def _write_older(self) -> None:
         changes, young, where = self.turn.changes, self.young, keys.WHERE
-        older = list(islice(young.items(), MOST_YOUNG // 2))
+        older = list(islice(young.items(), min(MOST_YOUNG // 2, MOST_WRITTEN)))
         for jid, key in older:
             # As `where_key` has it: this is done for every job that lives long enough.
             encoded = jid.encode()
