@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Machine", "rows_of"]
 
-#: How often the node's rules look at the clock.
-TICK = SECOND // 3
-
 #: So many snapshots are kept.
 KEPT = 2
 
@@ -93,7 +90,7 @@ class Machine:
         if self.node is None or self.node.role is Role.STOPPED:
             return
         self.node.tick()
-        self.later(TICK, self._tick)
+        self.later(self.world.tick, self._tick)
         if not self._is_copying and self.node is not None and self.node.wants_snapshot(self.world.snapshot_after):
             self._is_copying = True
             self.later(self.chance.randint(1, SECOND), self._copy)
