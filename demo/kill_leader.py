@@ -6,10 +6,13 @@
 ```
 
 At the end every job whose push was answered `+OK` is counted: how many were done, how many lost (0, or the exit code is
-1), how many run twice, which a job may after a crash. `make demo-cluster`; `ARGS="--kills 10"` makes it longer.
+1), how many run twice, which a job may after a crash. `make demo-cluster`; `ARGS="--kills 10"` makes it longer, and
+`NATS_SERVER=build/nats/nats-server` takes a newer nats-server (`make nats`), whose servers then sync each entry.
 """
 
 import argparse
+import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -26,13 +29,26 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description="Kill the leader of a cluster again and again, and count.")
     arguments.add_argument("--kills", type=int, default=5)
     kills: int = arguments.parse_args().kills
-    if nats_program() is None:
+    program = nats_program()
+    if program is None:
         print("nats-server is missing; Debian and Ubuntu: apt install nats-server", file=sys.stderr)
         return 2
+    version, can_sync = about(program)
+    sync = "always" if can_sync else "2m"
     root = Path(tempfile.mkdtemp(prefix="lineshaft-cluster-"))
-    print(f"three servers of NATS and three nodes; what they say is in {root}/*.log")
-    with RealCluster(root, rules="[workers]\nrecover_after = 15\n") as cluster:
+    print(f"three servers of NATS {version}, sync_interval {sync}, and three nodes; what they say is in {root}/*.log")
+    jetstream = f"sync_interval: {sync}" if can_sync else ""
+    with RealCluster(root, rules="[workers]\nrecover_after = 15\n", jetstream=jetstream) as cluster:
         return play(cluster, kills)
+
+
+def about(program: str) -> tuple[str, bool]:
+    """A nats-server's version, and whether it can sync each entry: from 2.10 on."""
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"v(\d+)\.(\d+)\S*", said)
+    if found is None:
+        return said.strip(), False
+    return found[0], (int(found[1]), int(found[2])) >= (2, 10)
 
 
 def play(cluster: RealCluster, kills: int) -> int:
@@ -52,8 +68,7 @@ def play(cluster: RealCluster, kills: int) -> int:
     print("no more kills; waiting for the last jobs")
     load.finish()
     lost = load.accepted - load.acked.keys()
-    twice = load.acked.total() - len(load.acked)
-    print(f"pushed {len(load.accepted)}, done {len(load.acked)}, lost {len(lost)}, run twice {twice}")
+    print(f"pushed {len(load.accepted)}, done {len(load.acked)}, lost {len(lost)}, run twice {load.twice}")
     print(f"the longest that nothing was answered: {load.longest_silence:.1f} s")
     return 1 if lost else 0
 

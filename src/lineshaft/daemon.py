@@ -32,6 +32,7 @@ from lineshaft.engine.hooks import Hooks
 from lineshaft.engine.keys import POSITION_KEY
 from lineshaft.engine.settings import Settings
 from lineshaft.errors import ConfigError, StoreError, UsageError
+from lineshaft.event_loop import loop_factory
 from lineshaft.plugin_host import PluginHost, load_plugins
 from lineshaft.search.process import SearchProcess
 from lineshaft.server.feeding import Feeder
@@ -68,17 +69,8 @@ def run(config: Config, *, reload: Callable[[], Config], on_started: Callable[[l
     """
     plugins = load_plugins(config.plugins.enabled, config.plugins.disabled)
     hooks = PluginHost(plugins, config.plugins.slow_ms).hooks()
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(Daemon(config, reload, hooks).serve(lambda: on_started([one.name for one in plugins])))
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop  # noqa: PLC0415 - optional: asyncio's own loop serves where it cannot be installed
-    except ImportError:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
 
 
 class Listener(Protocol):

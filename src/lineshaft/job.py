@@ -122,8 +122,8 @@ encode_job = msgspec_json.Encoder().encode
 """A Job to the bytes that are stored and sent to the worker."""
 
 
-def admit(job: Job, stamp: str) -> None:
-    """Check a pushed job and bring it into the form in which it is held; `stamp` is now, RFC 3339.
+def admit(job: Job, stamp: str) -> str:
+    """Check a pushed job and bring it into the form in which it is held; `stamp` is now, RFC 3339. Returns its queue.
 
     Raises Refusal with the texts that clients match. The job may be half normalised then, and is dropped.
     """
@@ -133,13 +133,14 @@ def admit(job: Job, stamp: str) -> None:
         raise Refusal("jobs must have a jobtype parameter")
     if job.args is ABSENT:
         raise Refusal("jobs must have an args parameter")
-    if not job.queue:
-        job.queue = DEFAULT_QUEUE
+    queue = job.queue
+    if not queue:
+        job.queue = queue = DEFAULT_QUEUE
     if job.retry is None:
         job.retry = DEFAULT_RETRY
     if job.reserve_for is not None:
         _admit_reserve_for(job)
-    if not job.backtrace:
+    if job.backtrace == 0:
         job.backtrace = None
     if not job.created_at:
         job.created_at = stamp
@@ -147,6 +148,7 @@ def admit(job: Job, stamp: str) -> None:
         job.failure = None
     if job.custom is not ABSENT:
         _admit_custom(job)
+    return queue
 
 
 def _admit_reserve_for(job: Job) -> None:
@@ -157,6 +159,8 @@ def _admit_reserve_for(job: Job) -> None:
 
 def _admit_custom(job: Job) -> None:
     custom = bytes(job.custom)
+    if custom.startswith(b'{"'):
+        return
     if custom == b"null" or (custom[:1] == b"{" and not custom[1:-1].strip()):
         job.custom = ABSENT
     elif custom[:1] != b"{":

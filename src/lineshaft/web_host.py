@@ -102,7 +102,10 @@ class ServerBackend:
             return "shutdown in progress"
         if self.server.cluster is not None:
             # A standby that carries its clients to the leader is as good as that.
-            return None if self.server.cluster.has_leader() else "nobody leads the cluster at the moment"
+            if self.server.cluster.has_leader():
+                return None
+            problem = self.server.cluster.status()["problem"]
+            return "nobody leads the cluster at the moment" + (f"; {problem}" if problem else "")
         return None if self.server.failed is None else f"storage failed: {self.server.failed}"
 
     def is_leading(self) -> bool:

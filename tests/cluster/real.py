@@ -20,10 +20,31 @@ from wire_client import WireClient, WireError
 #: A machine that is busy with other things starts Python slowly.
 START_SECONDS = 120.0
 
+ROOT = Path(__file__).parents[2]
+
 
 def nats_program() -> str | None:
-    """Where nats-server is; Debian puts it where only root looks."""
+    """Where nats-server is: what LINESHAFT_NATS_SERVER names, else Debian's, who puts it where only root looks."""
+    named = os.environ.get("LINESHAFT_NATS_SERVER")
+    if named:
+        return _existing("LINESHAFT_NATS_SERVER", named)
     return shutil.which("nats-server", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+
+
+def newer_nats() -> str | None:
+    """A nats-server of 2.10 or later, which knows `sync_interval: always`: what `make nats` has built, if it has."""
+    named = os.environ.get("LINESHAFT_NEWER_NATS")
+    if named:
+        return _existing("LINESHAFT_NEWER_NATS", named)
+    built = ROOT / "build" / "nats" / "nats-server"
+    return str(built) if built.exists() else None
+
+
+def _existing(variable: str, named: str) -> str:
+    """What a variable names; who names a program means it, so that nothing is skipped for want of it."""
+    if shutil.which(named) is None:
+        raise FileNotFoundError(f"{variable} names {named}, which is no program")
+    return str(Path(named).resolve())
 
 
 class Process:
@@ -33,13 +54,15 @@ class Process:
         self.name = name
         self.log = log
         self.process: subprocess.Popen[bytes] | None = None
+        self.environment: dict[str, str] = {}
 
     def command(self) -> list[str]:
         raise NotImplementedError
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log)
+            environment = {**os.environ, **self.environment}
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, env=environment)
 
     @property
     def is_running(self) -> bool:
@@ -77,6 +100,11 @@ class NatsServer(Process):
         self.root = root
         self.host = host
         self.port, self.route = free_port(), free_port()
+        self.program = nats_program()
+        #: Where it keeps the log, and what else stands in its configuration.
+        self.store = root / name
+        self.jetstream = ""
+        self.rules = ""
 
     @property
     def url(self) -> str:
@@ -86,14 +114,13 @@ class NatsServer(Process):
         routes = ", ".join(f'"nats-route://{mate.host}:{mate.route}"' for mate in mates)
         (self.root / f"{self.name}.conf").write_text(
             f'server_name: {self.name}\nlisten: "{self.host}:{self.port}"\n'
-            f'jetstream {{ store_dir: "{self.root / self.name}" }}\n'
+            f'jetstream {{\nstore_dir: "{self.store}"\n{self.jetstream}\n}}\n{self.rules}\n'
             + (f'cluster {{ name: log, listen: "{self.host}:{self.route}", routes: [{routes}] }}\n' if mates else "")
         )
 
     def command(self) -> list[str]:
-        program = nats_program()
-        assert program is not None
-        return [program, "-c", str(self.root / f"{self.name}.conf")]
+        assert self.program is not None
+        return [self.program, "-c", str(self.root / f"{self.name}.conf")]
 
 
 class NodeProcess(Process):
@@ -104,6 +131,9 @@ class NodeProcess(Process):
         self.root = root
         self.host = host
         self.port, self.web = free_port(), free_port()
+        self.data = root / f"{name}.data"
+        #: What runs as `lineshaft`.
+        self.program = [sys.executable, "-m", "lineshaft"]
         self.config = root / f"{name}.config"
         (self.config / "conf.d").mkdir(parents=True)
         urls = ", ".join(f'"{server}"' for server in servers)
@@ -112,8 +142,8 @@ class NodeProcess(Process):
         )
 
     def command(self) -> list[str]:
-        command = [sys.executable, "-m", "lineshaft", "serve", "--cluster", "-b", f"{self.host}:{self.port}"]
-        command += ["-w", f"{self.host}:{self.web}", "-d", str(self.root / f"{self.name}.data")]
+        command = [*self.program, "serve", "--cluster", "-b", f"{self.host}:{self.port}"]
+        command += ["-w", f"{self.host}:{self.web}", "-d", str(self.data)]
         return [*command, "-c", str(self.config), "-e", "development", "-l", "info"]
 
     def ask(self, path: str) -> tuple[int, Any]:
@@ -153,11 +183,22 @@ class NodeProcess(Process):
 class RealCluster:
     """Three nats-servers and three nodes."""
 
-    def __init__(self, root: Path, names: str = "abc", *, rules: str = "", replicas: int = 3) -> None:
+    def __init__(
+        self,
+        root: Path,
+        names: str = "abc",
+        *,
+        rules: str = "",
+        replicas: int = 3,
+        program: str | None = None,
+        jetstream: str = "",
+    ) -> None:
+        """`rules` go into the nodes' configuration, `jetstream` into that block of the servers', run by `program`."""
         root.mkdir(parents=True, exist_ok=True)
         self.root = root
         self.nats = self.make_nats(root, replicas)
         for server in self.nats:
+            server.program, server.jetstream = program or server.program, jetstream
             server.configure([mate for mate in self.nats if mate is not server])
         self.extra = f"replicas = {replicas}\n{rules}"
         self.nodes = {name: self.node(name) for name in names}
@@ -175,15 +216,26 @@ class RealCluster:
             self.leader()
             wait_for(self.is_whole, "all nodes are there")
 
+    def start_nodes(self) -> None:
+        """Start those nodes that do not run, and wait until all are there."""
+        for node in self.nodes.values():
+            if not node.is_running:
+                node.start()
+        wait_for(self.is_whole, "all nodes are there")
+
     def leader(self, within: float = START_SECONDS) -> NodeProcess:
         """Who leads, once somebody does."""
         end = time.monotonic() + within
         while time.monotonic() < end:
-            for node in self.nodes.values():
-                if node.is_running and node.leads():
-                    return node
+            found = self.take_leader()
+            if found is not None:
+                return found
             time.sleep(0.02)
         raise AssertionError("nobody leads:\n" + self.logs())
+
+    def take_leader(self) -> NodeProcess | None:
+        """Who leads at this moment."""
+        return next((node for node in self.nodes.values() if node.is_running and node.leads()), None)
 
     def is_whole(self) -> bool:
         """Whether one node leads, and all others follow it, as it sees them and as they do."""
@@ -226,4 +278,14 @@ def wait_for(condition: Any, what: str, within: float = START_SECONDS) -> None:
         time.sleep(0.05)
 
 
-__all__ = ["NatsServer", "NodeProcess", "RealCluster", "WireClient", "WireError", "nats_program", "wait_for"]
+__all__ = [
+    "NatsServer",
+    "NodeProcess",
+    "Process",
+    "RealCluster",
+    "WireClient",
+    "WireError",
+    "nats_program",
+    "newer_nats",
+    "wait_for",
+]

@@ -148,79 +148,6 @@ def test_who_was_handed_the_lead_hands_it_on_at_once_too() -> None:
     assert box.clock() - began <= 1000
 
 
-def test_a_leader_without_a_majority_answers_with_an_error_within_the_lease() -> None:
-    box = Box("a")
-    leader = box.leader()
-    peer = connect(leader)
-    leader.is_cut = True
-    assert ask(box, peer, push("job-00001")) == b""
-    box.advance(3.2)
-    assert peer.received.startswith(b"-ERR ")
-    assert b"outcome is unknown" in peer.received
-    assert peer.closed
-    assert not box.leaders()
-    # What it had sent arrives late, and is there when it leads again.
-    for request in leader.late:
-        request.arrive()
-    leader.is_cut = False
-    assert b"job-00001" in ask(box, connect(box.leader()), "FETCH default")
-
-
-def test_an_idle_leader_without_a_majority_stops_leading_too() -> None:
-    box = Box("a")
-    leader = box.leader()
-    peer = connect(leader)
-    leader.is_cut = True
-    box.advance(4.2)
-    assert peer.closed
-    assert not box.leaders()
-
-
-def test_a_leader_that_slept_longer_than_its_lease_promises_nothing_when_it_wakes() -> None:
-    box = Box()
-    old = box.leader()
-    peer = connect(old)
-    assert ask(box, peer, push("job-00001")) == OK
-    old.is_paused = True
-    box.advance(10)
-    new = box.leader()
-    assert new is not old
-    assert ask(box, connect(new), push("job-00002")) == OK
-    old.is_paused = False
-    # Its clients' commands were waiting in the socket, and are read before anything else.
-    assert old.node.role is Role.LEADER
-    peer.ask(push("job-00003"))
-    peer.ask("FETCH default")
-    box.settle()
-    assert peer.received.count(b"-ERR ") == 2
-    assert b"job-00001" not in peer.received
-    assert peer.closed
-    box.advance(1)
-    assert box.leaders() == [new]
-    assert same(box)
-
-
-def test_a_leader_whose_late_appends_meet_a_new_one_releases_none_of_them() -> None:
-    box = Box()
-    old = box.leader()
-    peer = connect(old)
-    old.is_cut = True
-    for number in range(4):
-        peer.ask(push(f"job-0000{number}"))
-    box.advance(10)
-    new = box.leader()
-    assert new is not old
-    assert ask(box, connect(new), push("job-00009")) == OK
-    # One of them expects exactly the entry that the log ends with now.
-    for request in old.late:
-        request.arrive()
-    old.is_cut = False
-    box.advance(5)
-    assert b"+OK" not in peer.received
-    assert same(box)
-    assert b"job-00009" in ask(box, connect(box.leader()), "FETCH default")
-
-
 def test_a_node_that_was_away_reads_what_it_missed() -> None:
     box = Box()
     leader = box.leader()
@@ -291,35 +218,6 @@ def test_a_gap_asks_for_a_snapshot() -> None:
     box.advance(1)
     assert node.lacks_snapshot
     assert node.node.role is Role.STARTING
-
-
-def test_a_standby_does_not_claim_what_another_has_just_claimed() -> None:
-    box = Box()
-    old = box.leader()
-    box.advance(5)
-    box.kill(old.name)
-    first, second = box.others()
-    while first.node.role is not Role.CLAIMING:
-        box.clock.now += 100
-        first.node.tick()
-        second.node.tick()
-        for node in (first, second):
-            while any(request for request in node.board.requests):
-                request = node.board.requests.pop(0)
-                request.arrive()
-                request.answer()
-            if node.node.role is not Role.CLAIMING:
-                node.carry()
-    # Both want to know where the log ends; the other one's answer comes when the epoch of this one has begun.
-    assert second.node.role is Role.CLAIMING
-    while first.carry():
-        first.settle()
-    for reader in second.link.readers:
-        reader.deliver()
-    box.settle()
-    box.advance(2)
-    assert len(box.leaders()) == 1
-    assert sum(node.node.takeovers for node in (first, second)) == 1
 
 
 def test_a_log_that_answers_with_what_it_was_a_moment_ago_is_no_loss() -> None:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster.load import Load
 from cluster.machines import Machines, can_have_machines
+from cluster.mixed import RULES, MixedLoad
 from cluster.real import NodeProcess, WireError, nats_program, wait_for
+from cluster.rounds import Rounds
 
 ROUNDS = max(int(os.environ.get("LINESHAFT_CLUSTER_ROUNDS", "10")) // 5, 2)
 
@@ -22,7 +23,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
-    with Machines(tmp_path_factory.mktemp("machines"), rules="[workers]\nrecover_after = 15\n") as running:
+    with Machines(tmp_path_factory.mktemp("machines"), rules=RULES) as running:
         yield running
 
 
@@ -56,8 +57,9 @@ def test_a_leader_cut_off_from_the_majority_stops_answering_and_another_leads(ma
 
 
 @pytest.mark.slow
-def test_rounds_of_partitions_under_load(machines: Machines) -> None:
-    load = Load(machines)
+def test_rounds_of_partitions_under_load(machines: Machines, capfd: pytest.CaptureFixture[str]) -> None:
+    load = MixedLoad(machines)
+    rounds = Rounds(f"pytest tests/cluster/test_partition.py, {ROUNDS} cuts", ROUNDS, load, capfd)
     load.start()
     try:
         for number in range(ROUNDS):
@@ -67,8 +69,11 @@ def test_rounds_of_partitions_under_load(machines: Machines) -> None:
             time.sleep(6)
             machines.mend(name)
             wait_for(machines.is_whole, "all nodes are there", within=120)
+            rounds.tell(f"{name} was cut off")
     finally:
         load.finish()
-    print(f"pushed {len(load.accepted)}, done {len(load.acked)}, longest silence {load.longest_silence:.1f} s")
+        rounds.write()
     assert len(load.accepted) > ROUNDS * 5
     load.check()
+    load.check_kinds()
+    load.check_counts()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cluster.real import NodeProcess, RealCluster, nats_program, wait_for
-from lineshaft.cluster.jetstream import Access
+from lineshaft.cluster.access import Access
 from lineshaft.cluster.replica import position_of
 from lineshaft.cluster.snapshots import COMPLETE, LOADING, TAKING, install_snapshot, load_snapshot, take_snapshot
 from lineshaft.engine.keys import POSITION_KEY
@@ -127,7 +127,8 @@ def board_of(access: Access) -> None:
     """Make what a node would have made."""
     import asyncio  # noqa: PLC0415
 
-    from lineshaft.cluster.jetstream import JetStream, connect  # noqa: PLC0415
+    from lineshaft.cluster.access import connect  # noqa: PLC0415
+    from lineshaft.cluster.jetstream import JetStream  # noqa: PLC0415
 
     async def make() -> None:
         client = await connect(access, "test")

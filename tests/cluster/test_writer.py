@@ -76,6 +76,18 @@ def test_answers_release_turns_in_order() -> None:
     assert leader.writer.is_idle
 
 
+def test_a_newer_version_in_the_tail_is_another_leaders() -> None:
+    log = MemoryLog()
+    leader = Leader(log, 1)
+    leader.commit()
+    newer = bytearray(Record(2, 0, 0, b"").encode())
+    newer[3] += 1
+    log.append(bytes(newer), log.last, "2")
+    leader.link.settle()
+    assert leader.lost == ["another node leads"]
+    assert leader.released == []
+
+
 def test_turns_that_wait_share_a_record() -> None:
     log = MemoryLog()
     leader = Leader(log, 1)

@@ -178,6 +178,13 @@ CASES = [
     ("[cluster]\nreplicas = 9", "cluster.replicas must be a whole number from 1 to 5, not 9"),
     ("[cluster]\naddress = 1", f"cluster.address must be {ADDRESS}, not 1"),
     ("[cluster]\nweb_address = 1", f"cluster.web_address must be {ADDRESS}, not 1"),
+    ("[cluster]\nuser = 1", "cluster.user must be a non-empty string of one line, not 1"),
+    (
+        "[cluster]\npassword = 1",
+        "cluster.password must be a string that is not empty; leave the key out for no password",
+    ),
+    ("[cluster]\ntoken = 1", "cluster.token must be a string that is not empty; leave the key out for no password"),
+    ("[cluster]\nnkey = 1", "cluster.nkey must be a non-empty string of one line, not 1"),
     ("[cluster]\ncredentials = 1", "cluster.credentials must be a non-empty string of one line, not 1"),
     ("[cluster]\nsnapshot_after = 5", f"cluster.snapshot_after must be {SIZE}, from 1MB to 1TB, not 5"),
     ("[cluster]\ntls_ca = 1", "cluster.tls_ca must be a non-empty string of one line, not 1"),
@@ -398,6 +405,30 @@ def test_a_node_of_a_cluster_needs_all_of_its_names(machine):
     assert machine.load().cluster.replicas == 3
     with pytest.raises(ConfigError, match="cannot be together"):
         machine.load(Flags(ephemeral=True))
+
+
+NODE_TABLE = '[cluster]\nname = "jobs"\nnode = "a"\nservers = ["nats://n:4222"]\n'
+
+
+def test_a_node_says_in_one_way_who_it_is_to_nats(machine, tmp_path):
+    for key in ("user", "password", "tls_cert", "tls_key"):
+        machine.write(f'{NODE_TABLE}{key} = "x"\n')
+        with pytest.raises(ConfigError, match="go together: give both or neither"):
+            machine.load()
+    machine.write(f'{NODE_TABLE}token = "x"\nnkey = "/a"\ncredentials = "/b"\n')
+    with pytest.raises(ConfigError, match=r"token and cluster\.nkey and cluster\.credentials each say"):
+        machine.load()
+    kept = tmp_path / "kept"
+    kept.write_text("s3cret\n")
+    machine.write(f'{NODE_TABLE}user = "node"\npassword = "{kept}"\n')
+    cluster = machine.load().cluster
+    assert (cluster.user, str(cluster.password)) == ("node", "s3cret")
+    assert "s3cret" not in repr(cluster)
+    machine.write(f'{NODE_TABLE}token = "{kept}"\n')
+    assert str(machine.load().cluster.token) == "s3cret"
+    machine.write(f'{NODE_TABLE}token = "/nowhere/token"\n')
+    with pytest.raises(ConfigError, match=r"cluster\.token names the password file /nowhere/token"):
+        machine.load()
 
 
 def test_who_insists_on_a_cluster_gets_none_without_a_table(machine):

@@ -18,10 +18,12 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from cluster.box import Box
 from docs.pages import ROOT, Block, every_block, read
 from harness import Harness, Peer
 from lineshaft.cli.main import run_command
 from lineshaft.client import Client
+from lineshaft.cluster.status import status_of, summary_of
 from lineshaft.config import Flags, load_config
 from processes import ServerProcess
 
@@ -233,11 +235,16 @@ def greeting(box: Harness) -> str:
 
 
 def test_protocol_replies() -> None:
-    info, backup, adopt = [json.loads(block.text) for page, block in rest("json") if page == "docs/protocol.md"]
+    replies = [json.loads(block.text) for page, block in rest("json") if page == "docs/protocol.md"]
+    info, member, backup, adopt = replies
     box = Harness()
     peer = box.connect()
     peer.ask('PUSH {"jid":"job-00001","jobtype":"T","args":[]}')
     assert shape(peer.ask_json("INFO")) == shape(info)
+    nodes = Box("ab")
+    leader = nodes.leader()
+    nodes.advance(1)
+    assert shape(summary_of(status_of("jobs", "a", leader.node, 0))) == shape(member["cluster"])
     job = {"jid": "job-00002", "jobtype": "T", "args": []}
     jobs = [job, {**job, "jid": "job-00001"}, {"jid": "job-00003", "args": []}, {"jid": "job-00004", "args": []}, job]
     adopted = peer.ask_json("ADOPT " + json.dumps([{"job": one} for one in jobs]))

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from invariants import check_memory, check_store
-from lineshaft.engine import index, state
+from lineshaft.engine import index
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.retry import Report
 from lineshaft.engine.settings import Settings
@@ -130,7 +130,6 @@ def test_recovering_one_worker_costs_nothing_for_the_jobs_of_others() -> None:
 def test_a_restart_looks_through_few_jobs_however_many_were_promoted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "MOST_YOUNG", 100)
     monkeypatch.setattr(index, "MOST_BEYOND", 400)
-    monkeypatch.setattr(state, "MOST_BEYOND", 400)
     store = FaultyStore()
     engine = new_engine(store)
     for number in range(3000):

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lineshaft.engine import keys
-from lineshaft.engine.line import LARGE_PAYLOAD_BYTES, Entry, Window, make_entry
+from lineshaft.engine.entry import LARGE_PAYLOAD_BYTES, Entry, make_entry
+from lineshaft.engine.line import Window
 from lineshaft.engine.ready import WINDOW_LEAST, WINDOW_MOST, Queues, window_bound
 from lineshaft.engine.records import NO_EXTRAS, Extras, join_value
 from lineshaft.engine.turn import Turn

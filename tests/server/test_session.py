@@ -5,8 +5,45 @@ import json
 import pytest
 
 from harness import Harness, Peer
+from lineshaft.server.commands import COMMANDS
 
 OK = b"+OK\r\n"
+
+#: A line with every verb.
+LINES = [
+    'PUSH {"jid":"abcdefgh","jobtype":"T","args":[]}',
+    'PUSHB [{"jid":"abcdefgh","jobtype":"T","args":[]},{}]',
+    "FETCH default",
+    "FETCH one two ",
+    "FETCH",
+    "FETCH ",
+    'ACK {"jid":"abcdefgh"}',
+    'FAIL {"jid":"abcdefgh"}',
+    'REQUEUE {"jid":"abcdefgh"}',
+    'CANCEL {"jid":"abcdefgh"}',
+    "TRACK GET abcdefgh",
+    'TRACK SET {"jid":"abcdefgh"}',
+    'BATCH NEW {"success":{"jobtype":"T","args":[]}}',
+    "BATCH STATUS b-none",
+    "BATCH",
+    'BEAT {"wid":"worker-1"}',
+    "INFO",
+    "FLUSH",
+    "QUEUE PAUSE default",
+    "QUEUE LATENCY default other",
+    "QUEUE RESUME *",
+    'MUTATE {"cmd":"clear","target":"dead"}',
+    'BACKUP {"dir":"here"}',
+    'ADOPT [{"job":{"jid":"abcdefgh","jobtype":"T","args":[]}}]',
+    'INSPECT {"what":"queues"}',
+    'SIGNAL {"wid":"worker-1","state":"quiet"}',
+    "CRON LIST",
+    "CRON RUN nightly",
+    "CLUSTER STATUS",
+    "END",
+    "NONSENSE",
+    "",
+]
 
 
 def job(jid: str, **fields: object) -> str:
@@ -81,8 +118,34 @@ def test_end_closes(line: bytes) -> None:
     if line == b"END":
         stop_sending(peer)
     assert peer.closed
-    assert harness.server.sessions == set()
+    assert not harness.server.sessions
     assert harness.connect().ask_json("INFO")["faktory"]["tasks"]["Workers"]["size"] == 0
+
+
+def test_there_is_a_line_with_every_verb() -> None:
+    assert {line.encode().partition(b" ")[0] for line in LINES} >= COMMANDS.keys()
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+@pytest.mark.parametrize("line", LINES)
+def test_a_line_means_the_same_whole_and_in_pieces(line: str, end: bytes) -> None:
+    sent = line.encode() + end
+    whole, torn = Harness().worker("worker-1"), Harness().worker("worker-1")
+    whole.send(sent)
+    for at in range(len(sent)):
+        torn.send(sent[at : at + 1])
+    assert (whole.take(), whole.closed) == (torn.take(), torn.closed)
+
+
+@pytest.mark.parametrize("line", [b"FETCH \n", b"FETCH \r\n", b"FETCH \n\n"])
+def test_no_line_is_taken_for_the_fetch_before_it(line: bytes) -> None:
+    harness = Harness()
+    peer = harness.connect()
+    assert peer.ask("PUSH " + job("abcdefgh")) == OK
+    assert peer.session is not None
+    peer.session.fetch_names = peer.session.fetch_order = ["default"]
+    peer.send(line)
+    assert b"abcdefgh" not in peer.take()
 
 
 def test_a_long_mutate_holds_up_nobody_else() -> None:

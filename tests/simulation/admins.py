@@ -81,15 +81,17 @@ class Admin(Client):
 
     def _pause(self) -> None:
         queue = self.chance.choice(QUEUES)
-        if any(name == f"resume {queue}" and is_possible() for name, _, is_possible in self.ledger.dangers):
-            return
-        resumes = self.ledger.resumes
-        self.ask(f"QUEUE PAUSE {queue}", lambda answer: self._paused(queue, resumes, answer))
+        # What is on its way now may come before it or after it, whichever is answered first.
+        if not self._may_be_undone(queue):
+            resumes = self.ledger.resumes
+            self.ask(f"QUEUE PAUSE {queue}", lambda answer: self._paused(queue, resumes, answer))
+
+    def _may_be_undone(self, queue: str) -> bool:
+        blockers = {f"resume {queue}", "remove", "flush"}
+        return any(name in blockers and is_possible() for name, _, is_possible in self.ledger.dangers)
 
     def _paused(self, queue: str, resumes: int, answer: Answer) -> None:
-        blockers = {f"resume {queue}", "remove", "flush"}
-        is_blocked = any(name in blockers and possible() for name, _, possible in self.ledger.dangers)
-        if answer.ok and resumes == self.ledger.resumes and not is_blocked:
+        if answer.ok and resumes == self.ledger.resumes and not self._may_be_undone(queue):
             self.ledger.paused[queue] = True
 
     def _resume(self) -> None:

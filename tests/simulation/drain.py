@@ -86,11 +86,7 @@ def drain(simulation: "Simulation") -> None:
     # Periodic jobs would go on for ever, and throttles take their time: the configuration is read again without them.
     is_slow = any(limits.lanes and limits.lanes.rate for limits in world.rules.queues.values())
     queues = world.rules.queues if closer.chance.random() < 0.5 and not is_slow else {}
-    world.rules = structs.replace(world.rules, periodic=(), throttles={}, queues=queues)
-    assert world.server is not None
-    world.server.begin_turn()
-    world.server.engine.apply(world.rules)
-    world.server.need_turn()
+    world.apply(structs.replace(world.rules, periodic=(), throttles={}, queues=queues))
     answer = closer.say("QUEUE RESUME *")
     if not answer.ok:
         raise ledger.broken(f"the server does not recover: {answer}")
@@ -116,20 +112,13 @@ def drain(simulation: "Simulation") -> None:
 def _calm(simulation: "Simulation") -> None:
     """No more faults; the clients go away."""
     world = simulation.world
-    world.disk.empty()
-    world.disk.store._failing_gets.clear()
-    world.disk.store._failing_scans.clear()
-    world.disk.store._failing_syncs.clear()
-    world.disk.store.busy_for(0)
-    world.disk.lost_pages = False
-    world.sync_time = (100, 1_000)
+    world.calm()
     for client in simulation.clients:
         client.drop()
     # Also those that the server was not told of are found out by then.
     for _ in range(30):
         world.advance(SECOND)
-    if world.server is None:
-        world.start()
+    world.start()
 
 
 def _finish_jobs(simulation: "Simulation", closer: Closer) -> None:
@@ -199,7 +188,7 @@ def _judge_batch(simulation: "Simulation", entry: BatchEntry, shown: dict[str, A
 
 def _has_hidden_child(simulation: "Simulation", entry: BatchEntry) -> bool:
     """Whether a child may have been begun without anybody having been told its bid."""
-    for key, value in simulation.world.disk.rows().items():
+    for key, value in simulation.world.rows().items():
         if key == b"Bb" + entry.bid.encode():
             return decode_batch(value).children > 0
     return True
@@ -208,6 +197,6 @@ def _has_hidden_child(simulation: "Simulation", entry: BatchEntry) -> bool:
 def _judge_rest(simulation: "Simulation") -> None:
     """Nothing is left over."""
     simulation.inspect_all()
-    left = {key: value for key, value in simulation.world.disk.rows().items() if key[:1] not in EMPTY and key != b"Hn"}
+    left = {key: value for key, value in simulation.world.rows().items() if key[:1] not in EMPTY and key != b"Hn"}
     if left:
         raise simulation.ledger.broken(f"left over when everything was over: {sorted(left.items())[:5]}")

@@ -135,4 +135,5 @@ class Fetching:
     queues: list[str]
     wall: int
     paused: dict[str, bool]
+    resumes: int
     jumps: int

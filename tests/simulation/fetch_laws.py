@@ -15,7 +15,8 @@ def hold_fetch(ledger: "Ledger", entry: JobEntry, payload: dict[str, Any], asked
     jid, wall = entry.jid, ledger.world.wall()
     if entry.over is not None:
         raise ledger.broken(f"{jid} had ended, and was fetched again")
-    if entry.success_shown:
+    # A push that is sent again, since its answer was lost, is another job of that name.
+    if entry.success_shown and entry.sent == 1:
         raise ledger.broken(f"TRACK GET said that {jid} had succeeded, and it was fetched again")
     hold = entry.hold
     is_held = hold is not None and not hold.void and not hold.large and entry.sent == 1
@@ -25,7 +26,9 @@ def hold_fetch(ledger: "Ledger", entry: JobEntry, payload: dict[str, Any], asked
         raise ledger.broken(f"{jid} of {entry.queue} came from {asked.queues}")
     if not entry.by_itself and payload["args"] != entry.fields["args"]:
         raise ledger.broken(f"{jid} came with other arguments: {payload['args']}")
-    if asked.paused.get(entry.queue) and ledger.paused.get(entry.queue):
+    # It may have been resumed meanwhile, and paused again.
+    is_same_pause = asked.resumes == ledger.resumes
+    if is_same_pause and asked.paused.get(entry.queue) and ledger.paused.get(entry.queue):
         raise ledger.broken(f"{jid} came from {entry.queue}, which is paused")
     due, expires = entry.fields.get("at_ms", 0), entry.fields.get("expires_ms", 1 << 62)
     if ledger.high_of(entry) < due and not entry.endings & {"early", "mutate"}:

@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 from lineshaft.server.session import Session
 from simulation.world import SECOND, World
 
-__all__ = ["Link", "Piece", "User"]
+__all__ = ["Host", "Link", "Piece", "User"]
 
 #: What the kernel takes of replies that the client has not read.
 KERNEL_BYTES = 4096
@@ -31,6 +31,24 @@ class Piece(NamedTuple):
     data: bytes
     position: int
     number: int
+
+
+class Host(Protocol):
+    """The process at the server's end."""
+
+    @property
+    def links(self) -> "list[Link]":
+        """The connections that it has."""
+
+    @property
+    def is_awake(self) -> bool:
+        """Whether it runs; a process that is stopped reads nothing."""
+
+    def accept(self, link: "Link") -> Session | None:
+        """A connection opened."""
+
+    def soon(self, callback: Callable[[], None]) -> None:
+        """As its loop's call_soon."""
 
 
 class User(Protocol):
@@ -54,6 +72,7 @@ class Link:
         #: Microseconds that the client takes to read a piece.
         self.slowness = slowness
         # Towards the server.
+        self.host: Host
         self.session: Session | None = None
         self.incoming: deque[bytes] = deque()
         self.reading = True
@@ -76,11 +95,12 @@ class Link:
 
     def open(self) -> bool:
         """Connect; False when nobody listens."""
-        server = self.world.server
-        if server is None:
+        host = self.world.reach(self)
+        if host is None:
             return False
-        self.session = server.accept(self)
-        self.world.links.append(self)
+        self.host = host
+        self.session = host.accept(self)
+        host.links.append(self)
         return True
 
     # The transport
@@ -92,7 +112,7 @@ class Link:
             return
         assert not self.closing, "written to after it was closed"
         self.world.writes += 1
-        piece = Piece(data, self.world.disk.position, self.world.writes)
+        piece = Piece(data, self.world.position, self.world.writes)
         self.buffer.append(piece)
         self._fill_kernel()
         if not self.paused and self.get_write_buffer_size() > HIGH_WATER and self.session is not None:
@@ -117,13 +137,13 @@ class Link:
         if not self.closing:
             self.closing = True
             if not self.buffer:
-                self.world.soon(self._lose)
+                self.host.soon(self._lose)
 
     def abort(self) -> None:
         """The server resets it."""
         self.closing = True
         self.buffer.clear()
-        self.world.soon(self._lose)
+        self.host.soon(self._lose)
 
     def pause_reading(self) -> None:
         """The client's bytes wait."""
@@ -132,7 +152,7 @@ class Link:
     def resume_reading(self) -> None:
         """The client's bytes are read again."""
         self.reading = True
-        self.world.soon(self._receive)
+        self.host.soon(self._receive)
 
     def _lose(self) -> None:
         """The server hears that it is over."""
@@ -141,8 +161,8 @@ class Link:
         self.closing = self.finished = True
         self.buffer.clear()
         self.incoming.clear()
-        if self in self.world.links:
-            self.world.links.remove(self)
+        if self in self.host.links:
+            self.host.links.remove(self)
         if self.session is not None:
             self.session.lost()
         self.world.later(self.world.chance.randint(0, self.latency), self._tell_client)
@@ -170,6 +190,9 @@ class Link:
             self._receive()
 
     def _receive(self) -> None:
+        if not self.host.is_awake:
+            self.host.soon(self._receive)
+            return
         while self.incoming and self.reading and not self.closing:
             piece = self.incoming.popleft()
             if self.session is not None:
@@ -195,9 +218,12 @@ class Link:
         self._fill_kernel()
         if self.paused and not self.buffer and not self.finished and self.session is not None:
             self.paused = False
-            self.session.resume_writing()
+            if self.host.is_awake:
+                self.session.resume_writing()
+            else:
+                self.host.soon(self.session.resume_writing)
         if self.closing and not self.buffer and not self.finished:
-            self.world.soon(self._lose)
+            self.host.soon(self._lose)
         self._let_client_read()
         self.user.hear(piece)
 
@@ -242,7 +268,7 @@ class Link:
         if not self.finished:
             self.buffer.clear()
             self.closing = self.broken = True
-            self.world.soon(self._lose)
+            self.host.soon(self._lose)
 
     def server_died(self) -> None:
         """The process at the other end is no more."""

@@ -1,6 +1,7 @@
 """The profile of a run: what its seed decides before the first step."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -64,8 +65,8 @@ class Profile:
     weights: dict[str, float] = field(default_factory=dict)
 
 
-def profile_of(seed: str) -> Profile:
-    """The profile of a seed."""
+def profile_of(seed: str, faults: Iterable[str] = FAULTS) -> Profile:
+    """The profile of a seed; `faults` are those that there are."""
     chance = Random(f"{seed}/profile")
     kinds = frozenset(kind for kind in KINDS if chance.random() < 0.6)
     rules = Settings(
@@ -85,7 +86,7 @@ def profile_of(seed: str) -> Profile:
         rules = structs.replace(rules, refuse_duplicate_jids=False)
     pace = PACES[chance.choice(sorted(PACES))]
     profile = Profile(rules, ServerSettings(), kinds, pace, chance.random() < 0.2, chance.random() < 0.7)
-    profile.weights = {name: 0.0 if chance.random() < 0.4 else chance.choice([0.05, 0.3, 1.0]) for name in FAULTS}
+    profile.weights = {name: 0.0 if chance.random() < 0.4 else chance.choice([0.05, 0.3, 1.0]) for name in faults}
     return profile
 
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from random import Random
+from typing import Protocol
 
 from msgspec import structs
 
@@ -32,7 +33,7 @@ from simulation.drain import drain
 from simulation.faults import FAULTS, Fault
 from simulation.ledger import Broken, Ledger
 from simulation.producers import Producer
-from simulation.profile import KINDS, profile_of
+from simulation.profile import KINDS, Profile, profile_of
 from simulation.workers import Worker
 from simulation.world import World
 
@@ -63,12 +64,22 @@ class _Listener(logging.Handler):
             self.heard.append(record)
 
 
+class Actor(Protocol):
+    """Whoever has turns."""
+
+    def act(self) -> None:
+        """Do one thing."""
+
+
 class Simulation:
     """One run."""
 
+    #: What `make` plays it.
+    target = "simulate"
+
     def __init__(self, seed: str, steps: int = STEPS, without: Iterable[str] = ()) -> None:
         self.seed, self.steps, self.without = seed, steps, frozenset(without)
-        self.profile = profile_of(seed)
+        self.profile = self.make_profile()
         self.chance = Random(f"{seed}/schedule")
         if "periodic" in self.without:
             self.profile.rules = structs.replace(self.profile.rules, periodic=())
@@ -77,13 +88,30 @@ class Simulation:
         if "laned" in self.without:
             self.profile.rules = structs.replace(self.profile.rules, queues={})
         hooks = Hooks(ack=_follow) if self.profile.hooked and "plugin" not in self.without else None
-        self.world = World(seed, self.profile.rules, self.profile.settings, hooks)
+        self.world = self.make_world(hooks)
         self.ledger = Ledger(self.world)
         self.world.witness = self
         self.listener = _Listener()
         self.clients: list[Client] = []
-        self.actors: list[tuple[float, str, Client | Fault]] = []
+        self.actors: list[tuple[float, str, Actor]] = []
         self._cast()
+
+    # What another kind of run may have otherwise
+
+    def make_profile(self) -> Profile:
+        """What the seed decides."""
+        return profile_of(self.seed)
+
+    def make_world(self, hooks: Hooks | None) -> World:
+        """Everything around the clients."""
+        return World(self.seed, self.profile.rules, self.profile.settings, hooks)
+
+    def make_fault(self, name: str) -> Actor:
+        """Who lets this mishap happen."""
+        return Fault(self.world, name, self.seed, FAULTS[name])
+
+    def judge(self) -> None:
+        """What must hold when all is over, beside what every kind of run is held against. Raises Broken."""
 
     def _cast(self) -> None:
         chance = Random(f"{self.seed}/cast")
@@ -108,7 +136,7 @@ class Simulation:
             name, rash = f"admin-{number}", chance.choice([0, 0, 0.02, 0.3])
             self._add(2, name, Admin(self.world, self.ledger, name, self.seed, chance.choice(habits), rash=rash))
         for name, weight in self.profile.weights.items():
-            self.actors.append((weight, name, Fault(self.world, name, self.seed, FAULTS[name])))
+            self.actors.append((weight, name, self.make_fault(name)))
 
     def _add(self, weight: float, name: str, client: Client) -> None:
         self.actors.append((weight, name, client))
@@ -126,7 +154,7 @@ class Simulation:
 
     def inspect(self) -> None:
         """Hold the disk against all laws."""
-        rows = self.world.disk.rows()
+        rows = self.world.rows()
         store = MemoryStore(rows)
         check_store(store, has_index=self.profile.rules.jid_index)
         found = [finding for finding in check(store) if not _is_idle_group(finding)]
@@ -137,9 +165,9 @@ class Simulation:
     def inspect_all(self) -> None:
         """The same for a server that lives and has nothing in hand."""
         self.inspect()
-        server = self.world.server
-        if server is not None and server.failed is None and server.engine.state.turn.is_empty():
-            with self.world.disk.undisturbed():
+        server = self.world.serving()
+        if server is not None and server.engine.state.turn.is_empty():
+            with self.world.undisturbed():
                 check_memory(server.engine, is_steady=not self.ledger.jumps)
 
     # Playing
@@ -163,6 +191,7 @@ class Simulation:
                         self.inspect_all()
                 self.inspect_all()
                 drain(self)
+                self.judge()
                 self._hear()
             except Exception as error:
                 raise Failure(step, error) from error
@@ -218,39 +247,39 @@ def listening(listener: logging.Handler) -> Iterator[None]:
         log.propagate = propagates
 
 
-def play(seed: str, steps: int = STEPS, without: Iterable[str] = ()) -> Simulation:
+def play(seed: str, steps: int = STEPS, without: Iterable[str] = (), kind: type[Simulation] = Simulation) -> Simulation:
     """Play one seed to its end. Raises Failure."""
-    simulation = Simulation(seed, steps, without)
+    simulation = kind(seed, steps, without)
     simulation.play()
     return simulation
 
 
-def fails(seed: str, steps: int, without: Iterable[str]) -> Failure | None:
+def fails(seed: str, steps: int, without: Iterable[str], kind: type[Simulation] = Simulation) -> Failure | None:
     """How a run fails, if it does."""
     try:
-        play(seed, steps, without)
+        play(seed, steps, without, kind)
     except Failure as failure:
         return failure
     return None
 
 
-def shrink(seed: str, failure: Failure) -> tuple[int, list[str], Failure]:
+def shrink(seed: str, failure: Failure, kind: type[Simulation] = Simulation) -> tuple[int, list[str], Failure]:
     """The fewest steps and actors found with which the seed still fails."""
     without: list[str] = []
     steps = max(failure.step, 1)
-    found = fails(seed, steps, without)
+    found = fails(seed, steps, without, kind)
     if found is None:
         # It only fails later in its drain.
         steps, found = failure.step, failure
-    names = [name for _, name, _ in Simulation(seed, 0).actors] + KINDS + ["plugin"]
+    names = [name for _, name, _ in kind(seed, 0).actors] + KINDS + ["plugin"]
     for name in names:
-        if (less := fails(seed, steps, [*without, name])) is not None:
+        if (less := fails(seed, steps, [*without, name], kind)) is not None:
             without.append(name)
             found, steps = less, min(steps, max(less.step, 1))
     low = 0
     while steps - low > 1:
         middle = (low + steps) // 2
-        if (less := fails(seed, middle, without)) is not None:
+        if (less := fails(seed, middle, without, kind)) is not None:
             steps, found = middle, less
         else:
             low = middle
@@ -260,8 +289,8 @@ def shrink(seed: str, failure: Failure) -> tuple[int, list[str], Failure]:
 class Tour:
     """Many seeds, one after the other, and what happened in them."""
 
-    def __init__(self, steps: int, without: list[str], *, shrinks: bool) -> None:
-        self.steps, self.without, self.shrinks = steps, without, shrinks
+    def __init__(self, kind: type[Simulation], steps: int, without: list[str], *, shrinks: bool) -> None:
+        self.kind, self.steps, self.without, self.shrinks = kind, steps, without, shrinks
         self.began = time.monotonic()
         self.played = self.bad = 0
         self.seen: dict[str, int] = {}
@@ -270,13 +299,13 @@ class Tour:
         """One more. Raises what went wrong, once it is shrunk, if that is wanted."""
         self.played += 1
         try:
-            simulation = play(seed, self.steps, self.without)
+            simulation = play(seed, self.steps, self.without, self.kind)
         except Failure as failure:
             self.bad += 1
             print(f"seed {seed} fails at {failure}", flush=True)
             if self.shrinks:
-                steps, without, failure = shrink(seed, failure)
-                command = f'make simulate SEED={seed} STEPS={steps} WITHOUT="{",".join(without)}"'
+                steps, without, failure = shrink(seed, failure, self.kind)
+                command = f'make {self.kind.target} SEED={seed} STEPS={steps} WITHOUT="{",".join(without)}"'
                 print(f"shrunk: {command}\n  {failure}")
                 raise failure.error from None
             return
@@ -290,8 +319,8 @@ class Tour:
         return f"{self.played} seeds, {self.bad} bad, {time.monotonic() - self.began:.0f} s: {shown}"
 
 
-def main() -> int:
-    """The command line behind `make simulate`."""
+def main(kind: type[Simulation] = Simulation) -> int:
+    """The command line behind `make simulate`, and behind that of any other kind of run."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", default="1-100", help="a seed, or FIRST-LAST")
     parser.add_argument("--steps", type=int, default=STEPS)
@@ -301,7 +330,7 @@ def main() -> int:
     given = parser.parse_args()
     first, _, last = given.seed.partition("-")
     without = [name for name in given.without.split(",") if name]
-    tour = Tour(given.steps, without, shrinks=not given.no_shrink)
+    tour = Tour(kind, given.steps, without, shrinks=not given.no_shrink)
     with suppress(KeyboardInterrupt):
         for number in range(int(first), int(last or first) + 1):
             if time.monotonic() - tour.began > given.seconds:

@@ -114,7 +114,8 @@ class Worker(Client):
         queues = self.choose_queues()
         asked = Fetching(
             self.wid if self.has_wid else f"{self.name}/{self.connections}",
-            queues, self.world.wall(), dict(self.ledger.paused), self.ledger.jumps,
+            queues, self.world.wall(), dict(self.ledger.paused),
+            self.ledger.resumes, self.ledger.jumps,
         )  # fmt: skip
         self.fetching += 1
         at, wid = self.world.time, self.wid

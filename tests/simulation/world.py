@@ -10,6 +10,7 @@ reads, and an actor sets it forward and back.
 
 import heapq
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from random import Random
 from typing import TYPE_CHECKING, Protocol
 
@@ -24,7 +25,8 @@ from lineshaft.store.port import Store
 from simulation.disk import Disk
 
 if TYPE_CHECKING:
-    from simulation.network import Link
+    from lineshaft.server.session import Session
+    from simulation.network import Host, Link
 
 __all__ = ["SECOND", "Witness", "World"]
 
@@ -116,6 +118,57 @@ class World:
                 return False
             self.advance(self._agenda[0][0] - self.time)
         return True
+
+    # The end of every connection
+
+    #: Its process is killed, but never stopped for a while.
+    is_awake = True
+
+    def reach(self, link: "Link") -> "Host | None":  # noqa: ARG002 - there is one server only
+        """Who answers when a client connects."""
+        return None if self.server is None else self
+
+    def accept(self, link: "Link") -> "Session | None":
+        """A connection opened."""
+        assert self.server is not None
+        return self.server.accept(link)
+
+    # For who looks from outside
+
+    @property
+    def position(self) -> int:
+        """How many commits there were: what a reply that is written now tells of."""
+        return self.disk.position
+
+    def rows(self) -> dict[bytes, bytes]:
+        """What is kept."""
+        return self.disk.rows()
+
+    def serving(self) -> Server | None:
+        """The server that has the jobs, if one does."""
+        return self.server if self.server is not None and self.server.failed is None else None
+
+    def undisturbed(self) -> AbstractContextManager[None]:
+        """Look without meeting an error that was ordered for the server."""
+        return self.disk.undisturbed()
+
+    def apply(self, rules: Settings) -> None:
+        """The configuration is read again."""
+        self.rules = rules
+        assert self.server is not None
+        self.server.begin_turn()
+        self.server.engine.apply(rules)
+        self.server.need_turn()
+
+    def calm(self) -> None:
+        """Nothing more goes wrong."""
+        self.disk.empty()
+        self.disk.store._failing_gets.clear()
+        self.disk.store._failing_scans.clear()
+        self.disk.store._failing_syncs.clear()
+        self.disk.store.busy_for(0)
+        self.disk.lost_pages = False
+        self.sync_time = (100, 1_000)
 
     # The shell
 

@@ -6,6 +6,9 @@ import pytest
 
 from browser.stage import staged
 from lineshaft.engine.records import NoteRecord
+from lineshaft.errors import NotLeading
+from lineshaft.server import rescue
+from lineshaft.store.memory import MemoryStore
 from lineshaft.web.past import GRAINS, Note, Past
 from lineshaft.web.pulse import Pulse
 
@@ -85,4 +88,26 @@ def test_a_new_process_goes_on_where_the_last_one_was(tmp_path: Path) -> None:
         past = stage.do(begin_again).past
     # The last is that of the stage's own start.
     assert [kept.enqueued for kept in past.notes["1h"]][:31] == [*range(30), 0]
+    assert 179 <= len(past.rates("1h")[0]) <= 186
+
+
+def test_a_node_that_comes_to_lead_goes_on_where_the_last_leader_was(tmp_path: Path) -> None:
+    with staged(tmp_path) as stage:
+        server = stage.server
+        for minutes in range(30, 0, -1):
+            stage.clock.shift_ms = -minutes * 60_000
+            stage.do(server.engine.take_note)
+        stage.clock.shift_ms = 0
+
+        def come_to_lead() -> Past:
+            store, pulse = server.store, Pulse(stage.site.backend)
+            rescue.stand_by(server, NotLeading("another node leads"), MemoryStore())
+            pulse.start()
+            assert not pulse.past.notes["1h"]
+            rescue.lead(server, store)
+            pulse.start()
+            pulse.stop()
+            return pulse.past
+
+        past = stage.do(come_to_lead)
     assert 179 <= len(past.rates("1h")[0]) <= 186

@@ -51,6 +51,13 @@ class Tally(Struct):
         if len(self.refusals) < MOST_SHOWN:
             self.refusals.append((jid, why))
 
+    def told(self) -> Iterator[str]:
+        """A line for each refusal that was kept, and one for those that were not."""
+        for jid, why in self.refusals:
+            yield f"  refused: {jid}: {why}"
+        if self.refused > len(self.refusals):
+            yield f"  and {self.refused - len(self.refusals):,} more"
+
     def is_whole(self) -> bool:
         """Whether everything that was read is accounted for."""
         return self.read == self.adopted + self.known + self.before + self.refused

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from msgspec import json as msgspec_json
 from rich.console import Console
 
+from lineshaft.cli.flag import Flag
 from lineshaft.cli.reach import reach
 from lineshaft.cli.words import in_bytes
 from lineshaft.errors import UsageError
@@ -22,7 +23,7 @@ def backup(
     directory: Annotated[str, Parameter(name="DIR")],
     /,
     *,
-    json: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    json: Flag = False,
 ) -> int:
     """Copy the data of the running server into the new directory DIR, on the server's machine.
 

@@ -1,12 +1,13 @@
 """`lineshaft batch`: how far a batch is."""
 
 import sys
-from typing import Annotated, Final
+from typing import Final
 
-from cyclopts import App, Parameter
+from cyclopts import App
 from msgspec import json as msgspec_json
 from rich.console import Console
 
+from lineshaft.cli.flag import Flag
 from lineshaft.cli.looking import ask, between, table_of
 from lineshaft.cli.reach import reach
 
@@ -18,7 +19,7 @@ _STATES: Final = {"": "waits", "1": "enqueued", "2": "done"}
 
 
 @app.command
-def status(bid: str, /, *, json: Annotated[bool, Parameter(negative=(), show_default=False)] = False) -> int:
+def status(bid: str, /, *, json: Flag = False) -> int:
     """Show how far a batch is. FAKTORY_URL says on which server [default: tcp://localhost:7419].
 
     Parameters

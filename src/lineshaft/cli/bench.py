@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec import json as msgspec_json
 from rich.console import Console
 
+from lineshaft.cli.flag import Flag
 from lineshaft.cli.reach import reach
 from lineshaft.client import Client
 from lineshaft.errors import UsageError
@@ -61,7 +62,7 @@ def bench(
     in_flight: Annotated[int, Parameter(name=["--in-flight", "-p"])] = 1,
     seconds: Annotated[float, Parameter(name=["--seconds", "-s"])] = 5.0,
     size: int = 100,
-    json: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    json: Flag = False,
 ) -> int:
     """Load a running server for some seconds, in a queue of its own. FAKTORY_URL says which.
 

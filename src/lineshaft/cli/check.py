@@ -25,6 +25,7 @@ from msgspec import json as msgspec_json
 from rich.console import Console
 from rocksdict import DBRecoveryMode, Rdict
 
+from lineshaft.cli.flag import Flag
 from lineshaft.cli.reach import data_of_server, reach
 from lineshaft.config.model import ENVIRONMENTS, Environment
 from lineshaft.config.places import find_data_directory
@@ -86,7 +87,7 @@ def check(
     data: Annotated[str | None, Parameter(name=["--data", "-d"], metavar="DIR")] = None,
     environment: Annotated[Environment | None, Parameter(name=["--environment", "-e"])] = None,
     salvage: Annotated[str | None, Parameter(metavar="NEWDIR")] = None,
-    json: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    json: Flag = False,
 ) -> int:
     """Verify a data directory on which no server runs. Exit code 0: clean, 1: damaged.
 

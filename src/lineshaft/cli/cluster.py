@@ -1,5 +1,6 @@
 """`lineshaft cluster`: who leads and how far each node is; let another lead; make a node's data a single server's."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -7,6 +8,7 @@ import msgspec
 from cyclopts import App, Parameter
 
 from lineshaft.cli.confirm import is_confirmed
+from lineshaft.cli.flag import Flag
 from lineshaft.cli.looking import ask, print_rows
 from lineshaft.cli.reach import reach
 from lineshaft.errors import UsageError
@@ -18,7 +20,7 @@ app: Final = App(name="cluster", help="Show the cluster; let another node lead; 
 
 @app.default
 @app.command
-def status(*, json: Annotated[bool, Parameter(negative=(), show_default=False)] = False) -> int:
+def status(*, json: Flag = False) -> int:
     """List the nodes: who leads, and how many entries of the log each is behind. FAKTORY_URL names any of them.
 
     Parameters
@@ -30,6 +32,11 @@ def status(*, json: Annotated[bool, Parameter(negative=(), show_default=False)] 
         found: dict[str, Any] = ask(client, b"CLUSTER STATUS")
     columns = ("node", "role", "address", ">epoch", ">behind", ">silent s", "version")
     print_rows(found["nodes"], columns, _cells, json=json, title=f"Cluster {found['cluster']}")
+    for node in found["nodes"]:
+        if node.get("problem") and not json:
+            print(f"{node['node']}: {node['problem']}", file=sys.stderr)
+    if found.get("problem") and not json:
+        print(f"{found['node']}: {found['problem']}", file=sys.stderr)
     return 0 if found["leader"] is not None else 1
 
 

@@ -1,9 +1,10 @@
 """`lineshaft cron`: the periodic jobs: list them, run one now, pause and resume."""
 
-from typing import Annotated, Final
+from typing import Final
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
+from lineshaft.cli.flag import Flag
 from lineshaft.cli.looking import Row, ask, between, print_rows
 from lineshaft.cli.reach import reach
 
@@ -16,7 +17,7 @@ COLUMNS: Final = ("name", "schedule", "time zone", "type", "queue", "state", "la
 
 @app.default
 @app.command(name="list")
-def show(*, json: Annotated[bool, Parameter(negative=(), show_default=False)] = False) -> int:
+def show(*, json: Flag = False) -> int:
     """List the periodic jobs. FAKTORY_URL says of which server [default: tcp://localhost:7419].
 
     Parameters

@@ -25,6 +25,7 @@ from msgspec import Struct
 from msgspec import json as msgspec_json
 
 from lineshaft import __version__
+from lineshaft.cli.flag import Flag
 from lineshaft.cli.reach import data_of_server, reach
 from lineshaft.cli.words import in_bytes
 from lineshaft.config import Config, Environment, Flags, load_config
@@ -66,7 +67,7 @@ def doctor(
     data: Annotated[str | None, Parameter(name=["--data", "-d"], metavar="DIR")] = None,
     config: Annotated[str | None, Parameter(name=["--config", "-c"], metavar="DIR")] = None,
     environment: Annotated[Environment | None, Parameter(name=["--environment", "-e"])] = None,
-    json: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    json: Flag = False,
 ) -> int:
     """Look at this machine: versions, limits, memory, disk and its speed, configuration, the running server.
 

@@ -21,6 +21,7 @@ from rich.table import Table
 
 from lineshaft.cli.adoption import Candidate, Tally, send_all
 from lineshaft.cli.faktory import PLACES, Found, Source, Unreadable
+from lineshaft.cli.flag import Flag
 from lineshaft.cli.reach import reach
 from lineshaft.cli.words import plural
 from lineshaft.clock import system_clock
@@ -55,10 +56,10 @@ def import_faktory(
     url: Annotated[str, Parameter(name="URL")],
     /,
     *,
-    dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    dry_run: Flag = False,
     only: Annotated[tuple[Place, ...], Parameter(negative=(), consume_multiple=True, show_default=False)] = (),
     marks: Annotated[bool, Parameter(negative="--no-marks")] = True,
-    json: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    json: Flag = False,
 ) -> int:
     """Bring the jobs of a Faktory server into the running Lineshaft that FAKTORY_URL names. Stop Faktory first.
 
@@ -193,10 +194,8 @@ def _tell(imported: Imported) -> None:
     verb = "would be brought" if imported.dry_run else "brought"
     print(f"{plural(tally.read, 'job')} read: {tally.adopted:,} {verb}, {tally.known:,} there already,", end=" ")
     print(f"{tally.before:,} brought by an earlier run, {tally.refused:,} refused")
-    for jid, why in tally.refusals:
-        print(f"  refused: {jid}: {why}")
-    if tally.refused > len(tally.refusals):
-        print(f"  and {tally.refused - len(tally.refusals):,} more")
+    for line in tally.told():
+        print(line)
     if found.paused:
         print(f"paused: {', '.join(found.paused)}")
     if not imported.steady:

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lineshaft.cli.adoption import Candidate, Tally, jid_of, send_all
+from lineshaft.cli.flag import Flag
 from lineshaft.cli.reach import reach
 from lineshaft.cli.words import plural
 from lineshaft.client import Client
@@ -57,7 +58,7 @@ def import_jobs(
     file: Annotated[str, Parameter(name="FILE", allow_leading_hyphen=True)],
     /,
     *,
-    json: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    json: Flag = False,
 ) -> int:
     """Bring the jobs of an export, or any jobs as lines of JSON, into the running server that FAKTORY_URL names.
 
@@ -148,10 +149,8 @@ def _tell(imported: Imported) -> None:
     tally = imported.tally
     print(f"{plural(tally.read, 'job')} read: {tally.adopted:,} brought, {tally.known:,} there already,", end=" ")
     print(f"{tally.refused:,} refused")
-    for where, why in tally.refusals:
-        print(f"  refused: {where}: {why}")
-    if tally.refused > len(tally.refusals):
-        print(f"  and {tally.refused - len(tally.refusals):,} more")
+    for line in tally.told():
+        print(line)
     if imported.paused:
         print(f"paused: {', '.join(imported.paused)}")
     if not imported.whole:

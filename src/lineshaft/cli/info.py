@@ -2,20 +2,20 @@
 
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import Parameter
 from msgspec import json as msgspec_json
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lineshaft.cli.flag import Flag
 from lineshaft.cli.reach import reach
 
 __all__ = ["info", "info_tables"]
 
 
-def info(*, json: Annotated[bool, Parameter(negative=(), show_default=False)] = False) -> int:
+def info(*, json: Flag = False) -> int:
     """Show the server, its queues and its sets. FAKTORY_URL says which server [default: tcp://localhost:7419].
 
     Parameters

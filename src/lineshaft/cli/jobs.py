@@ -14,6 +14,7 @@ from cyclopts import App, Parameter
 from msgspec import json as msgspec_json
 
 from lineshaft.cli.confirm import is_confirmed
+from lineshaft.cli.flag import Flag
 from lineshaft.cli.looking import Row, ask, between, look, print_rows, relative_instant
 from lineshaft.cli.reach import reach
 from lineshaft.cli.words import plural
@@ -36,7 +37,6 @@ COLUMNS: Final = ("!jid", "place", "queue", "type", "when", "~worker or error", 
 
 In = Annotated[Place | None, Parameter(name=["--in", "-i"], metavar="PLACE")]
 Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative=(), show_default=False)]
-Json = Annotated[bool, Parameter(negative=(), show_default=False)]
 
 
 @Parameter(name="*")
@@ -77,8 +77,8 @@ def show(
     place: In = None,
     chosen: Chosen = EVERY_JOB,
     limit: Annotated[int, Parameter(name=["--limit", "-n"])] = 50,
-    newest: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
-    json: Json = False,
+    newest: Flag = False,
+    json: Flag = False,
 ) -> int:
     """List jobs, in the order in which they will run. FAKTORY_URL says where [default: tcp://localhost:7419].
 
@@ -125,7 +125,7 @@ def _cells(row: Row) -> tuple[object, ...]:
 
 
 @app.command(name="show")
-def show_one(jid: str, /, *, json: Json = False) -> int:
+def show_one(jid: str, /, *, json: Flag = False) -> int:
     """Show everything that the server knows of a job, wherever it is. Exit code 1: there is none.
 
     Parameters
@@ -154,7 +154,7 @@ def requeue(
     place: In = None,
     chosen: Chosen = EVERY_JOB,
     every: Annotated[bool, Parameter(name="--all", negative=(), show_default=False)] = False,
-    dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    dry_run: Flag = False,
     yes: Yes = False,
 ) -> int:
     """Put scheduled, retried or dead jobs into their queues, to run now.
@@ -181,7 +181,7 @@ def kill(
     place: In = None,
     chosen: Chosen = EVERY_JOB,
     every: Annotated[bool, Parameter(name="--all", negative=(), show_default=False)] = False,
-    dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    dry_run: Flag = False,
     yes: Yes = False,
 ) -> int:
     """Move waiting jobs to the dead, from where they can be requeued.
@@ -208,7 +208,7 @@ def delete(
     place: In = None,
     chosen: Chosen = EVERY_JOB,
     every: Annotated[bool, Parameter(name="--all", negative=(), show_default=False)] = False,
-    dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    dry_run: Flag = False,
     yes: Yes = False,
 ) -> int:
     """Delete waiting or dead jobs for good.

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 from cyclopts import App, Parameter
 
 from lineshaft.cli.confirm import is_confirmed
+from lineshaft.cli.flag import Flag
 from lineshaft.cli.looking import Row, look, print_rows
 from lineshaft.cli.reach import reach
 from lineshaft.cli.words import in_seconds, plural
@@ -15,12 +16,10 @@ __all__ = ["app"]
 
 app: Final = App(name="queues", help="List, pause, resume and remove queues.")
 
-Json = Annotated[bool, Parameter(negative=(), show_default=False)]
-
 
 @app.default
 @app.command(name="list")
-def show(*names: str, json: Json = False) -> int:
+def show(*names: str, json: Flag = False) -> int:
     """List queues: all, or those named. FAKTORY_URL says on which server [default: tcp://localhost:7419].
 
     Parameters

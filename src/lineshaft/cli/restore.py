@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lineshaft.cli.check import Outcome, examine, find_data, require_store, write_report
+from lineshaft.cli.flag import Flag
 from lineshaft.cli.words import in_bytes, plural
 from lineshaft.config.model import Environment
 from lineshaft.errors import StoreCorrupt, UsageError
@@ -51,7 +52,7 @@ def restore(
     data: Annotated[str | None, Parameter(name=["--data", "-d"], metavar="DATA")] = None,
     environment: Annotated[Environment | None, Parameter(name=["--environment", "-e"])] = None,
     check: Annotated[bool, Parameter(negative="--no-check")] = True,
-    json: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    json: Flag = False,
 ) -> int:
     """Make the backup in DIR the data directory of a server that does not run. DIR itself is only read.
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from lineshaft.cli.banner import start_banner
+from lineshaft.cli.flag import Flag
 from lineshaft.cli.logs import start_logging
 from lineshaft.config import Config, Environment, Flags, LogFormat, LogLevel, load_config
 from lineshaft.errors import UsageError
@@ -24,8 +25,8 @@ def serve(
     environment: Annotated[Environment | None, Parameter(name=["--environment", "-e"])] = None,
     log_level: Annotated[LogLevel | None, Parameter(name=["--log-level", "-l"])] = None,
     log_format: Annotated[LogFormat | None, Parameter(name="--log-format")] = None,
-    ephemeral: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
-    cluster: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    ephemeral: Flag = False,
+    cluster: Flag = False,
 ) -> int:
     """Start the server and run it until SIGTERM or SIGINT; SIGHUP reloads the configuration.
 

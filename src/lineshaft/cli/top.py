@@ -15,6 +15,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from lineshaft.cli.flag import Flag
 from lineshaft.cli.looking import Row, look, table_of
 from lineshaft.cli.reach import Unreachable, reach
 from lineshaft.cli.words import in_seconds
@@ -50,7 +51,7 @@ def top(
     *,
     every: Annotated[float, Parameter(name=["--every", "-n"], metavar="SECONDS")] = 1.0,
     count: Annotated[int | None, Parameter(name=["--count", "-c"])] = None,
-    json: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    json: Flag = False,
 ) -> int:
     """Watch a server: rates, queues, sets and workers. FAKTORY_URL says which [default: tcp://localhost:7419].
 

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 from cyclopts import App, Parameter
 from msgspec import json as msgspec_json
 
+from lineshaft.cli.flag import Flag
 from lineshaft.cli.looking import Row, ask, between, look, print_rows
 from lineshaft.cli.reach import reach
 from lineshaft.cli.words import in_bytes
@@ -21,7 +22,7 @@ COLUMNS: Final = ("worker", "host", ">pid", "state", ">jobs", ">memory", "heard"
 
 @app.default
 @app.command(name="list")
-def show(*, json: Annotated[bool, Parameter(negative=(), show_default=False)] = False) -> int:
+def show(*, json: Flag = False) -> int:
     """List the worker processes that are connected. FAKTORY_URL says to which server [default: tcp://localhost:7419].
 
     Parameters

@@ -34,6 +34,9 @@ HEARTBEAT_SECONDS: Final = 0.5
 SILENCE_SECONDS: Final = 2.0
 #: Between two tries to make one.
 PAUSE_SECONDS: Final = 0.25
+#: JetStream forgets a consumer that nobody has listened to for so long. To ask for that would only cost time, above all
+#: when the server that has it is dead: no answer comes, and meanwhile no other consumer is made.
+FORGOTTEN_SECONDS: Final = 5.0
 
 
 class Follower:
@@ -71,10 +74,9 @@ class Follower:
         subscription = await self._client.subscribe(
             inbox, cb=self._delivered, pending_msgs_limit=-1, pending_bytes_limit=256 << 20
         )
-        name = None
         try:
             self._is_stale = False
-            info = await self._api.add_consumer(
+            await self._api.add_consumer(
                 self._stream,
                 ConsumerConfig(
                     deliver_subject=inbox,
@@ -86,9 +88,9 @@ class Follower:
                     idle_heartbeat=HEARTBEAT_SECONDS,
                     mem_storage=True,
                     num_replicas=1,
+                    inactive_threshold=FORGOTTEN_SECONDS,
                 ),
             )
-            name = info.name
             self._heard_at = time.monotonic()
             while not self._is_stale and time.monotonic() - self._heard_at < SILENCE_SECONDS:
                 if self._stopped.is_set():
@@ -97,8 +99,6 @@ class Follower:
         finally:
             with suppress(NatsError, OSError, TimeoutError):
                 await subscription.unsubscribe()
-                if name is not None:
-                    await self._api.delete_consumer(self._stream, name)
 
     async def _delivered(self, message: Msg) -> None:
         self._heard_at = time.monotonic()

@@ -2,7 +2,8 @@
 
 It is the leader's `GroupCommit`. There is no sync to begin, since each commit is on its way to the log already; and
 all replies wait, those of FETCH and ACK too, for another node may take over at any moment, and it must not hand out
-a job that somebody holds.
+a job that somebody holds. Those to which nothing was written wait as well while another node may lead already: a
+leader that slept would tell of locks, leases and batches as they were.
 
 What is true after every call: chunks leave in the order in which they came, each when the turn before it stands.
 """
@@ -36,9 +37,9 @@ class LogGroup(GroupCommit):
         self._numbers.append(store.committed)
 
     def owes(self) -> bool:
-        """Whether something was committed that does not stand yet."""
+        """Whether something was committed that does not stand yet, or another node may lead."""
         store = self._store()
-        return store is not None and store.standing < store.committed
+        return store is not None and (store.standing < store.committed or not store.is_current())
 
     def maybe_sync(self) -> None:
         """Nothing: a commit is on its way at once."""
@@ -48,9 +49,10 @@ class LogGroup(GroupCommit):
         """The replies that wait no more, in order."""
         store = self._store()
         numbers, count = self._numbers, 0
-        while store is not None and numbers and numbers[0] <= store.standing:
-            numbers.popleft()
-            count += 1
+        if store is not None and store.is_current():
+            while numbers and numbers[0] <= store.standing:
+                numbers.popleft()
+                count += 1
         synced, self.collecting = self.collecting[:count], self.collecting[count:]
         return synced
 

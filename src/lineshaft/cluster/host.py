@@ -22,17 +22,18 @@ from typing import Any, Final, Self
 
 from nats.errors import Error as NatsError
 
+from lineshaft.cluster.access import Complaints, access_of, connect, explain
 from lineshaft.cluster.forward import Forwarder
 from lineshaft.cluster.group import LogGroup
-from lineshaft.cluster.jetstream import Access, JetStream, connect
+from lineshaft.cluster.jetstream import JetStream
 from lineshaft.cluster.node import Node
 from lineshaft.cluster.presence import Presence, Role
 from lineshaft.cluster.replicated import ReplicatedStore
 from lineshaft.cluster.shell import Identity
 from lineshaft.cluster.snapshots import install_snapshot, load_snapshot, take_snapshot
-from lineshaft.cluster.status import status_of
+from lineshaft.cluster.status import status_of, summary_of
 from lineshaft.config import Binding, Cluster, Config
-from lineshaft.errors import ConfigError, NotLeading, Refusal, StoreError, UsageError
+from lineshaft.errors import NotLeading, Refusal, StoreError, UsageError
 from lineshaft.server import rescue
 from lineshaft.server.listener import listen
 from lineshaft.server.server import Server
@@ -49,6 +50,8 @@ TICK_SECONDS: Final = 0.1
 RETRY_SECONDS: Final = 0.5
 #: How long a goodbye may take.
 GOODBYE_SECONDS: Final = 2.0
+#: Between two tries to end what is under way.
+CANCEL_SECONDS: Final = 0.5
 #: After a snapshot that could not be taken.
 SNAPSHOT_REST_SECONDS: Final = 60.0
 
@@ -62,11 +65,9 @@ class ClusterHost:
         self, config: Cluster, data: Path, open_store: Callable[[], Store], failed: Callable[[StoreError], None]
     ) -> None:
         """`failed` is told when the node cannot go on; the process should end then. Raises ConfigError."""
-        assert config.name is not None
         assert config.node is not None
-        assert config.servers is not None
-        tls = nats_context(config)
-        self.access = Access(config.name, config.servers, config.replicas, tls, config.credentials)
+        self.access = access_of(config)
+        self.complaints = Complaints()
         self.name = config.node
         self.data = data
         self._open_store = open_store
@@ -115,26 +116,32 @@ class ClusterHost:
         raise error
 
     async def _join(self, identity: Identity) -> None:
-        while True:
-            client = None
-            try:
-                client = await connect(self.access, f"lineshaft {self.name}")
-                stream = JetStream(self.access, client)
-                await stream.start()
-                break
-            except (NatsError, OSError, TimeoutError) as error:
-                log.warning("the cluster's log is not there yet: %s", error or type(error).__name__)
-                if client is not None:
-                    await client.close()
-            await asyncio.sleep(RETRY_SECONDS)
-        self._stream = stream
+        self._stream = stream = await self._reach()
+        self.complaints.over()
         self.node = Node(identity, self.local, stream, stream, self, _milliseconds, random.random)
         log.info("node %s of the cluster %s", self.name, self.access.name)
-        while True:
+        while not stream.is_closed:
             stream.sweep()
             self.node.tick()
             self._maybe_take_snapshot()
             await asyncio.sleep(TICK_SECONDS)
+        text, advice = explain(stream.client.last_error or ConnectionError("without a word"))
+        self.fail(StoreError(f"NATS has ended the connection: {text}" + (f": {advice}" if advice else "")))
+
+    async def _reach(self) -> JetStream:
+        """The log, as soon as NATS lets this node have it."""
+        while True:
+            client = None
+            try:
+                client = await connect(self.access, f"lineshaft {self.name}", self.complaints)
+                stream = JetStream(self.access, client)
+                await stream.start()
+                return stream
+            except (NatsError, OSError, TimeoutError) as error:
+                self.complaints.hear(error)
+                if client is not None:
+                    await client.close()
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def stop(self) -> None:
         """Say goodbye; the nearest standby goes on."""
@@ -144,9 +151,11 @@ class ClusterHost:
             if self._stream is not None:
                 await self._stream.settle(GOODBYE_SECONDS)
         self.forwarder.close_all()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._tasks:
+            # Once is not enough: nats-py keeps a cancellation to itself now and then.
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks, timeout=CANCEL_SECONDS)
         if self._accepting is not None:
             self._accepting.close()
         if self._stream is not None:
@@ -226,7 +235,11 @@ class ClusterHost:
 
     def status(self) -> dict[str, Any]:
         """As `ClusterView.status`."""
-        return status_of(self.access.name, self.name, self.node, len(self.forwarder))
+        return status_of(self.access.name, self.name, self.node, len(self.forwarder), self.complaints.problem)
+
+    def summary(self) -> dict[str, Any]:
+        """As `ClusterView.summary`."""
+        return summary_of(self.status())
 
     def has_leader(self) -> bool:
         """As `ClusterView.has_leader`."""
@@ -290,19 +303,6 @@ def reachable(binding: Binding, advertised: Binding | None) -> str:
         return str(advertised)
     host = binding.host if binding.host not in ("", "0.0.0.0", "::") else socket.gethostname()
     return str(Binding(host, binding.port))
-
-
-def nats_context(config: Cluster) -> ssl.SSLContext | None:
-    """TLS towards NATS; None where no file for it is named. Raises ConfigError."""
-    if config.tls_ca is None and config.tls_cert is None:
-        return None
-    try:
-        context = ssl.create_default_context(cafile=config.tls_ca)
-        if config.tls_cert is not None:
-            context.load_cert_chain(config.tls_cert, config.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"the TLS files of [cluster] cannot be used: {error}") from None
-    return context
 
 
 def _milliseconds() -> int:

@@ -14,13 +14,11 @@ a task of its own, since none of it is on the way of a reply.
 
 import asyncio
 import logging
-import ssl
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
-import nats
 from msgspec import DecodeError, Struct, json
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -29,10 +27,11 @@ from nats.js import JetStreamContext
 from nats.js.api import KeyValueConfig, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import BadRequestError, NotFoundError
 
+from lineshaft.cluster.access import Access
 from lineshaft.cluster.follow import Follower
 from lineshaft.cluster.port import Bounds, Failure, Heard, Outcome
 
-__all__ = ["Access", "JetStream", "connect"]
+__all__ = ["JetStream"]
 
 log = logging.getLogger(__name__)
 
@@ -50,21 +49,6 @@ READ_AHEAD: Final = 64
 T = TypeVar("T")
 
 
-class Access(Struct, frozen=True):
-    """How NATS is reached, and what the cluster is called there."""
-
-    name: str
-    servers: tuple[str, ...]
-    replicas: int = 3
-    tls: ssl.SSLContext | None = None
-    credentials: str | None = None  #: a file as `nsc` makes them
-
-    @property
-    def stream(self) -> str:
-        """The log's stream, and its one subject; the buckets are called the same."""
-        return f"LINESHAFT_{self.name}"
-
-
 class _Ack(Struct):
     """The answer to an append."""
 
@@ -76,34 +60,6 @@ class _Ack(Struct):
 
     seq: int = 0
     error: Fault | None = None
-
-
-async def connect(access: Access, name: str) -> Client:
-    """A connection that comes back by itself whenever it is lost. Raises OSError, NatsError."""
-
-    async def on_error(error: Exception) -> None:
-        if isinstance(error, NatsError | OSError | TimeoutError):
-            log.info("NATS: %s", error or type(error).__name__)
-        else:
-            log.error("internal error in the cluster", exc_info=error)
-
-    options: dict[str, Any] = {}
-    if access.tls is not None:
-        options["tls"] = access.tls
-    if access.credentials is not None:
-        options["user_credentials"] = access.credentials
-    return await nats.connect(
-        servers=list(access.servers),
-        name=name,
-        error_cb=on_error,
-        allow_reconnect=True,
-        max_reconnect_attempts=-1,
-        reconnect_time_wait=0.25,
-        connect_timeout=2,
-        ping_interval=1,
-        max_outstanding_pings=3,
-        **options,
-    )
 
 
 class JetStream:
@@ -152,9 +108,17 @@ class JetStream:
         except NotFoundError:
             try:
                 await make()
-            except BadRequestError:
-                # Another node made it just now.
-                await self._api.stream_info(stream)
+            except BadRequestError as refused:
+                # Another node made it just now; or it cannot be made.
+                try:
+                    await self._api.stream_info(stream)
+                except NotFoundError:
+                    raise refused from None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether NATS has ended the connection for good: it does so with those whom it does not let in any more."""
+        return self.client.is_closed
 
     async def settle(self, seconds: float) -> None:
         """Wait until what was asked is answered, but no longer than this."""

@@ -3,6 +3,9 @@
 A leader that gets nothing into the log for the lease's time, or cannot put up its notice, leads no more: it answers all
 that is owed with an error. What it had sent may stand in the log, and whoever leads next finds out by reading.
 
+What it answers without writing anything (a refusal, an ACK of a job that it does not know) the log cannot vouch for. So
+it answers nothing at all unless its notice was put up within the lease: until then, no other node gives it up.
+
 What is true after every call: the replica is written to by this lead alone, until `close`; from then on by none of it.
 """
 
@@ -27,25 +30,42 @@ HANDOVER_MS: Final = 2000
 class Leading:
     """What a node has while it leads, and only then."""
 
-    def __init__(self, replica: Replica, log: Log, shell: NodeShell, now: int, lost: Callable[[str], None]) -> None:
-        """`replica` has just taken the record that began the epoch; `lost` is told that another node leads."""
+    def __init__(
+        self,
+        replica: Replica,
+        log: Log,
+        shell: NodeShell,
+        clock: Callable[[], int],
+        since: int,
+        lost: Callable[[str], None],
+    ) -> None:
+        """`replica` has just taken the record that began the epoch, at `since` or later.
+
+        `lost` is told that another node leads.
+        """
         self.writer = Writer(log, replica.fold, self._stands, lost)
-        self.store = ReplicatedStore(replica, self.writer)
+        self.store = ReplicatedStore(replica, self.writer, self.is_current)
         self.replica = replica
         self._shell = shell
+        self._clock = clock
         #: Whom it hands over to, empty while it does not.
         self.heir = ""
         self._handover_until = 0
-        #: When its notice last was put up.
-        self._posted_at = now
+        #: When the last notice was sent that was put up; at first, its claim.
+        self._posted_at = since
         #: When something last came to stand, or nothing was owed; and what.
-        self._progress_at = now
+        self._progress_at = clock()
         self._progress = 0
         self._is_over = False
 
     def posted(self, at: int) -> None:
         """The notice of that moment is on the board."""
         self._posted_at = max(self._posted_at, at)
+        self._shell.released()
+
+    def is_current(self) -> bool:
+        """Whether no other node can have given this one up."""
+        return self._clock() - self._posted_at < LEASE_MS
 
     def tick(self, now: int) -> str | None:
         """Go on; why this node should step down, if it should."""

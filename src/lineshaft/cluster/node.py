@@ -6,6 +6,7 @@ STARTING ──the log answers──> STANDBY ──nobody leads──> CLAIMING
                                  ^ ^                       │                              │
                                  │ └───────refused─────────┘                              │
                                  └── a newer epoch, no majority within the lease, or handed over ──┘
+                              reading ──the log is of a newer version──> OUTDATED: it only carries clients to the leader
 ```
 
 Each role has a module of its own, and this one says when one follows another; `watch` tells it whether anybody leads,
@@ -17,6 +18,7 @@ reading while the node is a standby, and by the writer while it leads, never by 
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from lineshaft import __version__
@@ -35,7 +37,7 @@ from lineshaft.cluster.presence import (
 )
 from lineshaft.cluster.questions import Questions
 from lineshaft.cluster.reading import Reading
-from lineshaft.cluster.record import Leadership, Record
+from lineshaft.cluster.record import Leadership, Record, UnknownVersion
 from lineshaft.cluster.replicated import ReplicatedStore
 from lineshaft.cluster.shell import Identity, NodeShell
 from lineshaft.cluster.upkeep import Upkeep
@@ -78,7 +80,7 @@ class Node:
         self.upkeep = Upkeep(log_port, self._questions)
         # What it is, and what it does as such.
         self.role = Role.STARTING
-        self.reading = Reading(store, log_port, clock, self._began, shell.fail)
+        self.reading = Reading(store, log_port, clock, self._began, self._give_up)
         self._claim = Claim(
             Leadership(identity.node, identity.life),
             log_port,
@@ -88,6 +90,8 @@ class Node:
             lost=self._rest,
         )
         self.leading: Leading | None = None
+        #: Why it does not follow the log; empty while it does.
+        self.problem = ""
         #: Whom it asks to lead in its place, since it led itself.
         self._heir = ""
         # When to do what.
@@ -115,12 +119,12 @@ class Node:
             self._post(now)
         if now >= self._look_at:
             self._look_at = now + LOOK_MS
-            self._questions.ask("board", lambda: self.board.notices(self._board_read))
+            self._questions.ask("board", lambda: self.board.notices(partial(self._board_read, now)))
             self._questions.ask("bounds", lambda: self.log.bounds(self._bounds))
         if self.leading is not None:
             why = self.leading.tick(now)
             if why is not None:
-                self.step_down(why)
+                self.step_down(why, self.leading.heir or self.nearest())
         elif self.role is Role.STANDBY:
             self.reading.read_on()
             self._maybe_claim(now)
@@ -141,6 +145,7 @@ class Node:
             web=self.identity.web,
             version=__version__,
             heir=self._heir,
+            problem=self.problem,
         )
 
     def _post(self, now: int) -> None:
@@ -153,7 +158,7 @@ class Node:
 
         self.board.post(notice_name(self.identity.node), encode_presence(self.presence()), done)
 
-    def _board_read(self, notices: Mapping[str, bytes] | None) -> None:
+    def _board_read(self, asked_at: int, notices: Mapping[str, bytes] | None) -> None:
         self._questions.answered("board")
         if notices is None or self.role is Role.STOPPED:
             return
@@ -164,7 +169,7 @@ class Node:
             # The log says so too; but a leader to whom nobody speaks writes nothing, and would not hear of it there.
             self.step_down("another node leads")
         if self.leading is None:
-            if self.watch.look(now):
+            if self.watch.look(asked_at, now):
                 self.shell.point_to(self.watch.leader)
             return
         others = [one for one in self.watch.presences.alive(now) if one.node != self.identity.node]
@@ -192,12 +197,26 @@ class Node:
             self.role = Role.STARTING
             self.shell.need_snapshot()
         except StoreError as error:
-            self.shell.fail(error)
+            self._give_up(error)
         else:
             if has_begun:
                 self.role = Role.STANDBY
                 # Others may wait for a standby to be there.
                 self._post(self.clock())
+
+    def _give_up(self, error: StoreError) -> None:
+        """The log cannot be read on: the process ends, unless it is only too old for that.
+
+        Then it stays, and leads no more: it has clients to carry to the leader, and would stop at the same entry again.
+        """
+        if not isinstance(error, UnknownVersion):
+            self.shell.fail(error)
+            return
+        log.critical("%s", error)
+        self._claim.abandon()
+        self.reading.stop()
+        self.role, self.problem = Role.OUTDATED, str(error)
+        self._post(self.clock())
 
     def _began(self, leadership: Leadership, sequence: int) -> None:
         """An epoch begins: its leader has time to say so on the board."""
@@ -207,7 +226,9 @@ class Node:
             # Whom this node had asked to lead, and why it holds back itself, is no news any more.
             self._heir = ""
             self._claim.rest(now, 0)
-        self.watch.heard(now)
+        if leadership.life != self.identity.life:
+            # A claim of its own that came to stand after it was given up: nobody leads by that, and nobody will.
+            self.watch.heard(now)
 
     def restart(self, store: Store) -> None:
         """The replica is another one now: a snapshot was loaded, or its store was opened again."""
@@ -218,15 +239,25 @@ class Node:
     # Claiming
 
     def _maybe_claim(self, now: int) -> None:
-        is_first = self.reading.end == 0 and self.watch.leader is None and self.watch.heard_at is not None
-        if (self.watch.is_vacant(now) or self.watch.is_heir() or is_first) and self._claim.may_begin(now):
+        is_wanted = self.watch.is_vacant() or self.watch.is_heir(self.reading.epoch) or self._is_first()
+        if is_wanted and self._claim.may_begin(now):
             self.role = Role.CLAIMING
-            self._claim.begin()
+            self._claim.begin(now)
 
-    def _rest(self) -> None:
-        """The claim came to nothing: read on, and try again a little later if need be."""
+    def _is_first(self) -> bool:
+        """Whether nobody can have led before."""
+        return self.reading.end == 0 and self.watch.leader is None and self.watch.heard_at is not None
+
+    def _rest(self, has_answered: bool) -> None:
+        """The claim came to nothing: read on, and try again if need be.
+
+        A little later where others may have tried too; a log that does not answer is asked again.
+        """
+        if self.role is not Role.CLAIMING:
+            # What was read for it was of a newer version.
+            return
         self.role = Role.STANDBY
-        self._claim.rest(self.clock(), REST_MS + int(self.chance() * REST_MS))
+        self._claim.rest(self.clock(), REST_MS + int(self.chance() * REST_MS) if has_answered else 0)
         if not self.reading.follows:
             self.reading.follow()
 
@@ -246,7 +277,7 @@ class Node:
         except StoreError as error:
             self.shell.fail(error)
             return
-        self.leading = Leading(replica, self.log, self.shell, now, self.step_down)
+        self.leading = Leading(replica, self.log, self.shell, self.clock, self._claim.begun_at, self.step_down)
         self.role, self.watch.leader, self._heir = Role.LEADER, None, ""
         try:
             self.shell.lead(self.leading.store)
@@ -264,14 +295,14 @@ class Node:
         assert self.leading is not None
         self.leading.hand_over(heir, self.clock())
 
-    def step_down(self, why: str) -> None:
-        """Lead no more: throw the memory away and follow the log again."""
+    def step_down(self, why: str, heir: str = "") -> None:
+        """Lead no more: throw the memory away, ask `heir` to go on, and follow the log again."""
         leading = self.leading
         if leading is None:
             return
         log.warning("this node does not lead any more: %s", why)
         leading.close()
-        self.leading, self._heir, self.role = None, leading.heir, Role.STANDBY
+        self.leading, self._heir, self.role = None, heir, Role.STANDBY
         self.reading.resume()
         now = self.clock()
         self.watch.heard(now)

@@ -45,6 +45,7 @@ class Role(StrEnum):
     STANDBY = "standby"  #: it follows the log
     CLAIMING = "claiming"  #: it tries to lead
     LEADER = "leader"
+    OUTDATED = "outdated"  #: the log is of a newer version than this node
     STOPPED = "stopped"  #: it said goodbye
 
 
@@ -61,6 +62,7 @@ class Presence(Struct, frozen=True):
     web: str  #: the same of its HTTP port, empty when there is none
     version: str = ""
     heir: str = ""  #: whom it asks to lead in its place
+    problem: str = ""  #: why it does not follow the log
 
 
 class Seen(Struct):
@@ -108,10 +110,12 @@ class Presences:
         """The newest epoch that any node knows."""
         return max((one.presence.epoch for one in self.seen.values()), default=0)
 
-    def heir(self) -> str:
-        """Whom the last leader has asked to go on, if it has."""
-        newest = max(self.seen.values(), key=lambda one: (one.presence.epoch, bool(one.presence.heir)), default=None)
-        return newest.presence.heir if newest is not None else ""
+    def heir(self, epoch: int) -> str:
+        """Whom the leader of this epoch has asked to go on, if it has."""
+        if self.newest_epoch() != epoch:
+            return ""
+        heirs = (one.presence.heir for one in self.seen.values() if one.presence.epoch == epoch)
+        return next((heir for heir in heirs if heir), "")
 
 
 def snapshots_of(notices: Mapping[str, bytes]) -> list[int]:

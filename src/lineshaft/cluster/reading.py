@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 #: A log that for so long ends before what a node has applied has lost entries.
 SHORT_MS: Final = 15_000
 
+#: So many entries may be asked for, one by one; who lacks more waits to be told of them.
+TAIL: Final = 256
+
 
 class Reading:
     """The log, as one node reads it into its store."""
@@ -72,6 +75,10 @@ class Reading:
     def is_at_end(self) -> bool:
         """Whether all that is known of the log is read."""
         return not self._unread and self.sequence >= self.end
+
+    def is_near_end(self) -> bool:
+        """Whether so little of the log is not read that it can be asked for."""
+        return self.follows and not self._unread and self.end - self.sequence <= TAIL
 
     def meet(self, bounds: Bounds) -> bool:
         """Begin to follow, unless that is so; whether it has begun.
@@ -124,6 +131,11 @@ class Reading:
         self.end = max(self.end, sequence)
         self._unread.append((sequence, data))
         self.read_on()
+
+    def catch_up(self, first: int, entries: list[bytes]) -> None:
+        """These entries, from `first` on, were asked for; those that are known already are passed over."""
+        for sequence, data in enumerate(entries, first):
+            self._heard(sequence, data)
 
     def read_on(self) -> None:
         """Apply what has been heard, as far as the store takes it."""

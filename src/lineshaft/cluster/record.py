@@ -41,8 +41,8 @@ __all__ = [
     "join",
 ]
 
-#: Raise it with any change of what stands above. A node stops at a record of a version that it does not know, so the
-#: nodes of a cluster are upgraded before the one that leads it writes the new version.
+#: Raise it with any change of what stands above, and go on reading all versions before. A node goes no further at a
+#: record of a newer version than its own, and does not lead; so the standbys are upgraded first.
 VERSION: Final = 1
 
 _MAGIC: Final = b"LSH"
@@ -56,7 +56,7 @@ _transactions: Final = msgpack.Decoder(list[Transaction])
 
 
 class UnknownVersion(StoreError):
-    """A record was written by a newer Lineshaft: this node can follow no further."""
+    """The log was written by a newer Lineshaft: this node can follow no further until it is upgraded."""
 
 
 class Record(Struct, frozen=True):
@@ -84,9 +84,9 @@ def decode_record(data: bytes) -> Record | None:
     if len(data) < HEADER_BYTES or not data.startswith(_MAGIC):
         return None
     _, version, epoch, number, more = _HEADER.unpack_from(data)
-    if version != VERSION:
+    if version > VERSION:
         raise UnknownVersion(
-            f"the log has records of version {version}, and this Lineshaft reads {VERSION}: upgrade it"
+            f"the log has records of version {version}, and this Lineshaft reads {VERSION}: upgrade this node"
         )
     return Record(epoch, number, more, data[HEADER_BYTES:])
 

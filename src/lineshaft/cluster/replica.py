@@ -16,7 +16,15 @@ from collections.abc import Callable
 import msgspec
 
 from lineshaft.cluster.fold import Fold, Verdict
-from lineshaft.cluster.record import Leadership, Transaction, decode_leadership, decode_record, decode_transactions
+from lineshaft.cluster.record import (
+    Leadership,
+    Transaction,
+    UnknownVersion,
+    decode_leadership,
+    decode_record,
+    decode_transactions,
+)
+from lineshaft.engine import keys
 from lineshaft.engine.keys import POSITION_KEY
 from lineshaft.engine.records import PositionRecord, decode_position, encode_record
 from lineshaft.errors import StoreCorrupt, StoreError
@@ -41,6 +49,19 @@ def is_empty(store: Store) -> bool:
     return not store.scan(b"", b"\xff", limit=1)
 
 
+def check_format(value: bytes | None) -> None:
+    """Whether an engine of this version can read a store whose row of the format is `value`. Raises UnknownVersion.
+
+    A node finds out when the row comes, not when it has come to lead: a leader that cannot load its store ends, and
+    the cluster with nobody to lead it would have waited for it in vain.
+    """
+    if value is not None and value.isdigit() and int(value) > keys.FORMAT_VERSION:
+        raise UnknownVersion(
+            f"the log has data of format {int(value)}, and this Lineshaft reads {keys.FORMAT_VERSION}:"
+            " upgrade this node"
+        )
+
+
 def merged(transactions: list[Transaction]) -> tuple[Changes, list[KeyRange]]:
     """Several transactions as one, with the same effect."""
     if len(transactions) == 1:
@@ -61,7 +82,7 @@ class Replica:
     def __init__(self, store: Store, log_id: str, began: Callable[[Leadership, int], None] | None = None) -> None:
         """`began` is told of each epoch: who leads it, and the sequence of its record.
 
-        Raises StoreError when the store belongs to another log, or to a single server.
+        Raises StoreError when the store belongs to another log, or to a single server; UnknownVersion.
         """
         self.store = store
         self.log_id = log_id
@@ -74,6 +95,7 @@ class Replica:
                 f"the store belongs to the log {position.log_id}, and this one is {log_id}: if the log was made anew,"
                 " its jobs are in this store alone: export them before you empty it"
             )
+        check_format(store.get(keys.FORMAT_KEY))
         self.fold = Fold() if position is None else Fold(position.sequence, position.epoch, position.number)
         #: What a restart would begin from.
         self.applied = self.fold.sequence
@@ -99,8 +121,9 @@ class Replica:
             self._began(decode_leadership(record.body), sequence)
 
     def apply(self, fold: Fold, transaction: tuple[Changes, list[KeyRange]]) -> None:
-        """Write what counts, with the position behind it. Raises StoreBusy, StoreError."""
+        """Write what counts, with the position behind it. Raises StoreBusy, UnknownVersion, StoreError."""
         changes, cleared = transaction
+        check_format(changes.get(keys.FORMAT_KEY))
         position = PositionRecord(self.log_id, fold.sequence, fold.epoch, fold.number)
         self.store.commit({**changes, POSITION_KEY: encode_record(position)}, cleared)
         self.applied = fold.sequence

@@ -15,7 +15,7 @@ the log; the overlay holds exactly the turns that are not in the replica's store
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Final
@@ -68,9 +68,11 @@ class Overlay(Layer):
 class ReplicatedStore:
     """A `Store` whose commits are in the log of a cluster before anybody hears of them."""
 
-    def __init__(self, replica: Replica, writer: Writer) -> None:
+    def __init__(self, replica: Replica, writer: Writer, is_current: Callable[[], bool] = lambda: True) -> None:
+        """`is_current` says whether what is read here is what the cluster has, whoever else may lead by now."""
         self.replica = replica
         self.writer = writer
+        self.is_current = is_current
         self._overlay = Overlay(replica)
         self.get = self._overlay.get
         self.scan = self._overlay.scan

@@ -28,7 +28,7 @@ from nats.js.api import ObjectStoreConfig, StorageType
 from nats.js.errors import BadRequestError, NoKeysError, NotFoundError
 from nats.js.object_store import ObjectStore
 
-from lineshaft.cluster.jetstream import Access, connect
+from lineshaft.cluster.access import Access, connect
 from lineshaft.cluster.presence import NOTE
 from lineshaft.cluster.replica import position_of
 from lineshaft.errors import StoreError

@@ -4,8 +4,11 @@ A standby listens in two ways: to the board, where a leader puts up its notice e
 epoch begins. When neither has told of a leader for the lease's time, nobody is taken to lead. That only says when to
 try; whether the try succeeds the log decides.
 
+Silence counts as far as it was listened to: up to the moment in which the last look at the board was asked for. A node
+that slept, or that the board did not answer, has heard nothing of a leader that is well.
+
 What is true after every call: `leader` is another node, or None; `heard_at` is when one was last heard, or when this
-node began to listen.
+node began to listen; `listened_until` is when the last look that was answered was asked for.
 """
 
 from collections.abc import Mapping
@@ -24,14 +27,16 @@ class Watch:
         self.presences = Presences()
         self.leader: Presence | None = None
         self.heard_at: int | None = None
+        self.listened_until = 0
 
     def read(self, notices: Mapping[str, bytes], now: int) -> None:
         """Take in what stands on the board."""
         self.presences.read(notices, now)
 
-    def look(self, now: int) -> bool:
-        """See who leads; whether that is another than before."""
-        leader, before = self.presences.leader(now), self.leader
+    def look(self, asked_at: int, now: int) -> bool:
+        """See who leads, by what was asked for then and read just now; whether that is another than before."""
+        self.listened_until = asked_at
+        leader, before = self.presences.leader(asked_at), self.leader
         if leader is not None and leader.node == self._node:
             # What this node, or its life before, said while it led.
             leader = None
@@ -46,13 +51,15 @@ class Watch:
         """Something else has told of a leader: it has the lease's time to say so on the board."""
         self.heard_at = now
 
-    def is_vacant(self, now: int) -> bool:
+    def is_vacant(self) -> bool:
         """Whether nobody has been heard to lead for the lease's time."""
-        return self.leader is None and self.heard_at is not None and now - self.heard_at >= LEASE_MS
+        if self.leader is not None or self.heard_at is None:
+            return False
+        return self.listened_until - self.heard_at >= LEASE_MS
 
-    def is_heir(self) -> bool:
-        """Whether the last leader has asked this node to go on, and nobody does."""
-        return self.leader is None and self.heard_at is not None and self.presences.heir() == self._node
+    def is_heir(self, epoch: int) -> bool:
+        """Whether the leader of this epoch has asked this node to go on."""
+        return self.leader is None and self.presences.heir(epoch) == self._node
 
     def standbys(self, now: int) -> list[Presence]:
         """The nodes that are alive and follow the log."""

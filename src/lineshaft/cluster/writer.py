@@ -28,7 +28,7 @@ from msgspec import Struct
 
 from lineshaft.cluster.fold import Fold, Verdict
 from lineshaft.cluster.port import Log, Outcome
-from lineshaft.cluster.record import HEADER_BYTES, Record, cut, decode_record, join
+from lineshaft.cluster.record import HEADER_BYTES, Record, UnknownVersion, cut, decode_record, join
 from lineshaft.store.port import Changes, KeyRange
 
 __all__ = ["Turn", "Writer"]
@@ -169,7 +169,12 @@ class Writer:
         if self.is_over or entries is None:
             return
         for data in entries:
-            if not self._stands(self._fold.sequence + 1, decode_record(data)):
+            try:
+                is_own = self._stands(self._fold.sequence + 1, decode_record(data))
+            except UnknownVersion:
+                # Only who leads writes; its followers find out what that means for them.
+                is_own = False
+            if not is_own:
                 self.is_over = True
                 self._lost("another node leads")
                 return

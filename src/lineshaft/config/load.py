@@ -16,7 +16,7 @@ from lineshaft.config.binding import Binding, address, web_address
 from lineshaft.config.cron import read_cron
 from lineshaft.config.entries import AuthUser, WebUser
 from lineshaft.config.kinds import Kind, Secret
-from lineshaft.config.model import ENVIRONMENTS, LOG_FORMATS, LOG_LEVELS, Config, Environment, Log
+from lineshaft.config.model import ENVIRONMENTS, LOG_FORMATS, LOG_LEVELS, Cluster, Config, Environment, Log
 from lineshaft.config.places import find_places, find_tls, need_value
 from lineshaft.config.tables import read_tables
 from lineshaft.config.toml import Document, read_directory
@@ -125,7 +125,17 @@ def _with_passwords(config: Config, variables: Mapping[str, str], document: Docu
         faktory=replace(config.faktory, password=own),
         web=replace(config.web, password=web, users=users),
         auth=replace(config.auth, users=clients),
+        cluster=_with_nats_secrets(config.cluster, document),
     )
+
+
+def _with_nats_secrets(cluster: Cluster, document: Document) -> Cluster:
+    """What NATS asks for; nobody who skips the password of this server means that of another."""
+    given = {"password": cluster.password, "token": cluster.token}
+    opened = {
+        key: _opened(value, document.located(("cluster", key))) for key, value in given.items() if value is not None
+    }
+    return replace(cluster, **opened)
 
 
 def _with_own_passwords(users: dict[str, User], table: str, document: Document) -> dict[str, User]:
@@ -186,8 +196,12 @@ def _check_cluster(config: Config, flags: Flags) -> None:
         raise ConfigError(f"a node of a cluster needs {', '.join(missing)} under [cluster] in {where}/*.toml")
     if cluster.name is not None and config.ephemeral:
         raise ConfigError("--ephemeral and [cluster] cannot be together: a node keeps its copy of the jobs on disk")
-    if (cluster.tls_cert is None) is not (cluster.tls_key is None):
-        raise ConfigError("cluster.tls_cert and cluster.tls_key go together: give both or neither")
+    for one, other in (("tls_cert", "tls_key"), ("user", "password")):
+        if (getattr(cluster, one) is None) is not (getattr(cluster, other) is None):
+            raise ConfigError(f"cluster.{one} and cluster.{other} go together: give both or neither")
+    ways = [key for key in ("user", "token", "nkey", "credentials") if getattr(cluster, key) is not None]
+    if len(ways) > 1:
+        raise ConfigError(f"cluster.{' and cluster.'.join(ways)} each say who this node is to NATS: give one of them")
 
 
 def _check_whole(config: Config) -> None:

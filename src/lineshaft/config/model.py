@@ -217,7 +217,12 @@ class Cluster(Struct, frozen=True):
     #: Where other nodes reach the job port of this one.
     job_address: Annotated[Binding | None, address(), AT_START] = field(default=None, name="address")
     web_address: Annotated[Binding | None, address(), AT_START] = None  #: the same of its HTTP port
-    credentials: Annotated[str | None, text(), AT_START] = None  #: a file for NATS, as `nsc` makes them
+    #: Who this node is to NATS: one of these four ways at most.
+    user: Annotated[str | None, text(), AT_START] = None
+    password: Annotated[Secret | None, secret(), AT_START] = None  #: of that user
+    token: Annotated[Secret | None, secret(), AT_START] = None
+    nkey: Annotated[str | None, text(), AT_START] = None  #: a file with the seed of a user's key
+    credentials: Annotated[str | None, text(), AT_START] = None  #: a file as `nsc` makes them
     #: How large the log grows before a copy of the jobs is stored beside it.
     snapshot_after_bytes: Annotated[int, size("1MB", "1TB"), AT_START] = field(
         default=256_000_000, name="snapshot_after"

@@ -125,13 +125,20 @@ class Batch(Struct, array_like=True, gc=False):
 
     def count(self, before: bytes | None, after: bytes | None, *, succeeded: bool = False) -> None:
         """A job of it went from one state to another; no state before is a new job, none after one that has ended."""
-        self.total += before is None
-        self.pending += (after == PENDING) - (before == PENDING)
-        self.dead += (after == DEAD) - (before == DEAD)
-        self.has_died |= after == DEAD
+        if before is None:
+            self.total += 1
+        elif before == PENDING:
+            self.pending -= 1
+        elif before == DEAD:
+            self.dead -= 1
         if after is None:
             self.succeeded += succeeded
             self.lost += not succeeded
+        elif after == PENDING:
+            self.pending += 1
+        elif after == DEAD:
+            self.dead += 1
+            self.has_died = True
 
     def hear(self, before: Standing, after: Standing) -> None:
         """A child stands differently."""

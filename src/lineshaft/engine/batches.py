@@ -61,18 +61,19 @@ class Member(Feature):
         batch.count(None, PENDING)
         follow(state, change, bid, batch)
 
-    def moved(self, state: "State", change: Change, subject: Subject, place: Place, key: bytes) -> None:  # noqa: ARG002
+    def moved(self, state: "State", change: Change, subject: Subject, place: Place, key: bytes) -> None:
         """It failed, died, or was put back from the dead; other moves change nothing."""
-        before = change.get(keys.member_key(subject.extras.bid, subject.seq))
+        key = keys.member_key(subject.extras.bid, subject.seq)
+        before = change.get(key)
         if place is Place.DEAD:
-            _step(state, change, subject, before, DEAD)
+            _step(state, change, subject, key, before, DEAD)
         elif place is Place.RETRIES or before == DEAD:
-            _step(state, change, subject, before, FAILING)
+            _step(state, change, subject, key, before, FAILING)
 
     def ended(self, state: "State", change: Change, subject: Subject, ending: Ending) -> None:
         """It is done, or will never be."""
-        before = change.get(keys.member_key(subject.extras.bid, subject.seq))
-        _step(state, change, subject, before, None, succeeded=ending is Ending.DONE)
+        key = keys.member_key(subject.extras.bid, subject.seq)
+        _step(state, change, subject, key, change.get(key), None, succeeded=ending is Ending.DONE)
 
 
 class Callback(Feature):
@@ -111,16 +112,16 @@ def _step(
     state: "State",
     change: Change,
     subject: Subject,
+    key: bytes,
     before: bytes | None,
     after: bytes | None,
     *,
     succeeded: bool = False,
 ) -> None:
-    """A job of a batch goes from one state to another, if it is counted and that is another."""
+    """A job of a batch goes from one state, which stands under `key`, to another, if it is counted."""
     bid = subject.extras.bid
     if before is None or before == after:
         return
-    key = keys.member_key(bid, subject.seq)
     change.changes[key] = after
     batch = read_batch(change, bid)
     if batch is not None:
@@ -133,6 +134,11 @@ def follow(state: "State", change: Change, bid: str, batch: Batch) -> None:
 
     Raises StoreError.
     """
+    if not batch.committed and batch.until and batch.told is Standing.OPEN:
+        # As long as it is open and nobody counts it as over, nothing follows.
+        batch.touched_at = state.now
+        _write(change, bid, batch)
+        return
     while True:
         batch.touched_at = state.now
         while (role := batch.next_due()) is not None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from lineshaft.clock import parse_instant
 from lineshaft.engine import keys
-from lineshaft.engine.line import Entry
+from lineshaft.engine.entry import Entry
 from lineshaft.engine.naming import check_queue_name, open_queue
 from lineshaft.engine.ready import Queue
 from lineshaft.engine.records import ChoreRecord

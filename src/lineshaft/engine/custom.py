@@ -76,19 +76,18 @@ def read_custom(job: Job, now: int, at: int | None) -> Wishes | None:
     if not asked.unique_for and asked.expires_in is None and asked.expires_at is None:
         return asked.wishes
     begin = now if at is None else at
-    expires = min(
-        NEVER if asked.expires_in is None else begin + asked.expires_in,
-        NEVER if asked.expires_at is None else asked.expires_at,
-    )
     known = (asked.wishes or NO_WISHES).extras
-    extras = Extras(
-        uses=asked.uses,
-        lock=_digest(job) if asked.unique_for else "",
-        backoff=known.backoff,
-        expires=0 if expires == NEVER else max(expires, 1),
-        bid=known.bid,
-    )
-    return Wishes(extras, begin + asked.unique_for if asked.unique_for else 0)
+    lock = _digest(job) if asked.unique_for else ""
+    extras = Extras(uses=asked.uses, lock=lock, backoff=known.backoff, expires=_expires(asked, begin), bid=known.bid)
+    return Wishes(extras, begin + asked.unique_for if lock else 0)
+
+
+def _expires(asked: _Asked, begin: int) -> int:
+    """When a job is not to run any more; 0 for never."""
+    if asked.expires_in is None and asked.expires_at is None:
+        return 0
+    after = NEVER if asked.expires_in is None else begin + asked.expires_in
+    return max(min(after, NEVER if asked.expires_at is None else asked.expires_at), 1)
 
 
 def _read(sent: bytes) -> _Asked:

@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import Final
 
 from lineshaft.engine.ending import Ending
+from lineshaft.engine.entry import make_entry
 from lineshaft.engine.finish import expire, recover
-from lineshaft.engine.line import make_entry
 from lineshaft.engine.moves import Damaged, join_queue, leave, take_out
 from lineshaft.engine.records import join_moved
 from lineshaft.engine.state import State

@@ -20,7 +20,7 @@ from lineshaft.engine.adopt import Adopted, Arrival, adopt
 from lineshaft.engine.agenda import deadline, is_due_before, tick
 from lineshaft.engine.batching import Wanted, batch_commit, batch_new, batch_open, batch_status, batches_page
 from lineshaft.engine.damage import set_aside
-from lineshaft.engine.features import FEATURES
+from lineshaft.engine.features import LISTENING
 from lineshaft.engine.fetch import fetch
 from lineshaft.engine.figures import figures
 from lineshaft.engine.filter import Filter
@@ -80,7 +80,7 @@ class Engine:
         Bound as methods are: the interpreter goes on into such a function, while a `partial` makes it begin anew.
         """
         self.state = state
-        state.features, state.hooks = FEATURES, self.hooks
+        state.features, state.hooks = LISTENING, self.hooks
         hooks = self.hooks or Hooks()
         self.push = MethodType(push if state.settings.refuse_duplicate_jids else accept, state)
         self.push_bulk = MethodType(push_bulk, state)

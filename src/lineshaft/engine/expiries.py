@@ -77,7 +77,7 @@ class Expiries:
 
     def delete(self, change: Change, at: int, kind: bytes, name: bytes) -> None:
         """It ended otherwise."""
-        change.delete(keys.expiry_key(at, kind, name))
+        change.changes[keys.expiry_key(at, kind, name)] = None
 
     def due(self, now: int, limit: int) -> list[Expiry]:
         """What is due, the earliest first, at most `limit`. Raises StoreError."""

@@ -2,15 +2,16 @@
 
 A feature is asked for by a key of `custom`, which is read once, at the push (`custom`). What later moves must know is
 kept in the job's Extras; `uses` there holds one letter for each feature, and each letter leads to a Feature
-(`State.features`, filled by `features`). A job without letters costs one test of an attribute per move. `push` calls
-`pushed` and `placed`, `moves` calls `moved` and `ended` for every job that moves or leaves, `fetch` calls `fetched`: no
-other place needs to know that there are features.
+(`State.features`, from the table in `features`). A job without letters costs one test of an attribute per move, and a
+hook that no feature of a job listens to costs a look-up. `push` calls `pushed` and `placed`, `moves` calls `moved` and
+`ended` for every job that moves or leaves, `fetch` calls `fetched`: nobody else needs to know that there are features.
 
 The hooks work on the Change of the move that they belong to, so that a job and what a feature keeps about it are never
 apart. An exception in one drops the whole move.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -22,7 +23,7 @@ from lineshaft.lifecycle import Place
 if TYPE_CHECKING:
     from lineshaft.engine.state import State
 
-__all__ = ["Feature", "Subject", "ended", "fetched", "moved", "placed", "pushed"]
+__all__ = ["Feature", "Features", "Subject", "ended", "fetched", "moved", "placed", "pushed"]
 
 
 class Subject(Struct, frozen=True, gc=False):
@@ -53,33 +54,60 @@ class Feature:
         """A job is no more."""
 
 
+class _Listeners(dict[str, tuple[Callable[..., Any], ...]]):
+    """One hook of those features that do something in it, by the letters in `uses`; found out when they are met."""
+
+    def __init__(self, by_letter: Mapping[str, Feature], hook: str) -> None:
+        super().__init__()
+        self._by_letter = by_letter
+        self._hook = hook
+
+    def __missing__(self, uses: str) -> tuple[Callable[..., Any], ...]:
+        nothing = getattr(Feature, self._hook)
+        features = [self._by_letter[letter] for letter in uses]
+        found = [getattr(one, self._hook) for one in features if getattr(type(one), self._hook) is not nothing]
+        self[uses] = tuple(found)
+        return self[uses]
+
+
+class Features:
+    """The features by their letter, and which of them listen to what."""
+
+    def __init__(self, by_letter: Mapping[str, Feature]) -> None:
+        self.pushed = _Listeners(by_letter, "pushed")
+        self.placed = _Listeners(by_letter, "placed")
+        self.moved = _Listeners(by_letter, "moved")
+        self.fetched = _Listeners(by_letter, "fetched")
+        self.ended = _Listeners(by_letter, "ended")
+
+
 def pushed(state: "State", change: Change, subject: Subject, lock_until: int) -> None:
     """A job comes in. Raises Refusal, StoreError."""
-    for letter in subject.extras.uses:
-        state.features[letter].pushed(state, change, subject, lock_until)
+    for hook in state.features.pushed[subject.extras.uses]:
+        hook(state, change, subject, lock_until)
 
 
 def placed(state: "State", change: Change, subject: Subject, key: bytes) -> None:
     """A pushed job has its first place. Raises StoreError."""
-    for letter in subject.extras.uses:
-        state.features[letter].placed(state, change, subject, key)
+    for hook in state.features.placed[subject.extras.uses]:
+        hook(state, change, subject, key)
 
 
 def moved(state: "State", change: Change, subject: Subject, place: Place, key: bytes) -> None:
     """A job has come to a place. Raises StoreError."""
-    for letter in subject.extras.uses:
-        state.features[letter].moved(state, change, subject, place, key)
+    for hook in state.features.moved[subject.extras.uses]:
+        hook(state, change, subject, place, key)
 
 
 def fetched(state: "State", change: Change, subject: Subject) -> bool:
     """A job is about to be leased; True drops it instead. Raises StoreError."""
     dropped = False
-    for letter in subject.extras.uses:
-        dropped |= state.features[letter].fetched(state, change, subject)
+    for hook in state.features.fetched[subject.extras.uses]:
+        dropped |= hook(state, change, subject)
     return dropped
 
 
 def ended(state: "State", change: Change, subject: Subject, ending: Ending) -> None:
     """A job is no more. Raises StoreError."""
-    for letter in subject.extras.uses:
-        state.features[letter].ended(state, change, subject, ending)
+    for hook in state.features.ended[subject.extras.uses]:
+        hook(state, change, subject, ending)

@@ -1,6 +1,6 @@
 """The table of features; `feature` says what one is, and who calls its hooks.
 
-The engine gives it to the state when it is built, so that a feature may itself use what `moves` offers.
+The engine gives them to the state when it is built, so that a feature may itself use what `moves` offers.
 """
 
 from typing import Final
@@ -8,11 +8,11 @@ from typing import Final
 from lineshaft.engine.batch import BATCHED, CALLBACK
 from lineshaft.engine.batches import Callback, Member
 from lineshaft.engine.expiring import EXPIRING, Expiring
-from lineshaft.engine.feature import Feature
+from lineshaft.engine.feature import Feature, Features
 from lineshaft.engine.tracks import TRACKED, Tracked
 from lineshaft.engine.unique import UNIQUE, UNIQUE_UNTIL_START, Unique, UniqueUntilStart
 
-__all__ = ["FEATURES"]
+__all__ = ["FEATURES", "LISTENING"]
 
 FEATURES: Final[dict[str, Feature]] = {
     EXPIRING: Expiring(),
@@ -23,3 +23,6 @@ FEATURES: Final[dict[str, Feature]] = {
     CALLBACK: Callback(),
 }
 """Every feature by its letter in `Extras.uses`."""
+
+LISTENING: Final = Features(FEATURES)
+"""The same, as the state has them."""

@@ -9,8 +9,8 @@ from typing import Final
 
 from lineshaft.engine import feature
 from lineshaft.engine.ending import Ending
+from lineshaft.engine.entry import Entry
 from lineshaft.engine.feature import Subject
-from lineshaft.engine.line import Window
 from lineshaft.engine.moves import leave
 from lineshaft.engine.outcomes import Outcome
 from lineshaft.engine.ready import Queue
@@ -56,19 +56,20 @@ def fetch(state: State, names: Iterable[str], holder: str, most_dropped: int = M
                 seconds = queue.reserve_seconds or DEFAULT_RESERVE_SECONDS
             else:
                 seconds = reserve_seconds(reserve_for)
-            now = state.now
-            if entry.special is not None:
-                if _fetch_using(state, queue, window, entry.special, holder, seconds):
-                    return payload
-                if most_dropped > 1:
-                    return fetch(state, names, holder, most_dropped - 1)
-                state.arrivals.append(name)
-                return None
+            now, leases = state.now, state.leases
+            special, uses = entry.special, ""
+            if special is not None:
+                uses = special.uses
+                if state.features.fetched[uses] and _is_dropped(state, queue, entry, special):
+                    if most_dropped > 1:
+                        return fetch(state, names, holder, most_dropped - 1)
+                    state.arrivals.append(name)
+                    return None
+                leases.extras[entry.seq] = special
             # From here on nothing can fail.
             entries.popleft()
-            leases = state.leases
             until, group = now + seconds * 1000, leases.group
-            leases.grant(Lease(entry.seq, entry.key, entry.jid, holder, now, until, name, group, "", entry.jobtype))
+            leases.grant(Lease(entry.seq, entry.key, entry.jid, holder, now, until, name, group, uses, entry.jobtype))
             queue.size -= 1
             if not queue.dirty:
                 queue.dirty = True
@@ -77,23 +78,18 @@ def fetch(state: State, names: Iterable[str], holder: str, most_dropped: int = M
     return None
 
 
-def _fetch_using(state: State, queue: Queue, window: Window, extras: Extras, holder: str, seconds: int) -> bool:
-    """Lease the first job of a window, which uses a feature; False when it was dropped instead. Raises StoreError."""
-    entry, now = window.entries[0], state.now
+def _is_dropped(state: State, queue: Queue, entry: Entry, extras: Extras) -> bool:
+    """Tell the features that a job, the first of its window, is about to be leased; True when it was dropped instead.
+
+    Raises StoreError, before anything moved.
+    """
     change = Change(state.turn)
-    if feature.fetched(state, change, Subject(entry.jid, entry.seq, extras)):
-        change.delete(entry.key)
-        leave(state, change, entry.jid, entry.seq, extras, Ending.EXPIRED)
-        state.queues.lose(change, queue, entry.key)
-        change.then(queue.outcomes.count, Outcome.EXPIRED, entry.jobtype)
+    if not feature.fetched(state, change, Subject(entry.jid, entry.seq, extras)):
         change.merge()
         return False
-    until, group = now + seconds * 1000, state.leases.group
-    lease = Lease(entry.seq, entry.key, entry.jid, holder, now, until, queue.name, group, extras.uses, entry.jobtype)
-    # From here on nothing can fail.
+    change.delete(entry.key)
+    leave(state, change, entry.jid, entry.seq, extras, Ending.EXPIRED)
+    state.queues.lose(change, queue, entry.key)
+    change.then(queue.outcomes.count, Outcome.EXPIRED, entry.jobtype)
     change.merge()
-    window.entries.popleft()
-    state.leases.grant_using(lease, extras)
-    queue.size -= 1
-    state.queues.touch(queue)
     return True

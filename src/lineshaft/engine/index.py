@@ -99,18 +99,24 @@ class Index:
 
     def add(self, jid: str, key: bytes) -> None:
         """A job was pushed straight into its queue: its seq is the order in its key."""
-        young = self.young
-        if young.setdefault(jid, key) is not key:
-            self.turn.changes[keys.where_key(jid, keys.ready_order(key))] = key
-        elif len(young) > MOST_YOUNG:
-            self._write_older()
+        if self.young.setdefault(jid, key) is not key:
+            self.add_twin(jid, key)
+
+    def add_twin(self, jid: str, key: bytes) -> None:
+        """The same for one whose jid is that of a young job."""
+        self.turn.changes[keys.where_key(jid, keys.ready_order(key))] = key
 
     def settle(self, order: int) -> None:
-        """Raise the watermark when it has fallen far behind `order`, the last that was used.
+        """Write the older ones when there are too many of them; and raise the watermark when it has fallen far behind
+        `order`, the last that was used.
 
         Jobs that are done while they are young, or that join their queue from a timed set, never raise it; and a
-        restart looks through all that lies beyond.
+        restart looks through all that lies beyond. The end of a turn is soon enough for both.
         """
+        if len(self.young) <= MOST_YOUNG and order - self.watermark <= MOST_BEYOND:
+            return
+        while len(self.young) > MOST_YOUNG:
+            self._write_older()
         while self.enabled and order - self.watermark > MOST_BEYOND:
             oldest = next(iter(self.young.values()), None)
             if oldest is None:
@@ -125,11 +131,13 @@ class Index:
         self.turn.changes[keys.INDEX_KEY] = b"%d" % order
 
     def _write_older(self) -> None:
-        changes = self.turn.changes
-        older = list(islice(self.young.items(), min(MOST_YOUNG // 2, MOST_WRITTEN)))
+        changes, young, where = self.turn.changes, self.young, keys.WHERE
+        older = list(islice(young.items(), min(MOST_YOUNG // 2, MOST_WRITTEN)))
         for jid, key in older:
-            changes[keys.where_key(jid, keys.ready_order(key))] = key
-            del self.young[jid]
+            # As `where_key` has it: this is done for every job that lives long enough.
+            encoded = jid.encode()
+            changes[where[len(encoded)] + encoded + key[-8:]] = key
+            del young[jid]
         self._raise(keys.ready_order(older[-1][1]))
 
     def move(self, jid: str, seq: int, key: bytes) -> None:

@@ -62,6 +62,7 @@ __all__ = [
     "POSITION_KEY",
     "SEQUENCE_KEY",
     "TOTALS_KEY",
+    "WHERE",
     "after",
     "aside_key",
     "batch_key",
@@ -139,7 +140,7 @@ JOB_RANGES: Final = ((b"B", b"F"), (b"G", b"I"), (b"L", b"N"), (b"O", b"["))
 _READY: Final = frozenset((b"R", b"V"))
 
 #: How a key of the jid index begins, by the length of its encoded jid (512 characters at most, see `job`).
-_WHERE: Final = [b"W" + length.to_bytes(2) for length in range(4 * 512 + 1)]
+WHERE: Final = [b"W" + length.to_bytes(2) for length in range(4 * 512 + 1)]
 
 
 def prefix_range(prefix: bytes) -> tuple[bytes, bytes]:
@@ -277,13 +278,13 @@ def timed_order(key: bytes) -> int:
 def where_prefix(jid: str) -> bytes:
     """W <len><jid>: all live jobs with that jid, the oldest first."""
     encoded = jid.encode()
-    return _WHERE[len(encoded)] + encoded
+    return WHERE[len(encoded)] + encoded
 
 
 def where_key(jid: str, seq: int) -> bytes:
     """W <len><jid> <seq>"""
     encoded = jid.encode()
-    return _WHERE[len(encoded)] + encoded + seq.to_bytes(8)
+    return WHERE[len(encoded)] + encoded + seq.to_bytes(8)
 
 
 def where_seq(key: bytes) -> int:

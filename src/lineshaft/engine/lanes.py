@@ -38,10 +38,11 @@ from typing import TYPE_CHECKING, Final
 
 from lineshaft.engine import keys
 from lineshaft.engine.ages import Ages
+from lineshaft.engine.entry import Entry
 from lineshaft.engine.lane import WINDOW, Lane
 from lineshaft.engine.lane_names import lane_namer
 from lineshaft.engine.lane_rows import read_lane
-from lineshaft.engine.line import Entry, Line, Window
+from lineshaft.engine.line import Line, Window
 from lineshaft.engine.records import (
     ChoreRecord,
     LaneRules,

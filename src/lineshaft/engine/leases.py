@@ -126,11 +126,6 @@ class Leases:
         else:
             self.by_seq[lease.seq] = self.by_jid[lease.jid] = lease
 
-    def grant_using(self, lease: Lease, extras: Extras) -> None:
-        """Begin a lease of a job that uses a feature. An effect."""
-        self.extras[lease.seq] = extras
-        self.grant(lease)
-
     def settle(self) -> None:
         """Put what this turn granted into the turn."""
         live = self.fresh

@@ -4,31 +4,10 @@ What is true of the windows in which a line has its first jobs in memory stands 
 """
 
 from collections import deque
-from typing import Final
 
-from msgspec import Struct
+from lineshaft.engine.entry import Entry
 
-from lineshaft.engine import keys
-from lineshaft.engine.outcomes import MOST_LETTERS
-from lineshaft.engine.records import Extras, decode_head
-
-__all__ = ["LARGE_PAYLOAD_BYTES", "Entry", "Line", "Window", "make_entry"]
-
-#: Payloads above this stay on disk until their FETCH: a window of them would not fit in memory.
-LARGE_PAYLOAD_BYTES: Final = 4096
-
-
-class Entry(Struct, gc=False):
-    """An unleased job in a window: all that a FETCH needs."""
-
-    order: int
-    key: bytes
-    seq: int
-    jid: str
-    payload: bytes | None  #: None for a large one, which is read when it is fetched
-    reserve_for: int | None
-    special: Extras | None  #: its Extras, of a job that uses a feature
-    jobtype: str = ""  #: its beginning (see `outcomes`)
+__all__ = ["Line", "Window"]
 
 
 class Window:
@@ -120,13 +99,3 @@ class Line:
     def count(self, by: int) -> None:
         """Jobs came, or went by another way than a FETCH; an effect."""
         self.size += by
-
-
-def make_entry(key: bytes, seq: int, extras: Extras, payload: bytes) -> Entry:
-    """An entry for a job that lies under `key`."""
-    head = decode_head(payload)
-    kept = payload if len(payload) <= LARGE_PAYLOAD_BYTES else None
-    special = extras if extras.uses else None
-    return Entry(
-        keys.ready_order(key), key, seq, head.jid, kept, head.reserve_for, special, head.jobtype[:MOST_LETTERS]
-    )

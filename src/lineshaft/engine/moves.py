@@ -11,9 +11,10 @@ from msgspec import Struct, structs
 
 from lineshaft.engine import feature, keys
 from lineshaft.engine.ending import Ending
+from lineshaft.engine.entry import Entry, make_entry
 from lineshaft.engine.feature import Subject
 from lineshaft.engine.lane import Lane
-from lineshaft.engine.line import Entry, Line, make_entry
+from lineshaft.engine.line import Line
 from lineshaft.engine.naming import open_queue
 from lineshaft.engine.outcomes import Outcome
 from lineshaft.engine.ready import Queue

@@ -7,8 +7,9 @@ the first, so that whatever happens it is one transition.
 
 from lineshaft.engine import feature
 from lineshaft.engine.custom import NO_WISHES, Wishes, read_custom
+from lineshaft.engine.entry import LARGE_PAYLOAD_BYTES, Entry
 from lineshaft.engine.feature import Subject
-from lineshaft.engine.line import LARGE_PAYLOAD_BYTES, Entry, Line, Window
+from lineshaft.engine.line import Line, Window
 from lineshaft.engine.naming import open_queue
 from lineshaft.engine.outcomes import MOST_LETTERS
 from lineshaft.engine.ready import Queue
@@ -61,7 +62,7 @@ def push_bulk(state: State, jobs: list[Job]) -> dict[str, str]:
 def accept(state: State, job: Job) -> None:
     """Check a job, and store it. Raises Refusal, before anything moved."""
     stamp = state.stamp
-    admit(job, stamp)
+    name = admit(job, stamp)
     if state.push_refusal is not None:
         raise Refusal(state.push_refusal)
     at = None if job.at is None else take_instant(job, after=state.now)
@@ -72,19 +73,14 @@ def accept(state: State, job: Job) -> None:
         raise refuse_args(job)
     # Before the queue is opened: a job that cannot come in brings none into being.
     wishes = None if job.custom is ABSENT else read_custom(job, state.now, at)
-    name = job.queue or ""
-    queue = state.queues.by_name.get(name) or open_queue(state, name, most=state.settings.most.queues)
+    queues = state.queues
+    queue = queues.by_name.get(name) or open_queue(state, name, most=state.settings.most.queues)
     if queue.max_jobs is not None and queue.size >= queue.max_jobs:
         raise Refusal(f"queue {name} is full: it holds {queue.size} jobs, and max_jobs is {queue.max_jobs}")
-    if wishes is not None or queue.lanes is not None:
-        change = Change(state.turn)
-        enter(state, change, job, payload, priority, at, queue, wishes or NO_WISHES)
-        change.merge()
+    if at is not None or queue.lanes is not None:
+        with state.change() as change:
+            enter(state, change, job, payload, priority, at, queue, wishes or NO_WISHES)
         return
-    if at is not None:
-        _schedule(state, job, payload, priority, at)
-        return
-    # From here on nothing can fail.
     order = state.order + 1
     if order > state.orders_reserved:
         order = state.take_order()
@@ -95,30 +91,52 @@ def accept(state: State, job: Job) -> None:
         window = windows[0]
     else:
         window = queue.window(priority)
-    key = window.prefix + order.to_bytes(8)
-    state.turn.changes[key] = payload
-    if state.index.enabled:
-        state.index.add(job.jid, key)
+    jid, key = job.jid, window.prefix + order.to_bytes(8)
+    value, special = payload, None
+    if wishes is not None:
+        value, special = _ask(state, Subject(jid, order, wishes.extras), wishes, key, payload)
+    # From here on nothing can fail.
+    state.turn.changes[key] = value
+    index = state.index
+    if index.enabled and index.young.setdefault(jid, key) is not key:
+        index.add_twin(jid, key)
     if not window.more:
-        if len(window.entries) < state.queues.bound:
+        if len(window.entries) < queues.bound:
             kept = payload if len(payload) <= LARGE_PAYLOAD_BYTES else None
-            jobtype = job.jobtype[:MOST_LETTERS]
-            window.entries.append(Entry(order, key, order, job.jid, kept, job.reserve_for, None, jobtype))
+            window.entries.append(
+                Entry(order, key, order, jid, kept, job.reserve_for, special, job.jobtype[:MOST_LETTERS])
+            )
         else:
             window.more, window.tail = True, order
     queue.size += 1
     queue.pushed += 1
     if not queue.dirty:
         queue.dirty = True
-        state.queues.dirty.append(queue)
+        queues.dirty.append(queue)
     if queue.wanted:
         state.arrivals.append(name)
+
+
+def _ask(state: State, subject: Subject, wishes: Wishes, key: bytes, payload: bytes) -> tuple[bytes, Extras | None]:
+    """Bring in the features that a job asks for; returns what is stored of it, and its Extras if it has features.
+
+    Raises Refusal, StoreError, before anything moved.
+    """
+    extras = wishes.extras
+    value = join_value(extras, payload)
+    if not extras.uses:
+        return value, None
+    change = Change(state.turn)
+    feature.pushed(state, change, subject, wishes.lock_until)
+    feature.placed(state, change, subject, key)
+    change.merge()
+    return value, extras
 
 
 def enter(
     state: State, change: Change, job: Job, payload: bytes, priority: int, at: int | None, queue: Queue, wishes: Wishes
 ) -> None:
-    """Put a job that uses a feature into its queue, or its lane, or the scheduled set. Raises Refusal, StoreError."""
+    """Put a job into its queue, or its lane, or the scheduled set, with what it uses. Raises Refusal, StoreError."""
     line = queue if at is not None or queue.lanes is None else queue.line(job)
     order = state.take_order()
     extras = wishes.extras
@@ -153,13 +171,6 @@ def _entered(state: State, queue: Queue, line: Line, window: Window, entry: Entr
         state.index.move(entry.jid, entry.seq, entry.key)
     elif state.index.enabled:
         state.index.add(entry.jid, entry.key)
-
-
-def _schedule(state: State, job: Job, payload: bytes, priority: int, at: int) -> None:
-    with state.change() as change:
-        order = state.take_order()
-        key = state.scheduled.add(change, at, order, order, Extras(priority=priority), payload)
-        change.then(state.index.move, job.jid, order, key)
 
 
 def _without_duplicates(state: State, jobs: list[Job], errors: dict[str, str]) -> list[Job]:

@@ -27,7 +27,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from lineshaft.engine import keys
-from lineshaft.engine.line import Entry, Line, Window, make_entry
+from lineshaft.engine.entry import Entry, make_entry
+from lineshaft.engine.line import Line, Window
 from lineshaft.engine.outcomes import Outcomes
 from lineshaft.engine.records import (
     LanesRecord,

@@ -4,7 +4,7 @@ Everything here but the settings and the workers' connections is rebuilt from th
 it matters after a crash: a start after a crash and a start after a clean stop are the same code.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -13,9 +13,10 @@ from lineshaft.engine import keys
 from lineshaft.engine.cancel import CANCELLED, Cancels
 from lineshaft.engine.chores import Chores
 from lineshaft.engine.expiries import Expiries
+from lineshaft.engine.feature import Features
 from lineshaft.engine.groups import Groups
 from lineshaft.engine.history import History
-from lineshaft.engine.index import MOST_BEYOND, Index
+from lineshaft.engine.index import Index
 from lineshaft.engine.lanes import Lanes
 from lineshaft.engine.leases import Leases
 from lineshaft.engine.notes import Notes
@@ -41,7 +42,6 @@ from lineshaft.job import UNREADABLE
 from lineshaft.store.port import Store
 
 if TYPE_CHECKING:
-    from lineshaft.engine.feature import Feature
     from lineshaft.engine.hooks import Hooks
 
 __all__ = ["State"]
@@ -80,8 +80,8 @@ class State:
         self.cancels = Cancels()
         self.history = History(self.turn)
         self.periodic = PeriodicJobs(self.turn, now)
-        #: The features by their letter; the engine sets it, as it does the hooks.
-        self.features: Mapping[str, Feature] = {}
+        #: The features; the engine sets them, as it does the hooks.
+        self.features = Features({})
         #: What is called when jobs move.
         self.hooks: Hooks | None = None
         #: Leases of vanished workers that are still to be taken back.
@@ -211,8 +211,7 @@ class State:
         """Put the records of all that moved into the turn; the last thing before its commit."""
         if self.leases.fresh:
             self.leases.settle()
-        if self.order - self.index.watermark > MOST_BEYOND:
-            self.index.settle(self.order)
+        self.index.settle(self.order)
         if self.queues.dirty:
             self.queues.settle(self.order + 1)
         if self.history.dirty:

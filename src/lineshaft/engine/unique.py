@@ -46,12 +46,13 @@ class Unique(Feature):
     def pushed(self, state: "State", change: Change, subject: Subject, lock_until: int) -> None:
         """Take the lock. Raises Refusal NOTUNIQUE while another has it."""
         digest = bytes.fromhex(subject.extras.lock)
-        lock = _read(change, digest)
+        key = keys.lock_key(digest)
+        lock = _read(change, key)
         if lock is not None:
             if lock.until > state.now:
                 raise Refusal("Job not unique", "NOTUNIQUE", reveals=True)
             state.expiries.delete(change, lock.until, LOCK, digest)
-        change.put(keys.lock_key(digest), encode_record(LockRecord(subject.seq, lock_until)))
+        change.changes[key] = encode_record(LockRecord(subject.seq, lock_until))
         state.expiries.put(change, lock_until, LOCK, digest)
 
     def moved(self, state: "State", change: Change, subject: Subject, place: Place, key: bytes) -> None:  # noqa: ARG002
@@ -75,16 +76,17 @@ class UniqueUntilStart(Unique):
 
 def _release(state: "State", change: Change, subject: Subject) -> None:
     digest = bytes.fromhex(subject.extras.lock)
-    lock = _read(change, digest)
+    key = keys.lock_key(digest)
+    lock = _read(change, key)
     # The job's own lock may have ended by time, and another have taken it since.
     if lock is not None and lock.seq == subject.seq:
-        change.delete(keys.lock_key(digest))
+        change.changes[key] = None
         state.expiries.delete(change, lock.until, LOCK, digest)
 
 
-def _read(change: Change, digest: bytes) -> LockRecord | None:
+def _read(change: Change, key: bytes) -> LockRecord | None:
     """A lock; none when it cannot be read, since no job must stop over it. Its entry then ends it."""
-    held = change.get(keys.lock_key(digest))
+    held = change.get(key)
     try:
         return None if held is None else decode_lock(held)
     except UNREADABLE:

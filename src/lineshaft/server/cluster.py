@@ -22,6 +22,10 @@ class ClusterView(Protocol):
         """Who leads, and how far each node is."""
         ...
 
+    def summary(self) -> dict[str, Any]:
+        """The same in short, as INFO gives it to whoever asks."""
+        ...
+
     def has_leader(self) -> bool:
         """Whether clients of this node reach a leader, here or elsewhere."""
         ...

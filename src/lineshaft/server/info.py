@@ -28,7 +28,8 @@ def info_of(server: "Server") -> dict[str, Any]:
             # Clients' types for the part above know no such figure.
             "jobs_expired": server.engine.state.totals.expired,
             "connections": len(server.sessions),
-            "command_count": server.commands,
+            "command_count": server.meter.total(),
             **server.shell.facts(),
         },
+        **({} if server.cluster is None else {"cluster": server.cluster.summary()}),
     }

@@ -31,6 +31,10 @@ class Meter(defaultdict[bytes, int]):
         super().__init__(int)
         self.durations: dict[bytes, Durations] = defaultdict(Durations)
 
+    def total(self) -> int:
+        """How many commands were carried out, or refused for what they asked."""
+        return sum(self.values())
+
     def timed(self, verb: bytes, command: Command) -> Command:
         """The same command, noting how long it takes, also when it is refused."""
 

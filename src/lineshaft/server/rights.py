@@ -40,6 +40,7 @@ from lineshaft.protocol.commands import (
 from lineshaft.protocol.handshake import Hello, verify
 from lineshaft.protocol.queues import parse_fetch, parse_queue
 from lineshaft.server.commands import COMMANDS, Verb, push_all
+from lineshaft.server.session import NO_FETCH
 from lineshaft.server.settings import Permission, ServerSettings, User
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Users:
                 session.rights = rights
                 session.verbs = session.server.verbs_of(session)
                 # The names in it were looked at under the former rights.
-                session.fetch_argument = b"\n"
+                session.fetch_argument = NO_FETCH
 
 
 class Rights:

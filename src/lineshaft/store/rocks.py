@@ -139,7 +139,8 @@ class RocksStore:
 
     def get(self, key: bytes) -> bytes | None:
         """The value of `key`, or None. Raises StoreError, StoreCorrupt."""
-        self._check()
+        if self._failure is not None:
+            raise StoreError(self._failure)
         try:
             value: bytes | None = self._database.get(key)
         except Exception as error:

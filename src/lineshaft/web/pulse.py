@@ -1,6 +1,8 @@
 """The pulse: once a second, a look at the figures, and the news for who watches.
 
-Each second is noted in the past (`past`), and once a minute the engine is asked to note it too, on disk.
+Each second is noted in the past (`past`), and once a minute the engine is asked to note it too, on disk. What others
+have noted there is read back when there are figures again after a time without: at the start, and on a node of a
+cluster when it comes to lead.
 
 Whoever watches gets one small message a second, the same for all, made once; and none is made when nobody watches. It
 says how large the sets are, and a number that changes when anything has changed, so that a page knows when to look.
@@ -105,6 +107,8 @@ class Pulse:
         self._telling: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
+        #: There were no figures in the last second, so what is noted on disk may be news.
+        self._was_away = True
         #: The minute that was noted last, and the task that does it.
         self._noted = 0
         self._noting: asyncio.Task[None] | None = None
@@ -112,12 +116,6 @@ class Pulse:
     def start(self) -> None:
         """Begin, in the running loop."""
         self._due = asyncio.get_running_loop().time()
-        try:
-            now = self.backend.look(lambda engine: engine.views.overview()).now
-            longest = max(grain.span_ms for grain in GRAINS)
-            self.past.recall(self.backend.look(lambda engine: engine.views.notes(now - longest)))
-        except LineshaftError as error:
-            log.warning("the charts begin anew: what was noted cannot be read: %s", error)
         self._tick()
 
     def stop(self) -> None:
@@ -144,6 +142,9 @@ class Pulse:
         self._timer = loop.call_at(self._due, self._tick)
         try:
             overview = self.backend.look(lambda engine: engine.views.overview())
+            if self._was_away:
+                self._was_away = False
+                self._recall(overview.now)
             self.loop.add(late_ms / 1000)
             self.take(overview, late_ms)
             self._look_for_slow()
@@ -153,7 +154,17 @@ class Pulse:
                 self._noting = asyncio.create_task(self._note())
         except LineshaftError as error:
             # The storage is away: the server says so itself, and a second without a note does no harm.
+            self._was_away = True
             log.debug("no figures this second: %s", error)
+
+    def _recall(self, now: int) -> None:
+        """Take over what was noted on disk and is not known here."""
+        longest = max(grain.span_ms for grain in GRAINS)
+        since = max(now - longest, self.now() + 1)
+        try:
+            self.past.recall(self.backend.look(lambda engine: engine.views.notes(since)))
+        except LineshaftError as error:
+            log.warning("the charts begin anew: what was noted cannot be read: %s", error)
 
     async def _note(self) -> None:
         """Have this minute noted on disk."""

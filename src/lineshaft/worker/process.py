@@ -9,8 +9,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
 
+from lineshaft.event_loop import loop_factory
 from lineshaft.worker.worker import Worker
 
 __all__ = ["run_worker"]
@@ -20,7 +20,7 @@ log = logging.getLogger("lineshaft.worker")
 
 def run_worker(worker: Worker) -> int:
     """Work until a signal or the server ends it; returns the exit code: 0, or 1 when jobs had to be left behind."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(worker))
         if not worker.left_behind:
             return 0
@@ -43,12 +43,3 @@ async def _serve(worker: Worker) -> None:
         worker.concurrency,
     )
     await worker.serve()
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop  # noqa: PLC0415 - optional: asyncio's own loop serves where it is not installed
-    except ImportError:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
