@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -161,6 +163,15 @@ def test_a_log_that_is_ahead_of_a_node(tmp_path: Path, run_newer: Callable[[Node
         assert old.push("job-00002", "q") == "OK"
         wait_for(lambda: seen_by(old, "c").get("role") == "outdated", "the leader has heard how it is")
         assert why in seen_by(old, "c")["problem"]
+        told = subprocess.run(
+            [sys.executable, "-m", "lineshaft", "cluster"],
+            env={**os.environ, "FAKTORY_URL": f"tcp://127.0.0.1:{old.port}"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "outdated" in told.stdout
+        assert why in told.stderr
         with pytest.raises(WireError, match="no standby called 'c' is there"):
             cluster.leader().say('CLUSTER TRANSFER {"node":"c"}')
         # Whoever dies, it does not lead; with both gone nobody does.
