@@ -200,7 +200,9 @@ class Model:
 
     def keep_place(self, job: ModelJob) -> None:
         """It goes to wait in a set."""
-        if job.lane is not None and job.queue in self.rules and self.rules[job.queue].strict:
+        # A queue that was removed while the job was out has no lane that it could hold.
+        is_strict = job.queue in self.known and job.queue in self.rules and self.rules[job.queue].strict
+        if job.lane is not None and is_strict:
             job.keeps = (job.lane, job.slot)
             self.holding[job.queue, job.lane] = job.seq
         self.judge(job.queue, job.lane)
