@@ -89,8 +89,8 @@ def counts_any_number(self: Fold, sequence: int, record: Record | None) -> Verdi
 
 
 DEFECTS: dict[str, tuple[int, type, str, object]] = {
-    "entries of a former leader count": (20, Fold, "take", counts_everything),
-    "numbers mean nothing": (20, Fold, "take", counts_any_number),
+    "entries of a former leader count": (6, Fold, "take", counts_everything),
+    "numbers mean nothing": (6, Fold, "take", counts_any_number),
     "replies do not wait for the log": (2, LogGroup, "owes", lambda _: False),
     "a leader without a majority goes on for ever": (5, Node, "step_down", lambda *_: None),
 }

@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Machine", "rows_of"]
 
-#: How often the node's rules look at the clock.
-TICK = SECOND // 3
-
 #: So many snapshots are kept.
 KEPT = 2
 
@@ -95,7 +92,7 @@ class Machine:
         if self.node.role is Role.OUTDATED:
             self._be_upgraded()
             return
-        self.later(TICK, self._tick)
+        self.later(self.world.tick, self._tick)
         if not self._is_copying and self.node is not None and self.node.wants_snapshot(self.world.snapshot_after):
             self._is_copying = True
             self.later(self.chance.randint(1, SECOND), self._copy)
