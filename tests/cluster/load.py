@@ -27,6 +27,9 @@ __all__ = ["Held", "Load", "Step"]
 
 TROUBLE = (OSError, EOFError, WireError, AssertionError)
 
+#: With so many jobs that are not done the producers wait: many rounds should not end with a long wait for the rest.
+BACKLOG = 500
+
 #: Something that a producer does until it is answered.
 Step = Callable[[WireClient], None]
 
@@ -155,6 +158,9 @@ class Load:
         with contextlib.closing(client):
             while number in self.open or not self.stopping.is_set():
                 if number not in self.open:
+                    if len(self.accepted) - len(self.acked) > BACKLOG and not self.stopping.is_set():
+                        time.sleep(0.05)
+                        continue
                     with self.lock:
                         self._count += 1
                         name = f"{number}-{self._count:08}"
