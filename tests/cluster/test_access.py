@@ -410,7 +410,7 @@ def test_three_nodes_on_three_servers_with_tls_and_few_rights(place: Place, tmp_
         cluster.nodes["d"].start()
         leader.start()
         wait_for(cluster.is_whole, "all nodes are there")
-        assert "is loaded" in cluster.nodes["d"].log.read_text()
+        wait_for(lambda: "is loaded" in cluster.nodes["d"].log.read_text(), "the snapshot is loaded")
         assert all(node.ask("/health/ready")[0] == 200 for node in cluster.nodes.values())
         logs = "".join(node.log.read_text() for node in cluster.nodes.values())
         assert "permissions violation" not in logs

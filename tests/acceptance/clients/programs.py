@@ -1,5 +1,6 @@
 """The client programs of this folder: how each is built, what its library cannot do, and how a test runs it."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ import pytest
 __all__ = ["CLIENTS", "Client", "Running", "a_job", "wait_until"]
 
 HERE = Path(__file__).parent
+BUILT = HERE.parents[2] / "build" / "clients"
 BUILD_SECONDS = 540.0
 RUN_SECONDS = 30.0
 
@@ -81,10 +83,20 @@ class Client:
                 pytest.fail(reason)
             pytest.skip(reason)
         if self.build:
-            built = subprocess.run(
-                self.build, cwd=self.directory, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
-            )
-            assert built.returncode == 0, f"{' '.join(self.build)}:\n{built.stdout}{built.stderr}"
+            # Once in a run of the tests, whichever of its processes is first: a build takes away what another one uses.
+            run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+            BUILT.mkdir(parents=True, exist_ok=True)
+            with (BUILT / f"{self.folder}-{run}").open("a") as stamp:
+                fcntl.flock(stamp, fcntl.LOCK_EX)
+                if not stamp.seek(0, os.SEEK_END):
+                    self._build()
+                    stamp.write("built")
+
+    def _build(self) -> None:
+        built = subprocess.run(
+            self.build, cwd=self.directory, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
+        )
+        assert built.returncode == 0, f"{' '.join(self.build)}:\n{built.stdout}{built.stderr}"
 
     def _arguments(self, command: str, message: dict[str, Any] | None) -> list[str]:
         return [*self.command, command, *([] if message is None else [json.dumps(message)])]
