@@ -25,7 +25,7 @@ def describe_machine(scratch: Path) -> dict[str, str]:
     one, five, _ = os.getloadavg()
     return {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
-        "kernel": f"{platform.system()} {platform.release()}",
+        "kernel": f"{platform.system()} {platform.release().partition('-')[0]}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "libraries": ", ".join(f"{name} {version}" for name, version in versions(*LIBRARIES).items()),
         "sources": commit(),

@@ -95,8 +95,8 @@ def _targets(verdicts: Sequence[dict[str, Any]]) -> Iterator[str]:
     for one in verdicts:
         if one["target"]:
             sign, unit = ("≥", "") if one["yardstick"] else ("<", " ms")
-            extremes = f"{one['least']:.2f} to {one['most']:.2f}"
-            values = (f"{one['median']:.2f}{unit}", extremes, f"{sign} {one['target']:g}{unit}")
+            extremes = f"{one['least']:.3g} to {one['most']:.3g}"
+            values = (f"{one['median']:.3g}{unit}", extremes, f"{sign} {one['target']:g}{unit}")
             verdict = "met" if one["is_met"] else "**not met**"
             rows.append((one["load"], one["sync"] or DASH, one["subject"], one["yardstick"] or "p99", *values, verdict))
     yield from _table(head, rows)
@@ -109,6 +109,9 @@ def _servers(results: Results, sync: str) -> Iterator[str]:
     if sync == "never":
         yield "![Jobs per second by connections](images/performance-connections.svg)"
         yield ""
+    yield "Each number is the median of its rounds, the ratio that of the ratios within each round: what"
+    yield "slowed both down for a while is not in it, and it need not be that of the medians beside it."
+    yield ""
     numbers = ("jobs/s", "to the reference", "PUSH p50 / p99, ms", "CPU s per 100,000 jobs", "RSS, MB")
     head = ("Row", "Server", *numbers, "bytes written per job")
     yield from _table(head, _server_rows(results, sync))

@@ -4,7 +4,8 @@ import json
 
 from cluster.box import Box, NodeBox, ask
 from harness import Peer
-from lineshaft.cluster.presence import Role
+from lineshaft.cluster.presence import LEASE_MS, Role
+from lineshaft.cluster.replicated import ReplicatedStore
 from lineshaft.errors import StoreBusy
 from lineshaft.store.memory import MemoryStore
 
@@ -283,3 +284,30 @@ def test_the_log_is_purged_to_the_older_snapshot_and_never_past_a_live_node() ->
 
 def _busy(*_: object) -> None:
     raise StoreBusy("a write stall")
+
+
+def test_a_notice_from_before_it_led_does_not_say_that_it_leads() -> None:
+    box = Box("a")
+    node = box.leader()
+    leading = node.node.leading
+    assert leading is not None
+    box.clock.now += LEASE_MS - 100
+    # As while it claims: the notice is sent, and answered when it leads.
+    node.node.leading = None
+    node.node._post(box.clock())
+    node.node.leading = leading
+    node.carry_board()
+    box.clock.now += 200
+    assert not leading.is_current()
+
+
+def test_a_node_that_cannot_serve_does_not_go_on_saying_that_it_leads() -> None:
+    box = Box("a")
+    node = box.nodes["a"]
+
+    def lead(_: ReplicatedStore) -> None:
+        raise TypeError("a defect")
+
+    node.lead = lead  # type: ignore[method-assign]
+    box.advance(10)
+    assert "a defect" in str(node.failures[0])

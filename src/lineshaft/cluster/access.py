@@ -75,6 +75,10 @@ class Access(Struct, frozen=True):
     nkey: str | None = None  #: a file with the seed of a user's key
     credentials: str | None = None  #: a file as `nsc` makes them
 
+    def __repr__(self) -> str:
+        """Without what nobody is to read in a log."""
+        return f"Access({self.name!r}, {self.servers!r})"
+
     @property
     def stream(self) -> str:
         """The log's stream, and its one subject; the buckets are called the same."""

@@ -117,7 +117,7 @@ class JetStream:
 
     @property
     def is_closed(self) -> bool:
-        """Whether NATS has ended the connection for good: it does so with those whom it does not let in any more."""
+        """Whether the connection has ended for good."""
         return self.client.is_closed
 
     async def settle(self, seconds: float) -> None:
@@ -251,6 +251,9 @@ class JetStream:
                 answer: T | None = await asyncio.wait_for(question, 2 * API_SECONDS)
             except (NatsError, OSError, TimeoutError) as error:
                 log.debug("the cluster's log does not answer: %s", error or type(error).__name__)
+                answer = None
+            except Exception:  # whoever asks waits for an answer, whatever goes wrong here
+                log.exception("internal error in the cluster")
                 answer = None
             done(answer)
 

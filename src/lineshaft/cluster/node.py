@@ -152,9 +152,12 @@ class Node:
         self._post_at = now + RENEW_MS
         self._beat += 1
 
+        # What was sent before it led tells nobody that it leads, whenever the answer comes.
+        leading = self.leading
+
         def done(posted: bool | None) -> None:
-            if posted and self.leading is not None:
-                self.leading.posted(now)
+            if posted and leading is not None and leading is self.leading:
+                leading.posted(now)
 
         self.board.post(notice_name(self.identity.node), encode_presence(self.presence()), done)
 
@@ -281,8 +284,9 @@ class Node:
         self.role, self.watch.leader, self._heir = Role.LEADER, None, ""
         try:
             self.shell.lead(self.leading.store)
-        except StoreError as error:
-            self.shell.fail(error)
+        except Exception as error:  # whatever it is: a node that cannot serve must not go on saying that it leads
+            log.exception("this node cannot lead")
+            self.shell.fail(error if isinstance(error, StoreError) else StoreError(f"internal error: {error!r}"))
             return
         self.takeovers += 1
         self.took_over_at = self.clock()
