@@ -45,15 +45,11 @@ def full(path: Path) -> Results:
 
 def test_the_page_says_what_was_met_and_what_was_not(tmp_path: Path) -> None:
     page = measured(full(tmp_path))
-    assert (
-        "| cycle, 50 connections | never | lineshaft | reference | 0.8 | 0.8 to 0.8 | ≥ 0.9 | **not met** |" in page
-    )
-    assert "| cycle, 50 connections | never | lineshaft | beanstalkd | 2.00 | 2.00 to 2.00 | ≥ 1 | met |" in page
-    assert (
-        "| cycle, 50 connections | always | lineshaft | beanstalkd | 2.00 | 2.00 to 2.00 | ≥ 5 | **not met** |" in page
-    )
-    assert "| open loop at half the maximum | never | lineshaft | p99 | 1.20 ms | 1.20 to 1.20 | < 2 ms | met |" in page
-    assert "| worker, noop | - | lineshaft, async | celery | 9.00 | 9.00 to 9.00 | ≥ 3 | met |" in page
+    assert "| cycle, 50 connections | never | lineshaft | reference | 0.8 | 0.8 to 0.8 | ≥ 0.9 | **not met** |" in page
+    assert "| cycle, 50 connections | never | lineshaft | beanstalkd | 2 | 2 to 2 | ≥ 1 | met |" in page
+    assert "| cycle, 50 connections | always | lineshaft | beanstalkd | 2 | 2 to 2 | ≥ 5 | **not met** |" in page
+    assert "| open loop at half the maximum | never | lineshaft | p99 | 1.2 ms | 1.2 to 1.2 | < 2 ms | met |" in page
+    assert "| worker, noop | - | lineshaft, async | celery | 9 | 9 to 9 | ≥ 3 | met |" in page
     assert "| worker, noop | - | lineshaft, threads | BullMQ, Redis in memory | 2.00 |" in page
     assert "| worker, noop | faktory-worker, sync never | BullMQ, Redis in memory | 1.2 |" in page
     assert "| unique, 50 connections | never | 0.8 | 0.8 to 0.8 |" in page
