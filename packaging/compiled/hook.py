@@ -4,8 +4,8 @@ The modules that every command passes through are compiled by mypyc, from the sa
 checked; the rest is interpreted. What is compiled lies beside its source, and Python takes it first: whoever deletes
 the compiled files has the pure package again. Reasons and figures: docs/decisions/0023-a-compiled-build.md.
 
-What stays interpreted: modules in which records are defined (`msgspec.Struct`, which is C already), and whatever is
-not in the path of a command.
+What stays interpreted: modules in which records are defined (`msgspec.Struct`, which is C already), `engine/turn`, of
+which the cluster makes a class of its own, and whatever is not in the path of a command.
 """
 
 import os
@@ -22,7 +22,6 @@ MODULES: Final = (
     "server/session",
     "server/server",
     "server/commands",
-    "engine/turn",
     "engine/keys",
     "engine/line",
     "engine/lane",

@@ -8,6 +8,7 @@ from invariants import check_memory, check_store, rows_of
 from lineshaft.engine import keys, lanes, ready, turns
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.filter import Filter
+from lineshaft.engine.lane_names import lane_namer
 from lineshaft.engine.records import LaneRules, Rate, decode_lane
 from lineshaft.engine.retry import Report
 from lineshaft.engine.settings import QueueLimits, Settings
@@ -656,3 +657,12 @@ def test_a_job_that_comes_back_to_its_place_is_leased_no_more(way: str) -> None:
     world.commit()
     assert [lease.jid for lease in world.engine.state.leases.by_seq.values()] == ["00000002"]
     assert world.fetch() == "1"
+
+
+@pytest.mark.parametrize("value", [b'"a\xff"', b'{"x":"\xff"}'])
+def test_what_is_no_text_has_a_lane_all_the_same(value: bytes) -> None:
+    # A row that was damaged on disk reads like this, and whatever moves it asks for its lane.
+    job = decode_stored(b'{"jid":"job-00001","jobtype":"T","args":[],"queue":"q","custom":{"t":%b}}' % value)
+    name = lane_namer("t")(job)
+    assert name[:1] == b"#"
+    assert name.decode() == lane_namer("t")(job).decode()

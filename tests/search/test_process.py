@@ -244,3 +244,22 @@ def test_tables_that_are_written_anew_meanwhile_do_no_harm(store: RocksStore) ->
             assert count == first + 500
 
     play(store, scene)
+
+
+def test_one_that_is_stuck_is_ended_however_often_others_ask(
+    store: RocksStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene(search: SearchProcess) -> None:
+        await search.look(sought("x"))
+        monkeypatch.setattr(process_module, "STUCK_SECONDS", 0.2)
+        monkeypatch.setattr(process_module, "END_SECONDS", 0.1)
+        assert search.pid is not None
+        os.kill(search.pid, signal.SIGSTOP)
+        waiting = asyncio.ensure_future(search.look(sought("x")))
+        while not waiting.done():
+            with suppress(Unavailable, TimeoutError):
+                await asyncio.wait_for(search.look(sought("x")), 0.05)
+        with pytest.raises(Unavailable, match="has not answered"):
+            await waiting
+
+    play(store, scene, idle_seconds=0.2)

@@ -37,9 +37,11 @@ class LogGroup(GroupCommit):
         self._numbers.append(store.committed)
 
     def owes(self) -> bool:
-        """Whether something was committed that does not stand yet, or another node may lead."""
+        """Whether something was committed that does not stand yet, replies are held, or another node may lead."""
         store = self._store()
-        return store is not None and (store.standing < store.committed or not store.is_current())
+        if store is None:
+            return False
+        return store.standing < store.committed or bool(self.collecting) or not store.is_current()
 
     def maybe_sync(self) -> None:
         """Nothing: a commit is on its way at once."""

@@ -11,9 +11,9 @@ from contextlib import suppress
 from hashlib import blake2b
 from typing import Final
 
-from msgspec import DecodeError, Raw, Struct, defstruct, field, json
+from msgspec import Raw, Struct, defstruct, field, json
 
-from lineshaft.job import Job
+from lineshaft.job import UNREADABLE, Job
 
 __all__ = ["lane_namer"]
 
@@ -40,9 +40,18 @@ def _name(sent: bytes) -> bytes:
     if sent in {b"", b"null"}:
         return b""
     if sent[:1] == b'"':
-        with suppress(DecodeError):
+        with suppress(*UNREADABLE):
             sent = json.encode(json.decode(sent, type=str))
-    if len(sent) > MOST_BYTES:
+    if len(sent) > MOST_BYTES or not _is_text(sent):
         # No JSON begins like this.
         return b"#" + blake2b(sent, digest_size=16).hexdigest().encode()
     return sent
+
+
+def _is_text(sent: bytes) -> bool:
+    """Whether it can be shown; a row that was damaged on disk may hold anything."""
+    try:
+        sent.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -3,8 +3,8 @@
 PUSH and PUSHB carry a job, which has a module of its own (`lineshaft.job`). FETCH and QUEUE name queues (`queues`);
 what operators use is in `admin`. What stands here is all the rest: what producers and workers say of jobs and batches.
 
-Every function takes what follows the verb and its space, without the line's end. What it returns is bounded in size
-and of the right types; whether it makes sense (an unknown queue, a wrong target) is for the engine to say.
+Every function takes what follows the verb and its space; the line's end may still be there. What it returns is bounded
+in size and of the right types; whether it makes sense (an unknown queue, a wrong target) is for the engine to say.
 """
 
 from typing import Annotated, Final

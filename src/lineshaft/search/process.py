@@ -70,7 +70,9 @@ class SearchProcess:
     async def look(self, sought: Sought, *, fresh: bool = False) -> Seen:
         """Look for jobs once. Raises Unavailable, with the reason, when that cannot be done now."""
         loop = asyncio.get_running_loop()
-        self._asked_at = loop.time()
+        if self._asking is None:
+            # While a look is under way this is when that began: a process that is stuck must be noticed.
+            self._asked_at = loop.time()
         await self._started()
         self._waiting = deque(waits for waits in self._waiting if not waits[1].done())
         if len(self._waiting) + (self._asking is not None) >= MOST_WAITING:

@@ -7,10 +7,9 @@ their queues with the end of the turn, rather than wait for their reservation to
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from lineshaft.engine.records import decode_head
 from lineshaft.errors import StoreError
+from lineshaft.job import UNREADABLE
 
 if TYPE_CHECKING:
     from lineshaft.server.server import Server
@@ -31,7 +30,7 @@ def _fetched_jid(reply: bytes) -> str | None:
     """The jid of the job in a bulk reply, if it is one."""
     try:
         return decode_head(reply.partition(b"\r\n")[2]).jid
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
 
 

@@ -319,9 +319,12 @@ class Server:
     def _resume_all(self) -> None:
         if self.stalled:
             return
-        while self.resumed and self.unsent <= ALL_TURN_BYTES:
+        # One at least, however much those have asked for who spoke in this turn.
+        while self.resumed:
             self.begin_turn()
             self.resumed.popleft().go_on()
+            if self.unsent > ALL_TURN_BYTES:
+                break
         if self.resumed:
             self.need_turn()
 
