@@ -27,13 +27,15 @@ def periodic_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def test_a_periodic_job_is_paused_resumed_and_run(periodic_stage: Stage, open_page: Opener, script: bool) -> None:
     page = open_page(periodic_stage.url, java_script_enabled=script).go("/periodic")
     expect(page.locator("#rows")).to_contain_text("<b>Poll")
+    reports = periodic_stage.server.engine.state.queues.by_name.get("reports")
+    before = reports.size if reports is not None else 0
     page.get_by_role("button", name="Pause yearly").click()
     expect(page.locator("tr", has_text="yearly")).to_contain_text("paused")
     page.get_by_role("button", name="Resume yearly").click()
     expect(page.locator(".flash")).to_contain_text("runs again")
     page.get_by_role("button", name="Run now yearly").click()
     expect(page.locator("h1")).to_have_text("Report")
-    assert periodic_stage.server.engine.state.queues.by_name["reports"].size == (1 if script else 2)
+    assert periodic_stage.server.engine.state.queues.by_name["reports"].size == before + 1
 
 
 def test_a_batch_tells_how_far_it_is(stage: Stage, open_page: Opener) -> None:

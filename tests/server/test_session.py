@@ -178,3 +178,27 @@ def test_one_that_goes_during_its_mutate_leaves_it_to_be_done() -> None:
     harness.advance(1)
     assert harness.connect().ask_json("INFO")["faktory"]["sets"]["dead"] == 350
     assert not harness.server.chores
+
+
+def test_a_worker_that_is_given_up_in_the_turn_in_which_it_speaks_is_written_nothing() -> None:
+    harness = Harness()
+    peer = harness.worker("worker-1")
+    bystander = harness.connect()
+    assert bystander.ask("PUSH " + json.dumps({"jid": "job-00001", "jobtype": "T", "args": []})) == b"+OK\r\n"
+    peer.send(b"FETCH default\r\n")
+    assert b"job-00001" in peer.take()
+    for seconds in (10, 10, 10, 10, 10, 9.9):
+        harness.advance(seconds)
+    assert not peer.closed
+    # As the transports of an event loop: that the connection is lost is told later.
+    peer.abort = lambda: setattr(peer, "closed", True)  # type: ignore[method-assign]
+    assert peer.session is not None
+    assert bystander.session is not None
+    peer.session.receive(b"INFO\r\n")
+    bystander.session.receive(b"INFO\r\n")
+    harness.clock.now += 200
+    harness.server.wake()
+    harness.settle()
+    assert peer.closed
+    assert peer.take() == b""
+    assert bystander.take().startswith(b"$")

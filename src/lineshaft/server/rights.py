@@ -93,7 +93,7 @@ class Users:
                 continue
             rights = self._rights.get(session.rights.user.name)
             if rights is None or rights.user.password != session.rights.user.password:
-                session.transport.abort()
+                session.abort()
             elif rights is not session.rights:
                 session.rights = rights
                 session.verbs = session.server.verbs_of(session)

@@ -357,6 +357,11 @@ class Session:
             if not self.out:
                 self.server.talk(self)
 
+    def abort(self) -> None:
+        """Close now: what it is still owed goes nowhere, and a job among that returns to its queue."""
+        self.closed = self.blocked = True
+        self.transport.abort()
+
     def lost(self) -> None:
         """The connection has gone."""
         self.closed = self.blocked = True

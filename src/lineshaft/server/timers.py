@@ -103,7 +103,7 @@ class Timers:
         finish_chores(self.server)
         for wid in self.server.engine.take_expelled():
             for session in list(self.server.by_wid.get(wid, ())):
-                session.transport.abort()
+                session.abort()
         self.server.end_turn()
 
     def _tick(self, now: int) -> bool:
