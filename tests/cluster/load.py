@@ -55,6 +55,7 @@ class Load:
         self.pace = pace
         self.stopping = threading.Event()
         self.draining = threading.Event()
+        self.resting = threading.Event()
         self.lock = threading.Lock()
         self.accepted: set[str] = set()
         #: The steps of each producer that are not answered yet.
@@ -67,7 +68,7 @@ class Load:
         self.held: dict[str, Held] = {}
         self.twice_held: list[str] = []
         self.errors: Counter[str] = Counter()
-        #: How long nobody was answered, while there was something to say; at the end the workers wait for the jobs of
+        #: How long nobody was answered, while there was something to say; at the end, or at rest, the workers wait for the jobs of
         #: those that are gone, which takes `recover_after`, and is no silence of the cluster's.
         self.longest_silence = 0.0
         self._last_ok = time.monotonic()
@@ -97,6 +98,22 @@ class Load:
         self.draining.set()
         for thread in (*self.producers, *self.workers):
             thread.join(20)
+
+    def breathe(self, within: float = 60.0) -> None:
+        """When too much is left undone, wait until the jobs come back that were given out and never heard of.
+
+        Each node that comes to lead gives the workers their time anew, so while one is killed every few seconds nobody
+        is given up; and those jobs hold what is limited.
+        """
+        if len(self.accepted) - len(self.acked) <= BACKLOG:
+            return
+        self.resting.set()
+        end = time.monotonic() + within
+        while len(self.accepted) - len(self.acked) > BACKLOG // 5 and time.monotonic() < end:
+            time.sleep(0.1)
+        with self.lock:
+            self._last_ok = time.monotonic()
+        self.resting.clear()
 
     def is_done(self) -> bool:
         """Whether every accepted job was acknowledged."""
@@ -239,6 +256,6 @@ class Load:
     def _note_ok(self) -> None:
         now = time.monotonic()
         with self.lock:
-            if not self.stopping.is_set():
+            if not self.stopping.is_set() and not self.resting.is_set():
                 self.longest_silence = max(self.longest_silence, now - self._last_ok)
             self._last_ok = now

@@ -164,6 +164,7 @@ def test_rounds_of_faults_under_load(cluster: RealCluster, capfd: pytest.Capture
             took = fault(cluster)
             wait_for(cluster.is_whole, f"whole after {fault.__name__}", within=120)
             rounds.tell(fault.__name__.replace("_", " "), took)
+            load.breathe()
     finally:
         load.finish()
         rounds.write()
