@@ -68,8 +68,8 @@ class Load:
         self.held: dict[str, Held] = {}
         self.twice_held: list[str] = []
         self.errors: Counter[str] = Counter()
-        #: How long nobody was answered, while there was something to say; at the end, or at rest, the workers wait for the jobs of
-        #: those that are gone, which takes `recover_after`, and is no silence of the cluster's.
+        #: How long nobody was answered, while there was something to say; at the end, or at rest, the workers wait for
+        #: the jobs of those that are gone, which takes `recover_after`, and is no silence of the cluster's.
         self.longest_silence = 0.0
         self._last_ok = time.monotonic()
         self._count = 0
