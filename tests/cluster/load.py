@@ -175,7 +175,8 @@ class Load:
         with contextlib.closing(client):
             while number in self.open or not self.stopping.is_set():
                 if number not in self.open:
-                    if len(self.accepted) - len(self.acked) > BACKLOG and not self.stopping.is_set():
+                    is_too_much = len(self.accepted) - len(self.acked) > BACKLOG or self.resting.is_set()
+                    if is_too_much and not self.stopping.is_set():
                         time.sleep(0.05)
                         continue
                     with self.lock:
