@@ -67,7 +67,7 @@ class Lineshaft:
 
     package = "lineshaft"
     functions: Any = (noop, sleep_1ms)
-    settings = (Setting(10), Setting(10, 2), Setting(10, 2, "prefetch 20", 40_000))
+    settings = (Setting(10), Setting(50), Setting(10, 2), Setting(50, 2), Setting(10, 2, "prefetch 20", 40_000))
 
     def __init__(self, url: str) -> None:
         from lineshaft import Jobs  # noqa: PLC0415 - each library is imported by those who have it
