@@ -15,13 +15,12 @@ from msgspec import Struct, ValidationError, convert, structs
 from lineshaft.clock import format_instant
 from lineshaft.engine import feature, keys
 from lineshaft.engine.custom import Wishes, read_custom
-from lineshaft.engine.feature import Subject
+from lineshaft.engine.feature import UNIQUE, UNIQUE_UNTIL_START, Subject
 from lineshaft.engine.moves import join_queue, join_set
 from lineshaft.engine.naming import check_queue_name, open_queue
 from lineshaft.engine.ready import Queue
 from lineshaft.engine.records import NO_EXTRAS, Extras
 from lineshaft.engine.state import State
-from lineshaft.engine.unique import UNIQUE, UNIQUE_UNTIL_START
 from lineshaft.errors import Refusal
 from lineshaft.job import (
     ABSENT,

@@ -30,13 +30,7 @@ from typing import Final
 
 from msgspec import Struct, msgpack
 
-__all__ = ["BATCHED", "CALLBACK", "MEMBER_STATES", "Batch", "Role", "Slot", "Standing", "decode_batch"]
-
-BATCHED: Final = "b"
-"""The letter in `uses` of a job that belongs to a batch."""
-
-CALLBACK: Final = "k"
-"""The letter in `uses` of a job that is a batch's callback; no client can ask for it."""
+__all__ = ["MEMBER_STATES", "Batch", "Role", "Slot", "Standing", "decode_batch"]
 
 PENDING: Final = b"p"
 FAILING: Final = b"f"

@@ -23,15 +23,14 @@ from typing import TYPE_CHECKING, Final
 from msgspec import structs
 
 from lineshaft.engine import keys
-from lineshaft.engine.batch import BATCHED, CALLBACK, DEAD, FAILING, PENDING, Batch, Role, Slot, Standing, decode_batch
+from lineshaft.engine.batch import DEAD, FAILING, PENDING, Batch, Role, Slot, Standing, decode_batch
 from lineshaft.engine.custom import Wishes, read_custom
 from lineshaft.engine.ending import Ending
-from lineshaft.engine.feature import Feature, Subject
+from lineshaft.engine.feature import BATCHED, CALLBACK, UNIQUE, UNIQUE_UNTIL_START, Feature, Subject
 from lineshaft.engine.naming import open_queue
 from lineshaft.engine.push import enter
 from lineshaft.engine.records import Extras, encode_record, split_value
 from lineshaft.engine.turn import Change
-from lineshaft.engine.unique import UNIQUE, UNIQUE_UNTIL_START
 from lineshaft.job import DEFAULT_QUEUE, UNREADABLE, decode_stored, encode_job, take_instant
 from lineshaft.lifecycle import Place
 

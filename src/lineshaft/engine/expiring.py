@@ -25,9 +25,7 @@ from lineshaft.lifecycle import Place
 if TYPE_CHECKING:
     from lineshaft.engine.state import State
 
-__all__ = ["END", "EXPIRING", "Expiring"]
-
-EXPIRING: Final = "e"
+__all__ = ["END", "Expiring"]
 
 #: The kind of the expiry entries.
 END: Final = b"e"

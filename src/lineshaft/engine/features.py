@@ -5,12 +5,11 @@ The engine gives them to the state when it is built, so that a feature may itsel
 
 from typing import Final
 
-from lineshaft.engine.batch import BATCHED, CALLBACK
 from lineshaft.engine.batches import Callback, Member
-from lineshaft.engine.expiring import EXPIRING, Expiring
-from lineshaft.engine.feature import Feature, Features
-from lineshaft.engine.tracks import TRACKED, Tracked
-from lineshaft.engine.unique import UNIQUE, UNIQUE_UNTIL_START, Unique, UniqueUntilStart
+from lineshaft.engine.expiring import Expiring
+from lineshaft.engine.feature import BATCHED, CALLBACK, EXPIRING, TRACKED, UNIQUE, UNIQUE_UNTIL_START, Feature, Features
+from lineshaft.engine.tracks import Tracked
+from lineshaft.engine.unique import Unique, UniqueUntilStart
 
 __all__ = ["FEATURES", "LISTENING"]
 

@@ -29,9 +29,7 @@ from lineshaft.lifecycle import Place
 if TYPE_CHECKING:
     from lineshaft.engine.state import State
 
-__all__ = ["FORGET", "TRACKED", "Tracked", "is_tracked", "keep_result", "note_cancel", "track_get", "track_set"]
-
-TRACKED: Final = "t"
+__all__ = ["FORGET", "Tracked", "is_tracked", "keep_result", "note_cancel", "track_get", "track_set"]
 
 #: The kind of the expiry entries.
 FORGET: Final = b"t"

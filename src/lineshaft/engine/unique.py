@@ -31,10 +31,7 @@ from lineshaft.lifecycle import Place
 if TYPE_CHECKING:
     from lineshaft.engine.state import State
 
-__all__ = ["LOCK", "UNIQUE", "UNIQUE_UNTIL_START", "Unique", "UniqueUntilStart"]
-
-UNIQUE: Final = "u"
-UNIQUE_UNTIL_START: Final = "s"
+__all__ = ["LOCK", "Unique", "UniqueUntilStart"]
 
 #: The kind of the expiry entries.
 LOCK: Final = b"u"
