@@ -6,10 +6,10 @@
 from collections import Counter
 
 from lineshaft.engine import keys
-from lineshaft.engine.batch import Slot, Standing, decode_batch
 from lineshaft.engine.engine import Engine
-from lineshaft.engine.lane import Lane
-from lineshaft.engine.lanes import Lanes
+from lineshaft.engine.features.batch import Slot, Standing, decode_batch
+from lineshaft.engine.lanes.lane import Lane
+from lineshaft.engine.lanes.lanes import Lanes
 from lineshaft.engine.records import (
     NO_EXTRAS,
     Extras,

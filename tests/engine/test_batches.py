@@ -7,7 +7,7 @@ import pytest
 from harness import Harness, Peer
 from invariants import check_memory, check_store, rows_of
 from lineshaft.engine import keys
-from lineshaft.engine.batch import decode_batch
+from lineshaft.engine.features.batch import decode_batch
 from lineshaft.engine.records import split_value
 from lineshaft.engine.settings import Limits, Settings
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from invariants import check_store, leases_in, rows_of
-from lineshaft.engine.check import check
+from lineshaft.engine.check.check import check
 from lineshaft.engine.records import split_value
 from lineshaft.job import decode_stored
 from lineshaft.store.rocks import RocksStore

@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING, Final
 from lineshaft.engine import keys
 from lineshaft.engine.entry import Entry, make_entry
 from lineshaft.engine.line import Line, Window
-from lineshaft.engine.outcomes import Outcomes
 from lineshaft.engine.records import (
     LanesRecord,
     QueueRecord,
@@ -37,12 +36,13 @@ from lineshaft.engine.records import (
     encode_record,
     split_value,
 )
+from lineshaft.engine.stats.outcomes import Outcomes
 from lineshaft.engine.turn import Change, Turn
 from lineshaft.errors import StoreCorrupt
 from lineshaft.job import UNREADABLE, Job
 
 if TYPE_CHECKING:
-    from lineshaft.engine.lanes import Lanes
+    from lineshaft.engine.lanes.lanes import Lanes
     from lineshaft.engine.throttles import Gate
 
 __all__ = ["Queue", "Queues", "window_bound"]

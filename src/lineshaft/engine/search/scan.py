@@ -1,6 +1,6 @@
 """Scan: looking through the jobs of a place for those that match, wherever that is done.
 
-The server looks through a place itself where that is short (`views_jobs`). What is long is left to a process apart,
+The server looks through a place itself where that is short (`views.jobs`). What is long is left to a process apart,
 which reads the same rows (`lineshaft.search`): it is told what is sought, looks for a moment, and says which keys it
 found and where it stopped. It remembers nothing, so whoever asks goes on from there or not, as he likes.
 
@@ -14,8 +14,8 @@ from typing import Final
 from msgspec import Struct
 
 from lineshaft.engine import keys
-from lineshaft.engine.filter import Filter, contains
 from lineshaft.engine.records import split_value
+from lineshaft.engine.search.filter import Filter, contains
 from lineshaft.job import UNREADABLE, decode_stored
 from lineshaft.store.port import KeyRange, Store
 

@@ -37,11 +37,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from lineshaft.engine import keys
-from lineshaft.engine.ages import Ages
 from lineshaft.engine.entry import Entry
-from lineshaft.engine.lane import WINDOW, Lane
-from lineshaft.engine.lane_names import lane_namer
-from lineshaft.engine.lane_rows import read_lane
+from lineshaft.engine.lanes.ages import Ages
+from lineshaft.engine.lanes.lane import WINDOW, Lane
+from lineshaft.engine.lanes.names import lane_namer
+from lineshaft.engine.lanes.rows import read_lane
+from lineshaft.engine.lanes.turns import Turns
 from lineshaft.engine.line import Line, Window
 from lineshaft.engine.records import (
     ChoreRecord,
@@ -49,7 +50,6 @@ from lineshaft.engine.records import (
     LanesRecord,
     Lease,
 )
-from lineshaft.engine.turns import Turns
 from lineshaft.job import Job
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from typing import Final
 
 from lineshaft.clock import parse_instant
 from lineshaft.engine import keys
+from lineshaft.engine.admin.sweep import SWEEP
 from lineshaft.engine.entry import Entry
 from lineshaft.engine.naming import check_queue_name, open_queue
 from lineshaft.engine.ready import Queue
 from lineshaft.engine.records import ChoreRecord
 from lineshaft.engine.state import State
-from lineshaft.engine.sweep import SWEEP
 from lineshaft.errors import Refusal
 from lineshaft.job import UNREADABLE, decode_stored
 

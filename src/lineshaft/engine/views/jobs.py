@@ -14,10 +14,10 @@ from typing import Final
 from msgspec import Struct
 
 from lineshaft.engine import keys
-from lineshaft.engine.filter import Filter, contains
 from lineshaft.engine.ready import Queue
 from lineshaft.engine.records import Extras, Lease, split_value
-from lineshaft.engine.scan import Sought, narrowed
+from lineshaft.engine.search.filter import Filter, contains
+from lineshaft.engine.search.scan import Sought, narrowed
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import SetName
 from lineshaft.errors import Refusal

@@ -12,16 +12,16 @@ close.
 from collections.abc import Callable
 from typing import Final
 
-from lineshaft.engine.due import expire_leases, promote, prune_dead, recover_vanished
-from lineshaft.engine.forget import forget
-from lineshaft.engine.history import sweep_history
-from lineshaft.engine.lanes import RELANE
-from lineshaft.engine.mutate import MUTATE, mutate_slice
+from lineshaft.engine.admin.mutate import MUTATE, mutate_slice
+from lineshaft.engine.admin.relane import relane
+from lineshaft.engine.admin.sweep import SWEEP, sweep
+from lineshaft.engine.agenda.due import expire_leases, promote, prune_dead, recover_vanished
+from lineshaft.engine.agenda.forget import forget
+from lineshaft.engine.agenda.run import run_due
+from lineshaft.engine.lanes.lanes import RELANE
 from lineshaft.engine.records import ChoreRecord
-from lineshaft.engine.relane import relane
-from lineshaft.engine.run import run_due
 from lineshaft.engine.state import State
-from lineshaft.engine.sweep import SWEEP, sweep
+from lineshaft.engine.stats.history import sweep_history
 from lineshaft.job import Job
 
 __all__ = ["CHORES", "deadline", "is_due_before", "tick"]

@@ -8,12 +8,12 @@ its entry by age, which lead to the lane still, are dropped by whoever meets the
 from typing import TYPE_CHECKING, Final
 
 from lineshaft.engine import keys
-from lineshaft.engine.lane import Lane
+from lineshaft.engine.lanes.lane import Lane
 from lineshaft.engine.records import LaneRecord, decode_lane
 from lineshaft.job import UNREADABLE
 
 if TYPE_CHECKING:
-    from lineshaft.engine.lanes import Lanes
+    from lineshaft.engine.lanes.lanes import Lanes
 
 __all__ = ["read_lane"]
 

@@ -4,10 +4,10 @@ from typing import Final
 
 from lineshaft.engine.cancel import flag
 from lineshaft.engine.ending import Ending
+from lineshaft.engine.features.tracks import note_cancel
 from lineshaft.engine.moves import leave, take_out
 from lineshaft.engine.records import Lease, split_value
 from lineshaft.engine.state import State
-from lineshaft.engine.tracks import note_cancel
 from lineshaft.engine.turn import Change
 from lineshaft.errors import Refusal
 from lineshaft.job import UNREADABLE

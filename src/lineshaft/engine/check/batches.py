@@ -7,11 +7,11 @@ job is held by counting, as with the jid index: each job looks for its own state
 from collections import Counter
 
 from lineshaft.engine import keys
-from lineshaft.engine.batch import DEAD, MEMBER_STATES, PENDING, Batch, Role, Slot, decode_batch
-from lineshaft.engine.batches import BATCH
+from lineshaft.engine.check.findings import Law, MalformedKey, Report
+from lineshaft.engine.check.reader import Reader
 from lineshaft.engine.feature import BATCHED
-from lineshaft.engine.findings import Law, MalformedKey, Report
-from lineshaft.engine.reader import Reader
+from lineshaft.engine.features.batch import DEAD, MEMBER_STATES, PENDING, Batch, Role, Slot, decode_batch
+from lineshaft.engine.features.batches import BATCH
 from lineshaft.engine.records import Extras, split_value
 from lineshaft.job import decode_stored
 

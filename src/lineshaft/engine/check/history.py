@@ -1,8 +1,8 @@
 """The laws of the history, for `check`: each finished job is found by its jid and by its instant, and is counted."""
 
 from lineshaft.engine import keys
-from lineshaft.engine.findings import Law, MalformedKey, Report, Severity
-from lineshaft.engine.reader import Reader
+from lineshaft.engine.check.findings import Law, MalformedKey, Report, Severity
+from lineshaft.engine.check.reader import Reader
 from lineshaft.engine.records import HistorySizeRecord, decode_history, decode_history_size
 from lineshaft.job import decode_stored
 

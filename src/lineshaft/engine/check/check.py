@@ -7,7 +7,7 @@ before the jobs that they speak of, and the index comes last.
                          |--------- remembered: work in hand -------------|--- held against it ---| counted
 
 Memory follows the work in hand, not the backlog: the leases, one small record for each queue and each removed queue,
-and a bit for each job (see `check_index`). The laws stand beside the kind of row that they speak of:
+and a bit for each job (see `check.index`). The laws stand beside the kind of row that they speak of:
 
     check_jobs     leases, queues, sets, and the jobs in them
     check_index    numbers, and the jid index
@@ -27,17 +27,17 @@ from typing import Any, Final
 from msgspec import json, structs
 
 from lineshaft.engine import keys
-from lineshaft.engine.agenda import CHORES
-from lineshaft.engine.check_batches import BatchLaws
-from lineshaft.engine.check_ends import EndLaws
-from lineshaft.engine.check_history import HistoryLaws
-from lineshaft.engine.check_index import IndexLaws
-from lineshaft.engine.check_jobs import JobLaws, check_name
-from lineshaft.engine.check_lanes import LaneLaws
-from lineshaft.engine.findings import Finding, Law, MalformedKey, Severity, Tally, shown
-from lineshaft.engine.lanes import RELANE
-from lineshaft.engine.notes import EVERY_MS
-from lineshaft.engine.reader import Reader
+from lineshaft.engine.admin.sweep import SWEEP
+from lineshaft.engine.agenda.agenda import CHORES
+from lineshaft.engine.check.batches import BatchLaws
+from lineshaft.engine.check.ends import EndLaws
+from lineshaft.engine.check.findings import Finding, Law, MalformedKey, Severity, Tally, shown
+from lineshaft.engine.check.history import HistoryLaws
+from lineshaft.engine.check.index import IndexLaws
+from lineshaft.engine.check.jobs import JobLaws, check_name
+from lineshaft.engine.check.lanes import LaneLaws
+from lineshaft.engine.check.reader import Reader
+from lineshaft.engine.lanes.lanes import RELANE
 from lineshaft.engine.records import (
     decode_bucket,
     decode_chore,
@@ -48,7 +48,7 @@ from lineshaft.engine.records import (
     decode_totals,
     decode_worker,
 )
-from lineshaft.engine.sweep import SWEEP
+from lineshaft.engine.stats.notes import EVERY_MS
 from lineshaft.errors import StoreCorrupt
 from lineshaft.job import UNREADABLE
 from lineshaft.store.port import Store

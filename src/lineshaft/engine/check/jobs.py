@@ -8,16 +8,15 @@ from msgspec import Struct
 
 from lineshaft.engine import keys
 from lineshaft.engine.cancel import CANCELLED
-from lineshaft.engine.check_batches import BatchLaws
-from lineshaft.engine.check_ends import EndLaws
-from lineshaft.engine.check_index import IndexLaws
-from lineshaft.engine.check_lanes import LaneLaws
-from lineshaft.engine.expiring import END as EXPIRES
-from lineshaft.engine.features import FEATURES
-from lineshaft.engine.findings import SETS, Law, MalformedKey, Report, Severity, Tally, instant_shown, shown
-from lineshaft.engine.groups import HOURS
+from lineshaft.engine.check.batches import BatchLaws
+from lineshaft.engine.check.ends import EndLaws
+from lineshaft.engine.check.findings import SETS, Law, MalformedKey, Report, Severity, Tally, instant_shown, shown
+from lineshaft.engine.check.index import IndexLaws
+from lineshaft.engine.check.lanes import LaneLaws
+from lineshaft.engine.check.reader import Reader
+from lineshaft.engine.features.expiring import END as EXPIRES
+from lineshaft.engine.features.features import FEATURES
 from lineshaft.engine.naming import check_queue_name
-from lineshaft.engine.reader import Reader
 from lineshaft.engine.records import (
     Extras,
     LanesRecord,
@@ -29,6 +28,7 @@ from lineshaft.engine.records import (
     decode_set,
     split_value,
 )
+from lineshaft.engine.stats.groups import HOURS
 from lineshaft.errors import Refusal
 from lineshaft.job import ARGS_FIRST, MAX_JID_LENGTH, UNREADABLE, Job, decode_stored
 from lineshaft.lifecycle import Place

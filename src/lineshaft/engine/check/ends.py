@@ -1,19 +1,19 @@
 """The laws of what ends by time, for `check`: each has its entry among the expiries.
 
 Locks and tracks of jobs have a row of their own; a job that expires, a batch and a lane that waits name their instant
-where they are held (`check_jobs`, `check_batches`, `check_lanes`).
+where they are held (`check.jobs`, `check.batches`, `check.lanes`).
 """
 
 from lineshaft.engine import keys
-from lineshaft.engine.batches import BATCH
-from lineshaft.engine.check_index import Numbers
-from lineshaft.engine.expiring import END as EXPIRES
-from lineshaft.engine.findings import Law, MalformedKey, Report, instant_shown
-from lineshaft.engine.lanes import WAIT
-from lineshaft.engine.reader import Reader
+from lineshaft.engine.check.findings import Law, MalformedKey, Report, instant_shown
+from lineshaft.engine.check.index import Numbers
+from lineshaft.engine.check.reader import Reader
+from lineshaft.engine.features.batches import BATCH
+from lineshaft.engine.features.expiring import END as EXPIRES
+from lineshaft.engine.features.tracks import FORGET
+from lineshaft.engine.features.unique import LOCK
+from lineshaft.engine.lanes.lanes import WAIT
 from lineshaft.engine.records import decode_lock, decode_track
-from lineshaft.engine.tracks import FORGET
-from lineshaft.engine.unique import LOCK
 
 __all__ = ["EndLaws"]
 

@@ -9,18 +9,18 @@ from contextlib import suppress
 from typing import Final
 
 from lineshaft.engine import keys
-from lineshaft.engine.batches import BATCH, forget_batch
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.expiries import Expiry
-from lineshaft.engine.expiring import END
-from lineshaft.engine.lanes import WAIT
+from lineshaft.engine.features.batches import BATCH, forget_batch
+from lineshaft.engine.features.expiring import END
+from lineshaft.engine.features.tracks import FORGET
+from lineshaft.engine.features.unique import LOCK
+from lineshaft.engine.lanes.lanes import WAIT
 from lineshaft.engine.moves import leave, take_out
-from lineshaft.engine.outcomes import MOST_LETTERS, Outcome
 from lineshaft.engine.records import LockRecord, TrackRecord, decode_lock, decode_track, split_value
 from lineshaft.engine.state import State
-from lineshaft.engine.tracks import FORGET
+from lineshaft.engine.stats.outcomes import MOST_LETTERS, Outcome
 from lineshaft.engine.turn import Change
-from lineshaft.engine.unique import LOCK
 from lineshaft.job import DEFAULT_QUEUE, UNREADABLE, decode_stored
 
 __all__ = ["KINDS", "forget"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from lineshaft.engine import keys
-from lineshaft.engine.findings import shown
+from lineshaft.engine.check.findings import shown
 from lineshaft.errors import StoreCorrupt
 from lineshaft.store.port import Store
 

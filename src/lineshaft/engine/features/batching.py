@@ -6,9 +6,9 @@ from msgspec import Raw, Struct, json
 
 from lineshaft.clock import format_instant
 from lineshaft.engine import keys
-from lineshaft.engine.batch import Batch, Role, Slot, decode_batch
-from lineshaft.engine.batches import commit, follow, look_at, read_batch
 from lineshaft.engine.custom import read_custom
+from lineshaft.engine.features.batch import Batch, Role, Slot, decode_batch
+from lineshaft.engine.features.batches import commit, follow, look_at, read_batch
 from lineshaft.engine.naming import open_queue
 from lineshaft.engine.records import Extras, encode_record, join_value
 from lineshaft.engine.state import State

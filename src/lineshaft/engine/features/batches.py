@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Final
 from msgspec import structs
 
 from lineshaft.engine import keys
-from lineshaft.engine.batch import DEAD, FAILING, PENDING, Batch, Role, Slot, Standing, decode_batch
 from lineshaft.engine.custom import Wishes, read_custom
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.feature import BATCHED, CALLBACK, UNIQUE, UNIQUE_UNTIL_START, Feature, Subject
+from lineshaft.engine.features.batch import DEAD, FAILING, PENDING, Batch, Role, Slot, Standing, decode_batch
 from lineshaft.engine.naming import open_queue
 from lineshaft.engine.push import enter
 from lineshaft.engine.records import Extras, encode_record, split_value

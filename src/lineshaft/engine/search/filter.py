@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from lineshaft.engine.groups import digest_of
+from lineshaft.engine.stats.groups import digest_of
 from lineshaft.job import DEFAULT_QUEUE, Job
 
 __all__ = ["EVERYTHING", "MOST_TEXT", "Filter", "contains"]

@@ -10,10 +10,10 @@ While a chore judges the lanes of a queue anew (`relane`), some of them are stil
 from msgspec import Struct
 
 from lineshaft.engine import keys
-from lineshaft.engine.findings import Law, MalformedKey, Report, Severity
-from lineshaft.engine.lane import UNLIMITED
-from lineshaft.engine.lanes import WAIT
-from lineshaft.engine.reader import Reader
+from lineshaft.engine.check.findings import Law, MalformedKey, Report, Severity
+from lineshaft.engine.check.reader import Reader
+from lineshaft.engine.lanes.lane import UNLIMITED
+from lineshaft.engine.lanes.lanes import WAIT
 from lineshaft.engine.records import LaneRecord, LanesRecord, decode_lane, decode_queue
 from lineshaft.job import UNREADABLE
 

@@ -8,7 +8,7 @@ from lineshaft.engine.records import BucketRecord, Extras, LaneRecord, encode_re
 from lineshaft.job import DEFAULT_PRIORITY
 
 if TYPE_CHECKING:
-    from lineshaft.engine.lanes import Lanes
+    from lineshaft.engine.lanes.lanes import Lanes
 
 __all__ = ["UNLIMITED", "WINDOW", "Lane"]
 

@@ -18,8 +18,8 @@ jobs (see `index`). So either is untidy, not damage, where the job's number is n
 from collections.abc import Iterator
 
 from lineshaft.engine import keys
-from lineshaft.engine.findings import Law, MalformedKey, Report, Severity, shown
-from lineshaft.engine.reader import Reader
+from lineshaft.engine.check.findings import Law, MalformedKey, Report, Severity, shown
+from lineshaft.engine.check.reader import Reader
 from lineshaft.engine.records import split_value
 from lineshaft.job import UNREADABLE, decode_stored
 

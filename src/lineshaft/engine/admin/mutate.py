@@ -19,12 +19,12 @@ from msgspec import Struct, json, structs
 
 from lineshaft.engine import keys
 from lineshaft.engine.ending import Ending
-from lineshaft.engine.filter import Filter
-from lineshaft.engine.glob import Glob
 from lineshaft.engine.hooks import killed
 from lineshaft.engine.moves import join_queue, join_set, leave, take_out
 from lineshaft.engine.records import ChoreRecord, Extras, split_value
-from lineshaft.engine.scan import Sought
+from lineshaft.engine.search.filter import Filter
+from lineshaft.engine.search.glob import Glob
+from lineshaft.engine.search.scan import Sought
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import SetName
 from lineshaft.engine.turn import Change

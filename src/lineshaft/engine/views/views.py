@@ -13,24 +13,25 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from lineshaft.engine import keys, views_jobs, views_lanes, views_workers
-from lineshaft.engine.batching import batch_view, batches_page, count_batches
-from lineshaft.engine.control import queue_latency
-from lineshaft.engine.figures import Overview, overview
-from lineshaft.engine.filter import EVERYTHING, Filter
-from lineshaft.engine.groups import OTHERS, hours_until
-from lineshaft.engine.history import find_finished, page
-from lineshaft.engine.mutate import describe
+from lineshaft.engine import keys
+from lineshaft.engine.admin.control import queue_latency
+from lineshaft.engine.admin.mutate import describe
+from lineshaft.engine.features.batching import batch_view, batches_page, count_batches
+from lineshaft.engine.features.tracks import track_get
 from lineshaft.engine.ready import Queue
 from lineshaft.engine.records import NoteRecord
-from lineshaft.engine.scan import Sought
+from lineshaft.engine.search.filter import EVERYTHING, Filter
+from lineshaft.engine.search.scan import Sought
 from lineshaft.engine.state import State
+from lineshaft.engine.stats.groups import OTHERS, hours_until
+from lineshaft.engine.stats.history import find_finished, page
 from lineshaft.engine.timed import SetName
-from lineshaft.engine.tracks import track_get
-from lineshaft.engine.views_jobs import JobView, Slice
-from lineshaft.engine.views_lanes import LanesView, LaneView
-from lineshaft.engine.views_periodic import cron_page
-from lineshaft.engine.views_workers import HeldView, WorkerView
+from lineshaft.engine.views import jobs, lanes, workers
+from lineshaft.engine.views.figures import Overview, overview
+from lineshaft.engine.views.jobs import JobView, Slice
+from lineshaft.engine.views.lanes import LanesView, LaneView
+from lineshaft.engine.views.periodic import cron_page
+from lineshaft.engine.views.workers import HeldView, WorkerView
 from lineshaft.lifecycle import WorkerState
 
 __all__ = [
@@ -138,7 +139,7 @@ class Views:
 
     def lanes(self, name: str, *, after: str = "", limit: int = 50) -> LanesView | None:
         """Some lanes of a queue, shorter names first; None for a queue without. Raises StoreError."""
-        return views_lanes.lanes(self._state, name, after, limit)
+        return lanes.lanes(self._state, name, after, limit)
 
     def queue_names(self, limit: int) -> list[str]:
         """Some names of queues, in order, for a list to choose from."""
@@ -161,33 +162,33 @@ class Views:
 
     def enqueued(self, name: str, *, cursor: str = "", limit: int = 50, filter: Filter = EVERYTHING) -> Slice:
         """Jobs that wait in a queue, the next to run first. Raises Refusal for a bad cursor, StoreError."""
-        return views_jobs.enqueued(self._state, name, cursor, limit, filter)
+        return jobs.enqueued(self._state, name, cursor, limit, filter)
 
     def timed(
         self, name: SetName, *, cursor: str = "", limit: int = 50, filter: Filter = EVERYTHING, newest: bool = False
     ) -> Slice:
         """Jobs of a timed set, the earliest first, or the latest. Raises Refusal for a bad cursor, StoreError."""
-        return views_jobs.timed(self._state, name, cursor, limit, filter, newest=newest)
+        return jobs.timed(self._state, name, cursor, limit, filter, newest=newest)
 
     def sought_in_queue(self, name: str, *, cursor: str, limit: int, filter: Filter) -> Sought:
         """What a process apart is to look for, to go on where `enqueued` stopped. Raises Refusal for a bad cursor."""
-        return views_jobs.sought_in_queue(self._state, name, cursor, limit, filter)
+        return jobs.sought_in_queue(self._state, name, cursor, limit, filter)
 
     def sought_in_set(self, name: SetName, *, cursor: str, limit: int, filter: Filter, newest: bool) -> Sought:
         """What a process apart is to look for, to go on where `timed` stopped. Raises Refusal for a bad cursor."""
-        return views_jobs.sought_in_set(self._state, name, cursor, limit, filter, newest=newest)
+        return jobs.sought_in_set(self._state, name, cursor, limit, filter, newest=newest)
 
     def confirm(self, found: list[bytes], filter: Filter) -> list[JobView]:
         """Those of the jobs that it found that are still there, and match. Raises StoreError."""
-        return views_jobs.confirm(self._state, found, filter)
+        return jobs.confirm(self._state, found, filter)
 
     def find(self, jid: str) -> list[JobView]:
         """The live jobs with a jid, wherever they are, the oldest first. Raises StoreError."""
-        return views_jobs.find(self._state, jid)
+        return jobs.find(self._state, jid)
 
     def find_at(self, name: SetName, due: int, jid: str) -> JobView | None:
         """The job of a timed set with this jid, that of this instant if there are several. Raises StoreError."""
-        return views_jobs.find_at(self._state, name, due, jid)
+        return jobs.find_at(self._state, name, due, jid)
 
     def track(self, jid: str) -> dict[str, Any]:
         """What TRACK GET gives. Raises StoreError."""
@@ -240,7 +241,7 @@ class Views:
 
     def workers(self, *, limit: int = 100, first: int = 0, wid: str = "") -> list[WorkerView]:
         """The connected worker processes, the longest silent first, from that place on; or the one of a wid."""
-        return views_workers.workers(self._state, limit, first, wid)
+        return workers.workers(self._state, limit, first, wid)
 
     def worker_states(self) -> dict[WorkerState, int]:
         """How many worker processes are in each state."""
@@ -251,7 +252,7 @@ class Views:
 
         Raises StoreError.
         """
-        return views_workers.held(self._state, after, limit, holder)
+        return workers.held(self._state, after, limit, holder)
 
     # Batches and periodic jobs
 

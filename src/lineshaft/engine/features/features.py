@@ -5,11 +5,11 @@ The engine gives them to the state when it is built, so that a feature may itsel
 
 from typing import Final
 
-from lineshaft.engine.batches import Callback, Member
-from lineshaft.engine.expiring import Expiring
 from lineshaft.engine.feature import BATCHED, CALLBACK, EXPIRING, TRACKED, UNIQUE, UNIQUE_UNTIL_START, Feature, Features
-from lineshaft.engine.tracks import Tracked
-from lineshaft.engine.unique import Unique, UniqueUntilStart
+from lineshaft.engine.features.batches import Callback, Member
+from lineshaft.engine.features.expiring import Expiring
+from lineshaft.engine.features.tracks import Tracked
+from lineshaft.engine.features.unique import Unique, UniqueUntilStart
 
 __all__ = ["FEATURES", "LISTENING"]
 

@@ -5,8 +5,8 @@ from enum import StrEnum
 from msgspec import Struct
 
 from lineshaft.engine import keys
-from lineshaft.engine.lane import UNLIMITED
-from lineshaft.engine.lanes import Lanes
+from lineshaft.engine.lanes.lane import UNLIMITED
+from lineshaft.engine.lanes.lanes import Lanes
 from lineshaft.engine.records import LaneRecord, LaneRules, decode_lane
 from lineshaft.engine.state import State
 from lineshaft.job import UNREADABLE
