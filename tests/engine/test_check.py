@@ -22,7 +22,6 @@ from lineshaft.engine.features.batch import decode_batch
 from lineshaft.engine.features.batching import Wanted
 from lineshaft.engine.records import (
     ChoreRecord,
-    Extras,
     GroupRecord,
     LaneRules,
     NoteRecord,
@@ -37,12 +36,11 @@ from lineshaft.engine.records import (
     decode_queue,
     decode_set,
     encode_record,
-    join_value,
-    split_value,
 )
 from lineshaft.engine.retry import Report
 from lineshaft.engine.settings import Periodic, QueueLimits, Settings, Throttle
 from lineshaft.engine.stats.groups import digest_of
+from lineshaft.engine.value import Extras, join_value, split_value
 from lineshaft.errors import StoreCorrupt
 from lineshaft.job import Job, decode_pushed, decode_stored, encode_job
 from lineshaft.lifecycle import Place

@@ -31,9 +31,10 @@ from lineshaft.engine.hooks import Hooks, Verdict
 from lineshaft.engine.lanes import turns
 from lineshaft.engine.lanes.lanes import RELANE, lanes
 from lineshaft.engine.periodic import UNKNOWN, following
-from lineshaft.engine.records import LaneRules, Rate, decode_lock, decode_periodic, decode_track, split_value
+from lineshaft.engine.records import LaneRules, Rate, decode_lock, decode_periodic, decode_track
 from lineshaft.engine.retry import Report
 from lineshaft.engine.settings import QueueLimits, Settings, Throttle
+from lineshaft.engine.value import split_value
 from lineshaft.errors import Refusal, StoreBusy, StoreError
 from lineshaft.job import Job, decode_pushed, decode_stored
 from lineshaft.lifecycle import Place

@@ -35,7 +35,8 @@ from lineshaft.config.model import Environment
 from lineshaft.engine import keys
 from lineshaft.engine.check.findings import SETS, shown
 from lineshaft.engine.check.reader import Reader
-from lineshaft.engine.records import QueueRecord, decode_leases, decode_queue, split_value
+from lineshaft.engine.records import QueueRecord, decode_leases, decode_queue
+from lineshaft.engine.value import split_value
 from lineshaft.engine.views.exported import first_line, job_line, last_line
 from lineshaft.errors import StoreCorrupt, StoreError, UsageError
 from lineshaft.lifecycle import Place

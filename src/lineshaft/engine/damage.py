@@ -14,8 +14,8 @@ from lineshaft.engine import feature, keys
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.feature import Subject
 from lineshaft.engine.features.tracks import is_tracked
-from lineshaft.engine.records import NO_EXTRAS, split_value
 from lineshaft.engine.state import State
+from lineshaft.engine.value import NO_EXTRAS, split_value
 from lineshaft.job import MAX_JID_LENGTH, UNREADABLE
 
 __all__ = ["set_aside"]

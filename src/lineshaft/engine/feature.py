@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from lineshaft.engine.ending import Ending
-from lineshaft.engine.records import Extras
 from lineshaft.engine.turn import Change
+from lineshaft.engine.value import Extras
 from lineshaft.lifecycle import Place
 
 if TYPE_CHECKING:

@@ -29,15 +29,10 @@ from typing import TYPE_CHECKING, Final
 from lineshaft.engine import keys
 from lineshaft.engine.entry import Entry, make_entry
 from lineshaft.engine.line import Line, Window
-from lineshaft.engine.records import (
-    LanesRecord,
-    QueueRecord,
-    decode_queue,
-    encode_record,
-    split_value,
-)
+from lineshaft.engine.records import LanesRecord, QueueRecord, decode_queue, encode_record
 from lineshaft.engine.stats.outcomes import Outcomes
 from lineshaft.engine.turn import Change, Turn
+from lineshaft.engine.value import split_value
 from lineshaft.errors import StoreCorrupt
 from lineshaft.job import UNREADABLE, Job
 

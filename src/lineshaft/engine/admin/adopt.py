@@ -19,8 +19,8 @@ from lineshaft.engine.feature import UNIQUE, UNIQUE_UNTIL_START, Subject
 from lineshaft.engine.moves import join_queue, join_set
 from lineshaft.engine.naming import check_queue_name, open_queue
 from lineshaft.engine.ready import Queue
-from lineshaft.engine.records import NO_EXTRAS, Extras
 from lineshaft.engine.state import State
+from lineshaft.engine.value import NO_EXTRAS, Extras
 from lineshaft.errors import Refusal
 from lineshaft.job import (
     ABSENT,

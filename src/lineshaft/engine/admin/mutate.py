@@ -21,13 +21,14 @@ from lineshaft.engine import keys
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.hooks import killed
 from lineshaft.engine.moves import join_queue, join_set, leave, take_out
-from lineshaft.engine.records import ChoreRecord, Extras, split_value
+from lineshaft.engine.records import ChoreRecord
 from lineshaft.engine.search.filter import Filter
 from lineshaft.engine.search.glob import Glob
 from lineshaft.engine.search.scan import Sought
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import SetName
 from lineshaft.engine.turn import Change
+from lineshaft.engine.value import Extras, split_value
 from lineshaft.errors import Refusal
 from lineshaft.job import UNREADABLE, Job, decode_stored
 from lineshaft.store.port import KeyRange

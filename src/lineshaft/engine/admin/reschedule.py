@@ -6,9 +6,9 @@ No verb of the protocol: an operator asks for it.
 from lineshaft.clock import format_instant
 from lineshaft.engine import keys
 from lineshaft.engine.moves import join_set, take_out
-from lineshaft.engine.records import split_value
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import SetName, read_timed
+from lineshaft.engine.value import split_value
 from lineshaft.errors import Refusal
 from lineshaft.job import UNREADABLE
 

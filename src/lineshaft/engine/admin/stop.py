@@ -6,9 +6,10 @@ from lineshaft.engine.cancel import flag
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.features.tracks import note_cancel
 from lineshaft.engine.moves import leave, take_out
-from lineshaft.engine.records import Lease, split_value
+from lineshaft.engine.records import Lease
 from lineshaft.engine.state import State
 from lineshaft.engine.turn import Change
+from lineshaft.engine.value import split_value
 from lineshaft.errors import Refusal
 from lineshaft.job import UNREADABLE
 

@@ -9,8 +9,9 @@ from typing import Final
 from lineshaft.engine import keys
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.moves import leave
-from lineshaft.engine.records import ChoreRecord, decode_head, split_value
+from lineshaft.engine.records import ChoreRecord
 from lineshaft.engine.state import State
+from lineshaft.engine.value import decode_head, split_value
 from lineshaft.job import UNREADABLE
 
 __all__ = ["SWEEP", "sweep"]

@@ -12,9 +12,9 @@ from lineshaft.engine.ending import Ending
 from lineshaft.engine.entry import make_entry
 from lineshaft.engine.finish import expire, recover
 from lineshaft.engine.moves import Damaged, join_queue, leave, take_out
-from lineshaft.engine.records import join_moved
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import TimedJob, TimedSet
+from lineshaft.engine.value import join_moved
 from lineshaft.job import DEFAULT_QUEUE, encode_job
 
 __all__ = ["expire_leases", "promote", "prune_dead", "recover_vanished"]

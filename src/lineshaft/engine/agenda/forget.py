@@ -17,10 +17,11 @@ from lineshaft.engine.features.tracks import FORGET
 from lineshaft.engine.features.unique import LOCK
 from lineshaft.engine.lanes.lanes import WAIT
 from lineshaft.engine.moves import leave, take_out
-from lineshaft.engine.records import LockRecord, TrackRecord, decode_lock, decode_track, split_value
+from lineshaft.engine.records import LockRecord, TrackRecord, decode_lock, decode_track
 from lineshaft.engine.state import State
 from lineshaft.engine.stats.outcomes import MOST_LETTERS, Outcome
 from lineshaft.engine.turn import Change
+from lineshaft.engine.value import split_value
 from lineshaft.job import DEFAULT_QUEUE, UNREADABLE, decode_stored
 
 __all__ = ["KINDS", "forget"]

@@ -12,7 +12,7 @@ from lineshaft.engine.check.reader import Reader
 from lineshaft.engine.feature import BATCHED
 from lineshaft.engine.features.batch import DEAD, MEMBER_STATES, PENDING, Batch, Role, Slot, decode_batch
 from lineshaft.engine.features.batches import BATCH
-from lineshaft.engine.records import Extras, split_value
+from lineshaft.engine.value import Extras, split_value
 from lineshaft.job import decode_stored
 
 __all__ = ["BatchLaws"]

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from lineshaft.engine import keys
 from lineshaft.engine.check.findings import Law, MalformedKey, Report, Severity, shown
 from lineshaft.engine.check.reader import Reader
-from lineshaft.engine.records import split_value
+from lineshaft.engine.value import split_value
 from lineshaft.job import UNREADABLE, decode_stored
 
 __all__ = ["IndexLaws", "Numbers"]

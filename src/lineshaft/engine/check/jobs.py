@@ -18,7 +18,6 @@ from lineshaft.engine.features.expiring import END as EXPIRES
 from lineshaft.engine.features.features import FEATURES
 from lineshaft.engine.naming import check_queue_name
 from lineshaft.engine.records import (
-    Extras,
     LanesRecord,
     Lease,
     SetRecord,
@@ -26,9 +25,9 @@ from lineshaft.engine.records import (
     decode_leases,
     decode_queue,
     decode_set,
-    split_value,
 )
 from lineshaft.engine.stats.groups import HOURS
+from lineshaft.engine.value import Extras, split_value
 from lineshaft.errors import Refusal
 from lineshaft.job import ARGS_FIRST, MAX_JID_LENGTH, UNREADABLE, Job, decode_stored
 from lineshaft.lifecycle import Place

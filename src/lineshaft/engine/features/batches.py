@@ -29,8 +29,9 @@ from lineshaft.engine.feature import BATCHED, CALLBACK, UNIQUE, UNIQUE_UNTIL_STA
 from lineshaft.engine.features.batch import DEAD, FAILING, PENDING, Batch, Role, Slot, Standing, decode_batch
 from lineshaft.engine.naming import open_queue
 from lineshaft.engine.push import enter
-from lineshaft.engine.records import Extras, encode_record, split_value
+from lineshaft.engine.records import encode_record
 from lineshaft.engine.turn import Change
+from lineshaft.engine.value import Extras, split_value
 from lineshaft.job import DEFAULT_QUEUE, UNREADABLE, decode_stored, encode_job, take_instant
 from lineshaft.lifecycle import Place
 

@@ -10,9 +10,10 @@ from lineshaft.engine.custom import read_custom
 from lineshaft.engine.features.batch import Batch, Role, Slot, decode_batch
 from lineshaft.engine.features.batches import commit, follow, look_at, read_batch
 from lineshaft.engine.naming import open_queue
-from lineshaft.engine.records import Extras, encode_record, join_value
+from lineshaft.engine.records import encode_record
 from lineshaft.engine.state import State
 from lineshaft.engine.turn import Change
+from lineshaft.engine.value import Extras, join_value
 from lineshaft.errors import Refusal
 from lineshaft.job import (
     ABSENT,

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Final
 
 from lineshaft.engine.bucket import Bucket
 from lineshaft.engine.line import Line
-from lineshaft.engine.records import BucketRecord, Extras, LaneRecord, encode_record
+from lineshaft.engine.records import BucketRecord, LaneRecord, encode_record
+from lineshaft.engine.value import Extras
 from lineshaft.job import DEFAULT_PRIORITY
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import Final
 from msgspec import Struct
 
 from lineshaft.engine import keys
-from lineshaft.engine.records import split_value
 from lineshaft.engine.search.filter import Filter, contains
+from lineshaft.engine.value import split_value
 from lineshaft.job import UNREADABLE, decode_stored
 from lineshaft.store.port import KeyRange, Store
 

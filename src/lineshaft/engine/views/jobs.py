@@ -15,11 +15,12 @@ from msgspec import Struct
 
 from lineshaft.engine import keys
 from lineshaft.engine.ready import Queue
-from lineshaft.engine.records import Extras, Lease, split_value
+from lineshaft.engine.records import Lease
 from lineshaft.engine.search.filter import Filter, contains
 from lineshaft.engine.search.scan import Sought, narrowed
 from lineshaft.engine.state import State
 from lineshaft.engine.timed import SetName
+from lineshaft.engine.value import Extras, split_value
 from lineshaft.errors import Refusal
 from lineshaft.job import UNREADABLE, Job, decode_stored
 from lineshaft.lifecycle import Place

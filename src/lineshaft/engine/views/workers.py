@@ -11,8 +11,9 @@ from msgspec import Struct
 
 from lineshaft.engine import keys
 from lineshaft.engine.cancel import CANCELLED
-from lineshaft.engine.records import Lease, TrackRecord, decode_track, split_value
+from lineshaft.engine.records import Lease, TrackRecord, decode_track
 from lineshaft.engine.state import State
+from lineshaft.engine.value import split_value
 from lineshaft.job import UNREADABLE, Job, decode_stored
 from lineshaft.lifecycle import WorkerState
 
