@@ -7,8 +7,7 @@ import pytest
 from invariants import check_memory, check_store, rows_of
 from lineshaft.engine import keys, ready
 from lineshaft.engine.engine import Engine
-from lineshaft.engine.lanes import turns
-from lineshaft.engine.lanes.lanes import lanes
+from lineshaft.engine.lanes import lanes, turns
 from lineshaft.engine.lanes.names import lane_namer
 from lineshaft.engine.records import LaneRules, Rate, decode_lane
 from lineshaft.engine.retry import Report

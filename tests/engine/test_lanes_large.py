@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lineshaft.engine.engine import Engine
-from lineshaft.engine.lanes.lanes import lanes
+from lineshaft.engine.lanes import lanes
 from lineshaft.engine.records import LaneRules, Rate
 from lineshaft.engine.retry import Report
 from lineshaft.engine.settings import QueueLimits, Settings

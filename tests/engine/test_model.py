@@ -28,8 +28,8 @@ from lineshaft.engine.agenda.run import run_jid
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.features.batching import Wanted
 from lineshaft.engine.hooks import Hooks, Verdict
-from lineshaft.engine.lanes import turns
-from lineshaft.engine.lanes.lanes import RELANE, lanes
+from lineshaft.engine.lanes import lanes, turns
+from lineshaft.engine.lanes.lanes import RELANE
 from lineshaft.engine.periodic import UNKNOWN, following
 from lineshaft.engine.records import LaneRules, Rate, decode_lock, decode_periodic, decode_track
 from lineshaft.engine.retry import Report
