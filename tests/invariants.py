@@ -6,13 +6,11 @@
 from collections import Counter
 
 from lineshaft.engine import keys
-from lineshaft.engine.batch import Slot, Standing, decode_batch
 from lineshaft.engine.engine import Engine
-from lineshaft.engine.lane import Lane
-from lineshaft.engine.lanes import Lanes
+from lineshaft.engine.features.batch import Slot, Standing, decode_batch
+from lineshaft.engine.lanes.lane import Lane
+from lineshaft.engine.lanes.lanes import Lanes
 from lineshaft.engine.records import (
-    NO_EXTRAS,
-    Extras,
     HistorySizeRecord,
     LaneRecord,
     Lease,
@@ -28,8 +26,8 @@ from lineshaft.engine.records import (
     decode_queue,
     decode_set,
     decode_track,
-    split_value,
 )
+from lineshaft.engine.value import NO_EXTRAS, Extras, split_value
 from lineshaft.job import decode_stored
 from lineshaft.store.port import Store
 

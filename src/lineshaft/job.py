@@ -3,7 +3,7 @@
 One record, `Job`, serves the wire and the disk. `args` and `custom` stay raw bytes from the socket to the
 worker, so no float is rounded and no key is moved. What the server keeps about a job and no worker may see
 (its priority, for one: a client refuses a job with a field that it does not know) is not in here but in
-`engine.records`.
+`engine.value`.
 
 After `admit` a job is one that the server can hold: every check has passed, defaults stand where the
 protocol wants them, and what is absent, null, empty or zero is None and so not encoded

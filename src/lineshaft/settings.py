@@ -10,8 +10,8 @@ the same settings, at the start and on a reload; nothing here changes anything.
 from msgspec import json
 
 from lineshaft.config import Config, Cron, Queue
+from lineshaft.engine.agenda.run import check_periodic
 from lineshaft.engine.records import LaneRules, Rate
-from lineshaft.engine.run import check_periodic
 from lineshaft.engine.settings import Limits, Periodic, QueueLimits, Settings, Throttle
 from lineshaft.errors import ConfigError, Refusal
 from lineshaft.schedule import Schedule

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from lineshaft.config import Config
 from lineshaft.config.shown import shown
 from lineshaft.engine.engine import Engine
-from lineshaft.engine.scan import Seen, Sought
+from lineshaft.engine.search.scan import Seen, Sought
 from lineshaft.errors import StoreError
 from lineshaft.server import errands, feeding
 from lineshaft.server.cluster import ClusterView

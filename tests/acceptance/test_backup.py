@@ -12,7 +12,7 @@ import pytest
 from faults.load import Ledger, Load
 from invariants import check_store, leases_in, rows_of
 from lineshaft.cli.main import run_command
-from lineshaft.engine.records import split_value
+from lineshaft.engine.value import split_value
 from lineshaft.job import decode_stored
 from lineshaft.store.rocks import RocksStore
 from processes import ServerProcess

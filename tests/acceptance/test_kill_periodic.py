@@ -6,7 +6,8 @@ from collections import Counter
 from pathlib import Path
 
 from invariants import check_store, rows_of
-from lineshaft.engine.records import decode_periodic, split_value
+from lineshaft.engine.records import decode_periodic
+from lineshaft.engine.value import split_value
 from lineshaft.job import decode_stored
 from lineshaft.store.rocks import RocksStore
 from processes import ServerProcess

@@ -7,8 +7,8 @@ from browser.stage import Stage
 from lineshaft.config import Cron, CronJob
 from lineshaft.config.entries import Queue, Throttle
 from lineshaft.config.model import Queues, Throttles
-from lineshaft.engine.adopt import Arrival
-from lineshaft.engine.batching import Wanted
+from lineshaft.engine.admin.adopt import Arrival
+from lineshaft.engine.features.batching import Wanted
 from lineshaft.job import decode_pushed
 from lineshaft.lifecycle import Place
 

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from browser.conftest import Watched
 from browser.plenty import LONG_QUEUE, LONG_WORD, fill, laned, name_of, periodic, throttled
 from browser.stage import Stage, staged
-from lineshaft.engine.groups import MOST_GROUPS
+from lineshaft.engine.stats.groups import MOST_GROUPS
 from lineshaft.web import search
 from web.asking import ask
 

@@ -6,7 +6,7 @@ import pytest
 from msgspec import Struct
 
 from docs.pages import Block, blocks, read, section, table
-from lineshaft.engine import keys, records
+from lineshaft.engine import keys, records, value
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.retry import Report
 from lineshaft.engine.settings import Settings
@@ -18,7 +18,7 @@ EXAMPLE = section(PAGE, "A worked example")
 NOW = 1_764_000_000_000
 
 KINDS = [
-    records.Extras,
+    value.Extras,
     records.QueueRecord,
     records.LanesRecord,
     records.LaneRules,
@@ -53,7 +53,7 @@ def test_every_field_of_a_record_in_its_order(kind: type[Struct]) -> None:
 
 
 def test_every_record_is_described() -> None:
-    kept = {name for name in records.__all__ if re.fullmatch(r"(?!NO_)[A-Z]\w+", name)} - {"Head"}
+    kept = {name for name in [*records.__all__, *value.__all__] if re.fullmatch(r"(?!NO_)[A-Z]\w+", name)} - {"Head"}
     assert kept == {kind.__name__ for kind in KINDS}
 
 

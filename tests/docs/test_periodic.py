@@ -9,7 +9,7 @@ from acceptance.clients.programs import wait_until
 from docs.pages import blocks, read, section, table
 from harness import Harness
 from lineshaft.config import Config, Flags, load_config
-from lineshaft.engine.run import run_jid
+from lineshaft.engine.agenda.run import run_jid
 from lineshaft.schedule import Schedule
 from lineshaft.settings import engine_settings
 from processes import ServerProcess

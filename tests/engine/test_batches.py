@@ -7,9 +7,9 @@ import pytest
 from harness import Harness, Peer
 from invariants import check_memory, check_store, rows_of
 from lineshaft.engine import keys
-from lineshaft.engine.batch import decode_batch
-from lineshaft.engine.records import split_value
+from lineshaft.engine.features.batch import decode_batch
 from lineshaft.engine.settings import Limits, Settings
+from lineshaft.engine.value import split_value
 
 HALF_AN_HOUR = 30 * 60
 

@@ -7,8 +7,8 @@ from statistics import median
 
 import pytest
 
-from lineshaft.engine.batching import Wanted
 from lineshaft.engine.engine import Engine
+from lineshaft.engine.features.batching import Wanted
 from lineshaft.engine.settings import Settings
 from lineshaft.job import Job, decode_pushed
 from lineshaft.store.rocks import RocksStore

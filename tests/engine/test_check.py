@@ -13,16 +13,15 @@ from msgspec import structs
 
 from engine.test_model import EngineMachine, EngineWithLanesMachine, EngineWithoutIndexMachine, ThrottledMachine
 from invariants import check_store, rows_of
-from lineshaft.engine import index, keys, sweep
-from lineshaft.engine.batch import decode_batch
-from lineshaft.engine.batching import Wanted
-from lineshaft.engine.check import check
+from lineshaft.engine import index, keys
+from lineshaft.engine.admin import sweep
+from lineshaft.engine.check.check import check
+from lineshaft.engine.check.findings import Finding, Law, Severity, Tally, shown
 from lineshaft.engine.engine import Engine
-from lineshaft.engine.findings import Finding, Law, Severity, Tally, shown
-from lineshaft.engine.groups import digest_of
+from lineshaft.engine.features.batch import decode_batch
+from lineshaft.engine.features.batching import Wanted
 from lineshaft.engine.records import (
     ChoreRecord,
-    Extras,
     GroupRecord,
     LaneRules,
     NoteRecord,
@@ -37,11 +36,11 @@ from lineshaft.engine.records import (
     decode_queue,
     decode_set,
     encode_record,
-    join_value,
-    split_value,
 )
 from lineshaft.engine.retry import Report
 from lineshaft.engine.settings import Periodic, QueueLimits, Settings, Throttle
+from lineshaft.engine.stats.groups import digest_of
+from lineshaft.engine.value import Extras, join_value, split_value
 from lineshaft.errors import StoreCorrupt
 from lineshaft.job import Job, decode_pushed, decode_stored, encode_job
 from lineshaft.lifecycle import Place

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lineshaft.engine.glob import Glob
+from lineshaft.engine.search.glob import Glob
 from lineshaft.errors import Refusal
 
 CASES = [

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from harness import Harness
-from lineshaft.engine import groups
-from lineshaft.engine.filter import Filter
-from lineshaft.engine.groups import HOURS, shape_of
+from lineshaft.engine.search.filter import Filter
 from lineshaft.engine.settings import Settings
+from lineshaft.engine.stats import groups
+from lineshaft.engine.stats.groups import HOURS, shape_of
 from lineshaft.engine.timed import SetName
 from lineshaft.store.faulty import FaultyStore
 

@@ -5,8 +5,8 @@ from msgspec import json
 
 from harness import Harness, Peer
 from invariants import check_memory, check_store, rows_of
-from lineshaft.engine.history import SLICE
 from lineshaft.engine.settings import Settings
+from lineshaft.engine.stats.history import SLICE
 from lineshaft.errors import Refusal
 from lineshaft.store.faulty import FaultyStore
 

@@ -9,8 +9,8 @@ from invariants import check_store, rows_of
 from lineshaft.engine import keys
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.hooks import Hooks, Verdict
-from lineshaft.engine.records import split_value
 from lineshaft.engine.settings import Settings
+from lineshaft.engine.value import split_value
 from lineshaft.job import Job, decode_pushed, decode_stored
 from lineshaft.store.faulty import FaultyStore
 

@@ -5,15 +5,16 @@ from typing import Any
 import pytest
 
 from invariants import check_memory, check_store, rows_of
-from lineshaft.engine import keys, lanes, ready, turns
+from lineshaft.engine import keys, ready
 from lineshaft.engine.engine import Engine
-from lineshaft.engine.filter import Filter
-from lineshaft.engine.lane_names import lane_namer
+from lineshaft.engine.lanes import lanes, turns
+from lineshaft.engine.lanes.names import lane_namer
 from lineshaft.engine.records import LaneRules, Rate, decode_lane
 from lineshaft.engine.retry import Report
+from lineshaft.engine.search.filter import Filter
 from lineshaft.engine.settings import QueueLimits, Settings
 from lineshaft.engine.timed import SetName
-from lineshaft.engine.views_jobs import enqueued, find
+from lineshaft.engine.views.jobs import enqueued, find
 from lineshaft.job import decode_pushed, decode_stored
 from lineshaft.lifecycle import Place
 from lineshaft.store.faulty import FaultyStore

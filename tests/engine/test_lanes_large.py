@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lineshaft.engine import lanes
 from lineshaft.engine.engine import Engine
+from lineshaft.engine.lanes import lanes
 from lineshaft.engine.records import LaneRules, Rate
 from lineshaft.engine.retry import Report
 from lineshaft.engine.settings import QueueLimits, Settings

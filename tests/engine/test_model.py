@@ -20,19 +20,21 @@ from engine.batch_model import ROLES, ModelBatch
 from engine.model import CRONS, START, Model, ModelCron, ModelJob, ModelTrack, job_bytes
 from invariants import check_memory, check_store
 from lineshaft.clock import format_instant
-from lineshaft.engine import index, keys, lanes, ready, turns
-from lineshaft.engine.adopt import Arrival
-from lineshaft.engine.batching import Wanted
+from lineshaft.engine import index, keys, ready
+from lineshaft.engine.admin.adopt import Arrival
+from lineshaft.engine.admin.mutate import mutate_slice
+from lineshaft.engine.admin.relane import relane
+from lineshaft.engine.agenda.run import run_jid
 from lineshaft.engine.engine import Engine
+from lineshaft.engine.features.batching import Wanted
 from lineshaft.engine.hooks import Hooks, Verdict
-from lineshaft.engine.lanes import RELANE
-from lineshaft.engine.mutate import mutate_slice
+from lineshaft.engine.lanes import lanes, turns
+from lineshaft.engine.lanes.lanes import RELANE
 from lineshaft.engine.periodic import UNKNOWN, following
-from lineshaft.engine.records import LaneRules, Rate, decode_lock, decode_periodic, decode_track, split_value
-from lineshaft.engine.relane import relane
+from lineshaft.engine.records import LaneRules, Rate, decode_lock, decode_periodic, decode_track
 from lineshaft.engine.retry import Report
-from lineshaft.engine.run import run_jid
 from lineshaft.engine.settings import QueueLimits, Settings, Throttle
+from lineshaft.engine.value import split_value
 from lineshaft.errors import Refusal, StoreBusy, StoreError
 from lineshaft.job import Job, decode_pushed, decode_stored
 from lineshaft.lifecycle import Place

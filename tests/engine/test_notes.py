@@ -1,8 +1,8 @@
 """The figures of once a minute: kept over a restart, thinned out, and never more than there may be."""
 
 from harness import Harness
-from lineshaft.engine.notes import EVERY_MS, GRAINS, MOST
 from lineshaft.engine.records import NoteRecord
+from lineshaft.engine.stats.notes import EVERY_MS, GRAINS, MOST
 
 HOUR = 3_600_000
 

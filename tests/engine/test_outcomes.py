@@ -5,7 +5,7 @@ import json
 import pytest
 
 from harness import Harness
-from lineshaft.engine.outcomes import MOST_TYPES, OTHER
+from lineshaft.engine.stats.outcomes import MOST_TYPES, OTHER
 
 
 def told(box: Harness, queue: str = "default") -> dict[tuple[str, str], int]:

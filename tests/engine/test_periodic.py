@@ -13,12 +13,13 @@ from harness import Harness
 from invariants import check_store, rows_of
 from lineshaft.engine import keys
 from lineshaft.engine import periodic as jobs
+from lineshaft.engine.agenda.run import run_jid
 from lineshaft.engine.engine import NEVER, Engine
 from lineshaft.engine.hooks import Hooks, Verdict
 from lineshaft.engine.periodic import UNKNOWN, SkippedRun
-from lineshaft.engine.records import PeriodicRecord, decode_periodic, split_value
-from lineshaft.engine.run import run_jid
+from lineshaft.engine.records import PeriodicRecord, decode_periodic
 from lineshaft.engine.settings import Periodic, QueueLimits, Settings
+from lineshaft.engine.value import split_value
 from lineshaft.errors import Refusal, StoreError
 from lineshaft.job import Job, decode_pushed, decode_stored
 from lineshaft.schedule import Schedule

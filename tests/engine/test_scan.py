@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from harness import Harness
 from invariants import check_store
-from lineshaft.engine.filter import Filter, contains
-from lineshaft.engine.scan import Seen, Sought, scan
+from lineshaft.engine.search.filter import Filter, contains
+from lineshaft.engine.search.scan import Seen, Sought, scan
 from lineshaft.engine.timed import SetName
-from lineshaft.engine.views import Views
+from lineshaft.engine.views.views import Views
 from lineshaft.errors import Refusal
 
 

@@ -10,7 +10,7 @@ import pytest
 from msgspec import json
 
 from lineshaft.clock import format_instant
-from lineshaft.engine.due import SLICE
+from lineshaft.engine.agenda.due import SLICE
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.settings import Settings
 from lineshaft.job import decode_pushed_list

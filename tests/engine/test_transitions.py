@@ -10,14 +10,14 @@ from msgspec import Raw, Struct
 
 from invariants import check_memory, check_store, rows_of
 from lineshaft.engine import keys
-from lineshaft.engine.adopt import Arrival
-from lineshaft.engine.ages import Ages
+from lineshaft.engine.admin.adopt import Arrival
 from lineshaft.engine.engine import Engine
+from lineshaft.engine.lanes.ages import Ages
+from lineshaft.engine.lanes.turns import Turns
 from lineshaft.engine.line import Window
 from lineshaft.engine.records import LaneRules
 from lineshaft.engine.retry import Report
 from lineshaft.engine.settings import QueueLimits, Settings
-from lineshaft.engine.turns import Turns
 from lineshaft.errors import Refusal, StoreError
 from lineshaft.job import Job, decode_pushed
 from lineshaft.lifecycle import Place

@@ -4,7 +4,7 @@ import pytest
 
 from harness import Harness
 from invariants import check_memory, check_store, rows_of
-from lineshaft.engine import forget
+from lineshaft.engine.agenda import forget
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.settings import Settings
 from lineshaft.errors import Refusal

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from harness import Harness, Peer
-from lineshaft.engine.filter import Filter
+from lineshaft.engine.search.filter import Filter
 from lineshaft.engine.settings import Settings
 from lineshaft.engine.timed import SetName
-from lineshaft.engine.views import Views
+from lineshaft.engine.views.views import Views
 from lineshaft.errors import Refusal
 from lineshaft.lifecycle import Place
 

@@ -8,8 +8,8 @@ from lineshaft.engine import keys
 from lineshaft.engine.entry import LARGE_PAYLOAD_BYTES, Entry, make_entry
 from lineshaft.engine.line import Window
 from lineshaft.engine.ready import WINDOW_LEAST, WINDOW_MOST, Queues, window_bound
-from lineshaft.engine.records import NO_EXTRAS, Extras, join_value
 from lineshaft.engine.turn import Turn
+from lineshaft.engine.value import NO_EXTRAS, Extras, join_value
 from lineshaft.errors import StoreCorrupt, StoreError
 from lineshaft.store.faulty import FaultyStore
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from invariants import check_store, leases_in, rows_of
-from lineshaft.engine.check import check
-from lineshaft.engine.records import split_value
+from lineshaft.engine.check.check import check
+from lineshaft.engine.value import split_value
 from lineshaft.job import decode_stored
 from lineshaft.store.rocks import RocksStore
 from wire_client import WireClient, WireError

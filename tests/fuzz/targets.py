@@ -14,7 +14,7 @@ from pathlib import Path
 from harness import Harness, Peer
 from invariants import check_memory, check_store, rows_of
 from lineshaft.config.load import Flags, load_config
-from lineshaft.engine.check import check
+from lineshaft.engine.check.check import check
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.settings import Settings
 from lineshaft.errors import ConfigError, PeerError, StoreCorrupt

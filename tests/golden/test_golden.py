@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from golden.reading import lines_of
-from lineshaft.engine.check import check
+from lineshaft.engine.check.check import check
 from lineshaft.engine.keys import FORMAT_VERSION
 from lineshaft.store.rocks import RocksStore
 from processes import ServerProcess

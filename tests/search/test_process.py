@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lineshaft.engine.filter import Filter
-from lineshaft.engine.scan import Sought
+from lineshaft.engine.search.filter import Filter
+from lineshaft.engine.search.scan import Sought
 from lineshaft.errors import Unavailable
 from lineshaft.search import process as process_module
 from lineshaft.search.process import SearchProcess

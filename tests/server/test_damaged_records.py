@@ -9,8 +9,8 @@ from harness import Harness, Peer
 from invariants import check_memory, check_store, rows_of
 from lineshaft.clock import format_instant
 from lineshaft.engine import keys
-from lineshaft.engine.check import check
-from lineshaft.engine.findings import Law
+from lineshaft.engine.check.check import check
+from lineshaft.engine.check.findings import Law
 from lineshaft.engine.records import LaneRules
 from lineshaft.engine.settings import QueueLimits, Settings
 from lineshaft.store.faulty import FaultyStore

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from invariants import leases_in
-from lineshaft.engine.records import split_value
+from lineshaft.engine.value import split_value
 from lineshaft.job import decode_stored
 from simulation.entries import JobEntry
 

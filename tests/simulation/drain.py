@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from lineshaft.engine.batch import decode_batch
+from lineshaft.engine.features.batch import decode_batch
 from simulation.batch_laws import hold_status
 from simulation.client import Habits
 from simulation.entries import Answer, BatchEntry

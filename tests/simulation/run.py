@@ -21,8 +21,10 @@ from typing import Protocol
 from msgspec import structs
 
 from invariants import check_memory, check_store
-from lineshaft.engine import due, forget, index, mutate, ready, sweep
-from lineshaft.engine.check import check
+from lineshaft.engine import index, ready
+from lineshaft.engine.admin import mutate, sweep
+from lineshaft.engine.agenda import due, forget
+from lineshaft.engine.check.check import check
 from lineshaft.engine.hooks import Hooks
 from lineshaft.job import Job
 from lineshaft.store.memory import MemoryStore

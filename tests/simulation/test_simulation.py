@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from lineshaft.engine import batch, finish, leases, unique
+from lineshaft.engine import finish, leases
+from lineshaft.engine.features import batch, unique
 from lineshaft.engine.index import Index
 from lineshaft.engine.ready import Window
 from lineshaft.server.commit import GroupCommit

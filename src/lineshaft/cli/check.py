@@ -1,7 +1,7 @@
 """`lineshaft check`: look through a data directory while no server runs on it, and say what is wrong and what to do.
 
     opens, every law holds          exit 0
-    opens, something is damaged     exit 1, with findings (engine/check.py has the laws)
+    opens, something is damaged     exit 1, with findings (engine/check/check.py has the laws)
     RocksDB refuses to open it      exit 1, with the file that it names and the ways out
     no store, or not ours to open   exit 2
 
@@ -29,8 +29,8 @@ from lineshaft.cli.flag import Flag
 from lineshaft.cli.reach import data_of_server, reach
 from lineshaft.config.model import ENVIRONMENTS, Environment
 from lineshaft.config.places import find_data_directory
-from lineshaft.engine.check import check as check_store
-from lineshaft.engine.findings import Finding, Law, Severity, Tally
+from lineshaft.engine.check.check import check as check_store
+from lineshaft.engine.check.findings import Finding, Law, Severity, Tally
 from lineshaft.errors import LineshaftError, StoreCorrupt, StoreError, UsageError
 from lineshaft.store.rocks import RocksStore
 from lineshaft.store.rocks_options import rocks_options

@@ -33,10 +33,11 @@ from lineshaft.cli.words import plural
 from lineshaft.clock import system_clock
 from lineshaft.config.model import Environment
 from lineshaft.engine import keys
-from lineshaft.engine.exported import first_line, job_line, last_line
-from lineshaft.engine.findings import SETS, shown
-from lineshaft.engine.reader import Reader
-from lineshaft.engine.records import QueueRecord, decode_leases, decode_queue, split_value
+from lineshaft.engine.check.findings import SETS, shown
+from lineshaft.engine.check.reader import Reader
+from lineshaft.engine.records import QueueRecord, decode_leases, decode_queue
+from lineshaft.engine.value import split_value
+from lineshaft.engine.views.exported import first_line, job_line, last_line
 from lineshaft.errors import StoreCorrupt, StoreError, UsageError
 from lineshaft.lifecycle import Place
 from lineshaft.store.port import Store

@@ -21,7 +21,7 @@ from lineshaft.cli.flag import Flag
 from lineshaft.cli.reach import reach
 from lineshaft.cli.words import plural
 from lineshaft.client import Client
-from lineshaft.engine.exported import EXPORT_VERSION
+from lineshaft.engine.views.exported import EXPORT_VERSION
 from lineshaft.errors import UsageError
 from lineshaft.job import ABSENT
 from lineshaft.lifecycle import Place

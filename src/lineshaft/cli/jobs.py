@@ -36,7 +36,6 @@ MOST_JIDS: Final = 10_000
 COLUMNS: Final = ("!jid", "place", "queue", "type", "when", "~worker or error", "~args")
 
 In = Annotated[Place | None, Parameter(name=["--in", "-i"], metavar="PLACE")]
-Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative=(), show_default=False)]
 
 
 @Parameter(name="*")
@@ -68,6 +67,21 @@ class Chosen:
 
 
 EVERY_JOB: Final = Chosen()
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Terms:
+    """How a change is meant."""
+
+    every: Annotated[Flag, Parameter(name="--all", help="All jobs of the place.")] = False
+    dry_run: Annotated[Flag, Parameter(help="Count them, and change nothing.")] = False
+    yes: Annotated[
+        Flag, Parameter(name=["--yes", "-y"], help="Do not ask; needed where there is no terminal to ask on.")
+    ] = False
+
+
+ASKED_FIRST: Final = Terms()
 
 
 @app.default
@@ -153,9 +167,7 @@ def requeue(
     *jids: str,
     place: In = None,
     chosen: Chosen = EVERY_JOB,
-    every: Annotated[bool, Parameter(name="--all", negative=(), show_default=False)] = False,
-    dry_run: Flag = False,
-    yes: Yes = False,
+    terms: Terms = ASKED_FIRST,
 ) -> int:
     """Put scheduled, retried or dead jobs into their queues, to run now.
 
@@ -165,14 +177,8 @@ def requeue(
         The jobs; without any, those that the filters choose.
     place
         scheduled, retries or dead.
-    every
-        All jobs of the place.
-    dry_run
-        Count them, and change nothing.
-    yes
-        Do not ask; needed where there is no terminal to ask on.
     """
-    return _mutate("requeue", "requeued", jids, place, chosen, every=every, dry_run=dry_run, yes=yes)
+    return _mutate("requeue", "requeued", jids, place, chosen, terms)
 
 
 @app.command
@@ -180,9 +186,7 @@ def kill(
     *jids: str,
     place: In = None,
     chosen: Chosen = EVERY_JOB,
-    every: Annotated[bool, Parameter(name="--all", negative=(), show_default=False)] = False,
-    dry_run: Flag = False,
-    yes: Yes = False,
+    terms: Terms = ASKED_FIRST,
 ) -> int:
     """Move waiting jobs to the dead, from where they can be requeued.
 
@@ -192,14 +196,8 @@ def kill(
         The jobs; without any, those that the filters choose.
     place
         scheduled, retries, or ready with a queue.
-    every
-        All jobs of the place.
-    dry_run
-        Count them, and change nothing.
-    yes
-        Do not ask; needed where there is no terminal to ask on.
     """
-    return _mutate("kill", "killed", jids, place, chosen, every=every, dry_run=dry_run, yes=yes)
+    return _mutate("kill", "killed", jids, place, chosen, terms)
 
 
 @app.command
@@ -207,9 +205,7 @@ def delete(
     *jids: str,
     place: In = None,
     chosen: Chosen = EVERY_JOB,
-    every: Annotated[bool, Parameter(name="--all", negative=(), show_default=False)] = False,
-    dry_run: Flag = False,
-    yes: Yes = False,
+    terms: Terms = ASKED_FIRST,
 ) -> int:
     """Delete waiting or dead jobs for good.
 
@@ -219,14 +215,8 @@ def delete(
         The jobs; without any, those that the filters choose.
     place
         scheduled, retries, dead, or ready with a queue.
-    every
-        All jobs of the place.
-    dry_run
-        Count them, and change nothing.
-    yes
-        Do not ask; needed where there is no terminal to ask on.
     """
-    return _mutate("discard", "deleted", jids, place, chosen, every=every, dry_run=dry_run, yes=yes)
+    return _mutate("discard", "deleted", jids, place, chosen, terms)
 
 
 def _mutate(
@@ -235,24 +225,21 @@ def _mutate(
     jids: tuple[str, ...],
     place: str | None,
     chosen: Chosen,
-    *,
-    every: bool,
-    dry_run: bool,
-    yes: bool,
+    terms: Terms,
 ) -> int:
     wanted = chosen.wanted()
     target = _target(command, place, wanted)
-    if not jids and not every and not wanted.keys() - ({"queue"} if place == "ready" else set()):
+    if not jids and not terms.every and not wanted.keys() - ({"queue"} if place == "ready" else set()):
         raise UsageError("say which jobs are meant: jids, --type, --queue, --error, --text, --since, --until, or --all")
-    if jids and (every or wanted.keys() - {"queue"}):
+    if jids and (terms.every or wanted.keys() - {"queue"}):
         raise UsageError("name jids, or choose by filters, not both")
     with reach(timeout_seconds=3600) as client:
         count = len(jids) or sum(1 for _ in _search(client, (place or "",), wanted, newest=False))
         noun = plural(count, "job")
-        if dry_run:
+        if terms.dry_run:
             print(f"{noun} of {target} would be {done}")
             return 0
-        if not jids and not is_confirmed(f"is about {noun} of {target}, which will be {done}", yes=yes):
+        if not jids and not is_confirmed(f"is about {noun} of {target}, which will be {done}", yes=terms.yes):
             return 1
         for filter in _filters(jids, place, wanted):
             ask(client, b"MUTATE " + msgspec_json.encode({"cmd": command, "target": target, "filter": filter}))

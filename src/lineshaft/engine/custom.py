@@ -11,12 +11,9 @@ from typing import Annotated, Final
 from msgspec import Meta, Raw, Struct, ValidationError, json
 
 from lineshaft.backoff import parse_backoff
-from lineshaft.engine.batch import BATCHED
-from lineshaft.engine.expiring import EXPIRING
+from lineshaft.engine.feature import BATCHED, EXPIRING, TRACKED, UNIQUE, UNIQUE_UNTIL_START
 from lineshaft.engine.leases import NEVER
-from lineshaft.engine.records import Extras
-from lineshaft.engine.tracks import TRACKED
-from lineshaft.engine.unique import UNIQUE, UNIQUE_UNTIL_START
+from lineshaft.engine.value import Extras
 from lineshaft.errors import Refusal
 from lineshaft.fields import instant_of
 from lineshaft.job import Job

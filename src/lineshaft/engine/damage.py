@@ -13,9 +13,9 @@ from typing import Final
 from lineshaft.engine import feature, keys
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.feature import Subject
-from lineshaft.engine.records import NO_EXTRAS, split_value
+from lineshaft.engine.features.tracks import is_tracked
 from lineshaft.engine.state import State
-from lineshaft.engine.tracks import is_tracked
+from lineshaft.engine.value import NO_EXTRAS, split_value
 from lineshaft.job import MAX_JID_LENGTH, UNREADABLE
 
 __all__ = ["set_aside"]
@@ -33,7 +33,7 @@ def set_aside(state: State) -> None:
             continue  # it has gone meanwhile
         state.turn.changes[keys.aside_key(key)] = value
         state.set_aside.append(key)
-        if key[:1] != b"O":  # the record of a lane is made anew, under the same key (`lane_rows`)
+        if key[:1] != b"O":  # the record of a lane is made anew, under the same key (`lanes.rows`)
             state.turn.changes[key] = None
             _lose_job(state, key, value)
     if any(key[:1] == b"T" for key in damaged):

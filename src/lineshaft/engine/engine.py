@@ -15,33 +15,34 @@ from functools import partial
 from types import MethodType
 from typing import Any
 
-from lineshaft.engine import control, finish
-from lineshaft.engine.adopt import Adopted, Arrival, adopt
-from lineshaft.engine.agenda import deadline, is_due_before, tick
-from lineshaft.engine.batching import Wanted, batch_commit, batch_new, batch_open, batch_status, batches_page
+from lineshaft.engine import finish
+from lineshaft.engine.admin import control
+from lineshaft.engine.admin.adopt import Adopted, Arrival, adopt
+from lineshaft.engine.admin.mutate import begin_mutate, mutate_found, sought_by
+from lineshaft.engine.admin.reschedule import reschedule
+from lineshaft.engine.admin.stop import cancel
+from lineshaft.engine.agenda.agenda import deadline, is_due_before, tick
+from lineshaft.engine.agenda.run import run_now
 from lineshaft.engine.damage import set_aside
-from lineshaft.engine.features import LISTENING
+from lineshaft.engine.features.batching import Wanted, batch_commit, batch_new, batch_open, batch_status, batches_page
+from lineshaft.engine.features.features import LISTENING
+from lineshaft.engine.features.tracks import track_get, track_set
 from lineshaft.engine.fetch import fetch
-from lineshaft.engine.figures import figures
-from lineshaft.engine.filter import Filter
-from lineshaft.engine.history import find_finished, page
 from lineshaft.engine.hooks import Hooks, fetch_hooked, push_bulk_hooked, push_hooked
 from lineshaft.engine.leases import NEVER
-from lineshaft.engine.mutate import begin_mutate, mutate_found, sought_by
-from lineshaft.engine.notes import take_note
 from lineshaft.engine.periodic import SkippedRun
 from lineshaft.engine.push import accept, push, push_bulk
-from lineshaft.engine.reschedule import reschedule
 from lineshaft.engine.retry import Report
-from lineshaft.engine.run import run_now
-from lineshaft.engine.scan import Sought
+from lineshaft.engine.search.filter import Filter
+from lineshaft.engine.search.scan import Sought
 from lineshaft.engine.settings import Settings
 from lineshaft.engine.state import State
-from lineshaft.engine.stop import cancel
+from lineshaft.engine.stats.history import find_finished, page
+from lineshaft.engine.stats.notes import take_note
 from lineshaft.engine.timed import SetName
-from lineshaft.engine.tracks import track_get, track_set
-from lineshaft.engine.views import Views
-from lineshaft.engine.views_periodic import cron_list, cron_upcoming
+from lineshaft.engine.views.figures import figures
+from lineshaft.engine.views.periodic import cron_list, cron_upcoming
+from lineshaft.engine.views.views import Views
 from lineshaft.engine.weights import Weighted
 from lineshaft.engine.workers import Worker
 from lineshaft.errors import Refusal

@@ -5,8 +5,8 @@ from typing import Final
 from msgspec import Struct
 
 from lineshaft.engine import keys
-from lineshaft.engine.outcomes import MOST_LETTERS
-from lineshaft.engine.records import Extras, decode_head
+from lineshaft.engine.stats.outcomes import MOST_LETTERS
+from lineshaft.engine.value import Extras, decode_head
 
 __all__ = ["LARGE_PAYLOAD_BYTES", "Entry", "make_entry"]
 

@@ -11,19 +11,42 @@ apart. An exception in one drops the whole move.
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
 from lineshaft.engine.ending import Ending
-from lineshaft.engine.records import Extras
 from lineshaft.engine.turn import Change
+from lineshaft.engine.value import Extras
 from lineshaft.lifecycle import Place
 
 if TYPE_CHECKING:
     from lineshaft.engine.state import State
 
-__all__ = ["Feature", "Features", "Subject", "ended", "fetched", "moved", "placed", "pushed"]
+__all__ = [
+    "BATCHED",
+    "CALLBACK",
+    "EXPIRING",
+    "TRACKED",
+    "UNIQUE",
+    "UNIQUE_UNTIL_START",
+    "Feature",
+    "Features",
+    "Subject",
+    "ended",
+    "fetched",
+    "moved",
+    "placed",
+    "pushed",
+]
+
+# The letters in `uses`; `cancel` has one more, which only a lease has.
+BATCHED: Final = "b"  #: belongs to a batch
+CALLBACK: Final = "k"  #: is a batch's callback; no client can ask for it
+EXPIRING: Final = "e"
+TRACKED: Final = "t"
+UNIQUE: Final = "u"
+UNIQUE_UNTIL_START: Final = "s"
 
 
 class Subject(Struct, frozen=True, gc=False):

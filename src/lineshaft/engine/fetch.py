@@ -12,11 +12,12 @@ from lineshaft.engine.ending import Ending
 from lineshaft.engine.entry import Entry
 from lineshaft.engine.feature import Subject
 from lineshaft.engine.moves import leave
-from lineshaft.engine.outcomes import Outcome
 from lineshaft.engine.ready import Queue
-from lineshaft.engine.records import Extras, Lease
+from lineshaft.engine.records import Lease
 from lineshaft.engine.state import State
+from lineshaft.engine.stats.outcomes import Outcome
 from lineshaft.engine.turn import Change
+from lineshaft.engine.value import Extras
 from lineshaft.job import DEFAULT_RESERVE_SECONDS, reserve_seconds
 
 __all__ = ["fetch"]

@@ -11,15 +11,16 @@ from lineshaft.engine import feature, keys
 from lineshaft.engine.cancel import CANCELLED
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.feature import Subject
-from lineshaft.engine.history import Over, keep_finished
+from lineshaft.engine.features.tracks import keep_result
 from lineshaft.engine.hooks import acked, failed
 from lineshaft.engine.moves import Damaged, count, join_set, keep_place, leave, put_back, read_leased
-from lineshaft.engine.outcomes import MOST_LETTERS, Outcome
-from lineshaft.engine.records import Extras, Lease, split_value
+from lineshaft.engine.records import Lease
 from lineshaft.engine.retry import LOST, RESERVATION_EXPIRED, Dead, Report, Retry, judge
 from lineshaft.engine.state import State
-from lineshaft.engine.tracks import keep_result
+from lineshaft.engine.stats.history import Over, keep_finished
+from lineshaft.engine.stats.outcomes import MOST_LETTERS, Outcome
 from lineshaft.engine.turn import Change
+from lineshaft.engine.value import Extras, split_value
 from lineshaft.errors import Refusal
 from lineshaft.job import UNREADABLE, decode_stored
 

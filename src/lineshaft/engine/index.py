@@ -19,8 +19,9 @@ from typing import Final
 
 from lineshaft.engine import keys
 from lineshaft.engine.ready import Queues
-from lineshaft.engine.records import Lease, decode_head, split_value
+from lineshaft.engine.records import Lease
 from lineshaft.engine.turn import Turn
+from lineshaft.engine.value import decode_head, split_value
 from lineshaft.job import MAX_JID_LENGTH, UNREADABLE
 
 __all__ = ["MOST_YOUNG", "Index"]

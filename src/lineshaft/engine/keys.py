@@ -42,9 +42,9 @@ a jid may hold any byte; a name that ends its key needs none.
 `seq` is a job's identity and is never used twice: two live jobs may carry the same jid, and neither may touch
 the other. `order` is its place in line, drawn from the same counter: for a job pushed straight into its queue
 the two are equal; one that comes back from a timed set joins the tail with a new order and keeps its seq (see
-`records.Extras`).
+`value.Extras`).
 
-To change anything here or in `records`: raise FORMAT_VERSION, add the step from the version before where
+To change anything here, in `records` or in `value`: raise FORMAT_VERSION, add the step from the version before where
 `State._load_format` refuses it today, and describe both in docs/format.md. A store of another version is refused.
 """
 

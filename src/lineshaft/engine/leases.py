@@ -25,8 +25,9 @@ but for entries whose job is no longer where they say.
 from typing import Final, Protocol
 
 from lineshaft.engine import keys
-from lineshaft.engine.records import Extras, Lease, decode_leases, encode_record
+from lineshaft.engine.records import Lease, decode_leases, encode_record
 from lineshaft.engine.turn import Turn
+from lineshaft.engine.value import Extras
 from lineshaft.job import MIN_RESERVE_SECONDS
 
 __all__ = ["NEVER", "Leases", "Watcher"]

@@ -13,15 +13,16 @@ from lineshaft.engine import feature, keys
 from lineshaft.engine.ending import Ending
 from lineshaft.engine.entry import Entry, make_entry
 from lineshaft.engine.feature import Subject
-from lineshaft.engine.lane import Lane
+from lineshaft.engine.lanes.lane import Lane
 from lineshaft.engine.line import Line
 from lineshaft.engine.naming import open_queue
-from lineshaft.engine.outcomes import Outcome
 from lineshaft.engine.ready import Queue
-from lineshaft.engine.records import Extras, Lease, join_value, split_value
+from lineshaft.engine.records import Lease
 from lineshaft.engine.state import State
+from lineshaft.engine.stats.outcomes import Outcome
 from lineshaft.engine.timed import TimedSet
 from lineshaft.engine.turn import Change
+from lineshaft.engine.value import Extras, join_value, split_value
 from lineshaft.errors import Refusal, StoreCorrupt
 from lineshaft.job import DEFAULT_PRIORITY, DEFAULT_QUEUE, UNREADABLE, Job, decode_stored, encode_job
 from lineshaft.lifecycle import Place

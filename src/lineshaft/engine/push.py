@@ -11,11 +11,11 @@ from lineshaft.engine.entry import LARGE_PAYLOAD_BYTES, Entry
 from lineshaft.engine.feature import Subject
 from lineshaft.engine.line import Line, Window
 from lineshaft.engine.naming import open_queue
-from lineshaft.engine.outcomes import MOST_LETTERS
 from lineshaft.engine.ready import Queue
-from lineshaft.engine.records import Extras, join_value
 from lineshaft.engine.state import State
+from lineshaft.engine.stats.outcomes import MOST_LETTERS
 from lineshaft.engine.turn import Change
+from lineshaft.engine.value import Extras, join_value
 from lineshaft.errors import Refusal
 from lineshaft.job import (
     ABSENT,

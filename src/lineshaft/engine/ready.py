@@ -29,20 +29,15 @@ from typing import TYPE_CHECKING, Final
 from lineshaft.engine import keys
 from lineshaft.engine.entry import Entry, make_entry
 from lineshaft.engine.line import Line, Window
-from lineshaft.engine.outcomes import Outcomes
-from lineshaft.engine.records import (
-    LanesRecord,
-    QueueRecord,
-    decode_queue,
-    encode_record,
-    split_value,
-)
+from lineshaft.engine.records import LanesRecord, QueueRecord, decode_queue, encode_record
+from lineshaft.engine.stats.outcomes import Outcomes
 from lineshaft.engine.turn import Change, Turn
+from lineshaft.engine.value import split_value
 from lineshaft.errors import StoreCorrupt
 from lineshaft.job import UNREADABLE, Job
 
 if TYPE_CHECKING:
-    from lineshaft.engine.lanes import Lanes
+    from lineshaft.engine.lanes.lanes import Lanes
     from lineshaft.engine.throttles import Gate
 
 __all__ = ["Queue", "Queues", "window_bound"]

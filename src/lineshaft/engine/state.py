@@ -14,12 +14,9 @@ from lineshaft.engine.cancel import CANCELLED, Cancels
 from lineshaft.engine.chores import Chores
 from lineshaft.engine.expiries import Expiries
 from lineshaft.engine.feature import Features
-from lineshaft.engine.groups import Groups
-from lineshaft.engine.history import History
 from lineshaft.engine.index import Index
-from lineshaft.engine.lanes import Lanes
+from lineshaft.engine.lanes.lanes import Lanes
 from lineshaft.engine.leases import Leases
-from lineshaft.engine.notes import Notes
 from lineshaft.engine.periodic import PeriodicJobs
 from lineshaft.engine.ready import Queue, Queues
 from lineshaft.engine.records import (
@@ -33,6 +30,9 @@ from lineshaft.engine.records import (
     encode_record,
 )
 from lineshaft.engine.settings import Settings
+from lineshaft.engine.stats.groups import Groups
+from lineshaft.engine.stats.history import History
+from lineshaft.engine.stats.notes import Notes
 from lineshaft.engine.throttles import Throttles
 from lineshaft.engine.timed import SetName, TimedSet
 from lineshaft.engine.turn import Change, Turn

@@ -19,8 +19,9 @@ from msgspec import Struct
 
 from lineshaft.engine import keys
 from lineshaft.engine.leases import NEVER
-from lineshaft.engine.records import Extras, SetRecord, decode_set, encode_record, join_value, split_value
+from lineshaft.engine.records import SetRecord, decode_set, encode_record
 from lineshaft.engine.turn import Change, Turn
+from lineshaft.engine.value import Extras, join_value, split_value
 from lineshaft.job import UNREADABLE, Job, decode_stored
 
 __all__ = ["SetName", "TimedJob", "TimedSet", "read_timed"]

@@ -42,7 +42,7 @@ class Filter(Struct, frozen=True, forbid_unknown_fields=True):
     jids: list[str] | None = None
     jobtype: str | None = None
     regexp: str | None = None
-    # Beyond the protocol; as `engine.filter` has it.
+    # Beyond the protocol; as `engine.search.filter` has it.
     queue: Text | None = None
     errtype: Text | None = None
     text: Text | None = None

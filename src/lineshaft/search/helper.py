@@ -19,7 +19,7 @@ from typing import BinaryIO, Final
 
 from msgspec import Struct, json
 
-from lineshaft.engine.scan import Seen, Sought, scan
+from lineshaft.engine.search.scan import Seen, Sought, scan
 from lineshaft.errors import StoreError
 from lineshaft.store.rocks import FOLLOWER, RocksStore
 

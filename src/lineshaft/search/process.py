@@ -20,7 +20,7 @@ from typing import Final
 
 from msgspec import DecodeError, json
 
-from lineshaft.engine.scan import Seen, Sought
+from lineshaft.engine.search.scan import Seen, Sought
 from lineshaft.errors import Unavailable
 from lineshaft.search.helper import WORD, Ask, Told
 from lineshaft.store.rocks import FOLLOWER

@@ -11,11 +11,11 @@ import msgspec
 from msgspec import Raw
 
 from lineshaft.clock import format_instant
-from lineshaft.engine.adopt import Arrival
-from lineshaft.engine.filter import Filter
+from lineshaft.engine.admin.adopt import Arrival
+from lineshaft.engine.search.filter import Filter
 from lineshaft.engine.timed import SetName
-from lineshaft.engine.views import JobView, QueueView, Views
-from lineshaft.engine.views_workers import HeldView, WorkerView
+from lineshaft.engine.views.views import JobView, QueueView, Views
+from lineshaft.engine.views.workers import HeldView, WorkerView
 from lineshaft.errors import Refusal
 from lineshaft.fields import instant_of
 from lineshaft.job import decode_pushed, encode_job

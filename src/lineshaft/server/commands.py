@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from lineshaft.engine.batching import Wanted
-from lineshaft.engine.filter import EVERYTHING, Filter
+from lineshaft.engine.features.batching import Wanted
 from lineshaft.engine.retry import Report
+from lineshaft.engine.search.filter import EVERYTHING, Filter
 from lineshaft.errors import PeerError, Refusal
 from lineshaft.fields import instant_of
 from lineshaft.job import Job, decode_pushed, decode_pushed_list

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lineshaft.engine.scan import Seen, Sought
+from lineshaft.engine.search.scan import Seen, Sought
 from lineshaft.errors import LineshaftError
 from lineshaft.server import errands
 from lineshaft.server.delivery import finish_chores

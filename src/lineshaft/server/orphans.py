@@ -7,7 +7,7 @@ their queues with the end of the turn, rather than wait for their reservation to
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from lineshaft.engine.records import decode_head
+from lineshaft.engine.value import decode_head
 from lineshaft.errors import StoreError
 from lineshaft.job import UNREADABLE
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from lineshaft.engine.mutate import QUEUE_TARGET
+from lineshaft.engine.admin.mutate import QUEUE_TARGET
 from lineshaft.errors import PeerError, Refusal
 from lineshaft.job import DEFAULT_QUEUE, Job, decode_pushed, decode_pushed_list
 from lineshaft.protocol.admin import parse_cron, parse_inspect, parse_mutate

@@ -34,9 +34,9 @@ from lineshaft.server.meter import Meter
 from lineshaft.server.orphans import Orphan, fetched_in, give_back
 from lineshaft.server.rescue import store_failed
 from lineshaft.server.rights import Users
-from lineshaft.server.session import ALL_TURN_BYTES, Session, Transport
+from lineshaft.server.session import ALL_TURN_BYTES, Session
 from lineshaft.server.settings import ServerSettings, SyncMode
-from lineshaft.server.shell import Shell
+from lineshaft.server.shell import Shell, Transport
 from lineshaft.server.timers import Timers
 from lineshaft.server.waiters import Waiters
 from lineshaft.store.port import Store

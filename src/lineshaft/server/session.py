@@ -15,20 +15,21 @@ order of the commands; or the session is blocked and the command that blocks it 
 
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from lineshaft.engine.workers import Worker
 from lineshaft.errors import PeerError, Refusal, StoreError
 from lineshaft.protocol.framing import LineBuffer
 from lineshaft.protocol.resp import error
 from lineshaft.server.meter import MASK
+from lineshaft.server.shell import Transport
 
 if TYPE_CHECKING:
     from lineshaft.server.commands import Verb
     from lineshaft.server.rights import Rights
     from lineshaft.server.server import Server
 
-__all__ = ["ALL_TURN_BYTES", "NO_FETCH", "TURN_BYTES", "Session", "Transport"]
+__all__ = ["ALL_TURN_BYTES", "NO_FETCH", "TURN_BYTES", "Session"]
 
 log = logging.getLogger(__name__)
 
@@ -46,34 +47,6 @@ TURN_BYTES: Final = 1 << 20
 
 #: And all sessions together no more than this (and one reply each): others wait for as long as a turn takes.
 ALL_TURN_BYTES: Final = 4 << 20
-
-
-class Transport(Protocol):
-    """What carries a session's bytes; asyncio's transports do."""
-
-    def write(self, data: bytes) -> None:
-        """Send, sooner or later."""
-        ...
-
-    def close(self) -> None:
-        """Close when all has been sent."""
-        ...
-
-    def abort(self) -> None:
-        """Close now."""
-        ...
-
-    def get_write_buffer_size(self) -> int:
-        """How many bytes the peer has not taken yet."""
-        ...
-
-    def pause_reading(self) -> None:
-        """Let the peer's bytes wait."""
-        ...
-
-    def resume_reading(self) -> None:
-        """Read again."""
-        ...
 
 
 class Session:

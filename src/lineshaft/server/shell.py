@@ -1,11 +1,11 @@
-"""The shell: what the server needs of the world, and does not do itself."""
+"""The shell: what the server needs of the world, and does not do itself; and what carries the bytes of a session."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from lineshaft.store.port import Store
 
-__all__ = ["Shell"]
+__all__ = ["Shell", "Transport"]
 
 
 class Shell(Protocol):
@@ -33,4 +33,32 @@ class Shell(Protocol):
 
     def facts(self) -> dict[str, int]:
         """What only the shell knows for INFO: uptime and memory."""
+        ...
+
+
+class Transport(Protocol):
+    """What carries a session's bytes; asyncio's transports do."""
+
+    def write(self, data: bytes) -> None:
+        """Send, sooner or later."""
+        ...
+
+    def close(self) -> None:
+        """Close when all has been sent."""
+        ...
+
+    def abort(self) -> None:
+        """Close now."""
+        ...
+
+    def get_write_buffer_size(self) -> int:
+        """How many bytes the peer has not taken yet."""
+        ...
+
+    def pause_reading(self) -> None:
+        """Let the peer's bytes wait."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Read again."""
         ...

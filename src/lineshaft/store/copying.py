@@ -47,7 +47,7 @@ def move_files(source: Path, target: Path, report: Report) -> None:
     """
     _require_new(target)
     for file in files_of(source):
-        _sync_file(file)
+        _sync(file)
     sync_directory(source)
     try:
         os.rename(source, target)
@@ -81,11 +81,7 @@ def copy_files(source: Path, target: Path, report: Report) -> None:
 
 def sync_directory(path: Path) -> None:
     """Make the names in a directory durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    _sync(path)
 
 
 def _require_new(target: Path) -> None:
@@ -114,7 +110,7 @@ def _copy_file(source: Path, target: Path, report: Report) -> None:
         os.fsync(writing.fileno())
 
 
-def _sync_file(path: Path) -> None:
+def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -10,7 +10,7 @@ from msgspec import Struct
 from starlette.requests import Request
 
 from lineshaft.engine.timed import SetName
-from lineshaft.engine.views import Overview, QueueView
+from lineshaft.engine.views.views import Overview, QueueView
 from lineshaft.lifecycle import WorkerState
 from lineshaft.web.render import apart, href, language_of, prefix_of
 from lineshaft.web.site import Site

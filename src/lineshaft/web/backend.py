@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from msgspec import Struct
 
 from lineshaft.engine.engine import Engine
-from lineshaft.engine.scan import Seen, Sought
+from lineshaft.engine.search.scan import Seen, Sought
 from lineshaft.store.timing import Durations
 from lineshaft.web.accounts import Account, Token
 

@@ -14,10 +14,10 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from lineshaft import __version__
 from lineshaft.engine.engine import Engine
-from lineshaft.engine.exported import first_line, job_line, last_line
-from lineshaft.engine.filter import EVERYTHING
+from lineshaft.engine.search.filter import EVERYTHING
 from lineshaft.engine.timed import SetName
-from lineshaft.engine.views import JobView
+from lineshaft.engine.views.exported import first_line, job_line, last_line
+from lineshaft.engine.views.views import JobView
 from lineshaft.lifecycle import Place as Where
 from lineshaft.web.rows import filter_of_page
 from lineshaft.web.search import Place, look_through

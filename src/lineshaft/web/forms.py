@@ -12,8 +12,8 @@ from urllib.parse import parse_qs
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from lineshaft.engine.admin.mutate import MOST_JIDS
 from lineshaft.engine.engine import Engine
-from lineshaft.engine.mutate import MOST_JIDS
 from lineshaft.errors import LineshaftError, Refusal
 from lineshaft.web.accounts import Role
 from lineshaft.web.security import visitor_of

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lineshaft.engine.engine import NEVER
-from lineshaft.engine.views import Overview, QueueView
+from lineshaft.engine.views.views import Overview, QueueView
 from lineshaft.web import chart
 from lineshaft.web.attention import notices
 from lineshaft.web.language import Language

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from lineshaft.clock import format_instant, parse_instant
 from lineshaft.engine.cancel import CANCELLED
 from lineshaft.engine.timed import SetName
-from lineshaft.engine.views import JobView
+from lineshaft.engine.views.views import JobView
 from lineshaft.job import ABSENT, UNREADABLE, Job, encode_job
 from lineshaft.lifecycle import Place
 from lineshaft.web.accounts import Role

@@ -5,8 +5,8 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lineshaft.engine.views import LanesView
-from lineshaft.engine.views_lanes import LaneState
+from lineshaft.engine.views.lanes import LaneState
+from lineshaft.engine.views.views import LanesView
 from lineshaft.web.language import Language
 from lineshaft.web.render import href, language_of, prefix_of
 from lineshaft.web.rows import PAGE

@@ -2,8 +2,8 @@
 
 They are read family by family, between which the loop serves others; writing them is done in a thread. Labels are
 bounded: queues beyond the first MOST_QUEUES, in the order of their names, are one, named `(other)`, which no queue can
-be; types beyond the first of a queue are `(other)` too (`engine.outcomes`), and of all these pairs the first MOST_PAIRS
-are told apart. Verbs are those that the server knows.
+be; types beyond the first of a queue are `(other)` too (`engine.stats.outcomes`), and of all these pairs the first
+MOST_PAIRS are told apart. Verbs are those that the server knows.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lineshaft import __version__
-from lineshaft.engine.views import Overview, QueueView
+from lineshaft.engine.views.views import Overview, QueueView
 from lineshaft.lifecycle import WorkerState
 from lineshaft.store.timing import BOUNDS_SECONDS, Durations
 from lineshaft.web.accounts import Role

@@ -1,8 +1,8 @@
 """The past: the figures of the last minutes to the last week, in four grains, for whatever is drawn over time.
 
 They are noted once a second, which costs as much as INFO, and stand in memory: seconds for five minutes, ten seconds
-for an hour, five minutes for a day, hours for a week. What the engine notes once a minute (`engine.notes`) is read back
-at the start, so that a chart outlives the process; whole days are on disk as well (`Views.days`).
+for an hour, five minutes for a day, hours for a week. What the engine notes once a minute (`engine.stats.notes`) is
+read back at the start, so that a chart outlives the process; whole days are on disk as well (`Views.days`).
 
 What is true after every call: a grain holds no note that is older than its chart is long, and at most one for each of
 its steps, the oldest first.

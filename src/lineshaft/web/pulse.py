@@ -22,8 +22,8 @@ from typing import Final
 
 import msgspec
 
-from lineshaft.engine.notes import EVERY_MS as NOTE_EVERY_MS
-from lineshaft.engine.views import Overview
+from lineshaft.engine.stats.notes import EVERY_MS as NOTE_EVERY_MS
+from lineshaft.engine.views.views import Overview
 from lineshaft.errors import LineshaftError
 from lineshaft.store.timing import Durations
 from lineshaft.web.backend import Backend

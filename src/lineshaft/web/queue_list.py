@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from lineshaft.engine.views import QueueView
+from lineshaft.engine.views.views import QueueView
 from lineshaft.web.language import Language
 from lineshaft.web.render import href
 from lineshaft.web.rows import PAGE

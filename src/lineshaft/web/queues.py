@@ -8,10 +8,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from lineshaft.engine.admin.mutate import MOST_JIDS
 from lineshaft.engine.engine import Engine
-from lineshaft.engine.filter import EVERYTHING
-from lineshaft.engine.mutate import MOST_JIDS
-from lineshaft.engine.views import JobView
+from lineshaft.engine.search.filter import EVERYTHING
+from lineshaft.engine.views.views import JobView
 from lineshaft.lifecycle import Place as Where
 from lineshaft.web.accounts import Role
 from lineshaft.web.exports import export_selected

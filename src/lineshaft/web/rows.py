@@ -8,8 +8,8 @@ from msgspec import Struct
 from starlette.requests import Request
 
 from lineshaft.clock import format_instant, parse_instant
-from lineshaft.engine.filter import MOST_TEXT, Filter
-from lineshaft.engine.views import JobView
+from lineshaft.engine.search.filter import MOST_TEXT, Filter
+from lineshaft.engine.views.views import JobView
 from lineshaft.errors import Refusal
 from lineshaft.job import DEFAULT_QUEUE, Job
 from lineshaft.web.render import href

@@ -18,10 +18,10 @@ from msgspec import Struct
 
 from lineshaft.engine import keys
 from lineshaft.engine.engine import Engine
-from lineshaft.engine.filter import EVERYTHING, Filter
-from lineshaft.engine.scan import Sought
+from lineshaft.engine.search.filter import EVERYTHING, Filter
+from lineshaft.engine.search.scan import Sought
 from lineshaft.engine.timed import SetName
-from lineshaft.engine.views import JobView, Slice
+from lineshaft.engine.views.views import JobView, Slice
 from lineshaft.web.language import Language
 from lineshaft.web.rows import PAGE
 from lineshaft.web.site import Site

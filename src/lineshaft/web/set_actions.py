@@ -5,8 +5,8 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lineshaft.engine.filter import EVERYTHING, Filter
-from lineshaft.engine.mutate import MOST_JIDS
+from lineshaft.engine.admin.mutate import MOST_JIDS
+from lineshaft.engine.search.filter import EVERYTHING, Filter
 from lineshaft.engine.timed import SetName
 from lineshaft.errors import Refusal
 from lineshaft.web.accounts import Role

@@ -8,9 +8,9 @@ from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lineshaft.engine.filter import EVERYTHING, Filter
+from lineshaft.engine.search.filter import EVERYTHING, Filter
 from lineshaft.engine.timed import SetName
-from lineshaft.engine.views import JobView
+from lineshaft.engine.views.views import JobView
 from lineshaft.errors import Refusal
 from lineshaft.web import chart
 from lineshaft.web.language import Language

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from lineshaft.engine.engine import Engine
-from lineshaft.engine.views import Overview
+from lineshaft.engine.views.views import Overview
 from lineshaft.web.accounts import Role
 from lineshaft.web.audit import Audit
 from lineshaft.web.backend import Backend

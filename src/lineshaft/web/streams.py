@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from lineshaft.engine.timed import SetName
-from lineshaft.engine.views import JobView
+from lineshaft.engine.views.views import JobView
 from lineshaft.errors import LineshaftError
 from lineshaft.web.queues import queue_jobs
 from lineshaft.web.render import href, language_of, prefix_of

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
+from lineshaft.engine.admin.mutate import SLICE
 from lineshaft.engine.engine import Engine
-from lineshaft.engine.filter import EVERYTHING, Filter
-from lineshaft.engine.mutate import SLICE
+from lineshaft.engine.search.filter import EVERYTHING, Filter
 from lineshaft.engine.timed import SetName
-from lineshaft.engine.views import JobView
+from lineshaft.engine.views.views import JobView
 from lineshaft.errors import Refusal
 from lineshaft.lifecycle import Place, WorkerState
 

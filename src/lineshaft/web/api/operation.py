@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lineshaft.engine.engine import Engine
-from lineshaft.engine.filter import Filter
+from lineshaft.engine.search.filter import Filter
 from lineshaft.errors import LineshaftError, Refusal, StoreError, Unavailable
 from lineshaft.web.accounts import Role
 from lineshaft.web.forms import act

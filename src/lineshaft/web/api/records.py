@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from lineshaft.engine.filter import MOST_TEXT, Filter
+from lineshaft.engine.search.filter import MOST_TEXT, Filter
 from lineshaft.web.rows import filter_of
 
 __all__ = [

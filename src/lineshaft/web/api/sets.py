@@ -2,7 +2,7 @@
 
 import msgspec
 
-from lineshaft.engine.filter import EVERYTHING
+from lineshaft.engine.search.filter import EVERYTHING
 from lineshaft.engine.timed import SetName
 from lineshaft.errors import Refusal
 from lineshaft.web.api import records as types

@@ -5,7 +5,7 @@ from typing import Any
 from lineshaft.clock import format_instant
 from lineshaft.engine.cancel import CANCELLED
 from lineshaft.engine.engine import NEVER
-from lineshaft.engine.views import HeldView, JobView, LanesView, Overview, QueueView, WorkerView
+from lineshaft.engine.views.views import HeldView, JobView, LanesView, Overview, QueueView, WorkerView
 from lineshaft.job import ABSENT, DEFAULT_QUEUE
 from lineshaft.web.api.records import (
     BatchOut,

@@ -1,0 +1,1 @@
+"""Which jobs are meant, and how they are found; for pages and for bulk actions alike."""
