@@ -1,6 +1,7 @@
 """The load tool: building `jobload.c`, what a load is, and what one run of it measured."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -101,15 +102,18 @@ def build_jobload() -> Path:
     if compiler is None:
         raise LoadFailed("no C compiler: the load tool jobload is written in C (apt install gcc libc6-dev)")
     said = ""
+    # Put in its place when it is whole: somebody else may be building it, or run it, at the same time.
+    fresh = PROGRAM.with_name(f"{PROGRAM.name}.{os.getpid()}")
     for flags in (TLS_FLAGS, []):
         done = subprocess.run(
-            [compiler, "-O2", "-Wall", "-o", str(PROGRAM), str(SOURCE), *flags, "-lm"],
+            [compiler, "-O2", "-Wall", "-o", str(fresh), str(SOURCE), *flags, "-lm"],
             capture_output=True,
             text=True,
             check=False,
         )
         said = done.stderr
         if done.returncode == 0:
+            fresh.replace(PROGRAM)
             return PROGRAM
     raise LoadFailed(f"{compiler} cannot build jobload:\n{said}")
 

@@ -14,9 +14,9 @@ from pathlib import Path
 __all__ = ["Process", "node_problem", "start_node_worker", "start_python_worker", "start_server"]
 
 HERE = Path(__file__).resolve().parent
-START_SECONDS = 10.0
-STOP_SECONDS = 10.0
-INSTALL_SECONDS = 120.0
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+INSTALL_SECONDS = 300.0
 
 
 @dataclass

@@ -1,23 +1,60 @@
 """A real server in a process of its own, for the tests that kill it, and for other languages' clients."""
 
+import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-START_SECONDS = 20.0
+#: Bounds of patience, which only a server that never starts or ends comes to: on a quiet machine it is half a second.
+START_SECONDS = STOP_SECONDS = 60.0
+
+#: From here up to those that the kernel gives away ports are ours; each process of a run has a share of them.
+FIRST_PORT, SHARES = 10_000, 20
+
+
+def _own_ports() -> Iterator[int]:
+    """Ports that neither the kernel nor another process of this run picks, again and again.
+
+    One that the kernel picks (`bind` to port 0) it may pick again, for a client of whatever else runs, as long as
+    nobody listens there: before the server starts, and while it starts anew.
+    """
+    try:
+        end = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except (OSError, ValueError):
+        end = 32_768
+    size = max((end - FIRST_PORT) // SHARES, 0)
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", f"gw{os.getpid()}").removeprefix("gw")) % SHARES
+    share = range(FIRST_PORT + number * size, FIRST_PORT + (number + 1) * size)
+    # Not always the same ones: another run may be under way.
+    first = random.randrange(size) if size else 0
+    return itertools.cycle([*share[first:], *share[:first]])
+
+
+_ports = _own_ports()
 
 
 def free_port() -> int:
+    """A port on which nobody listens, and which nobody else takes meanwhile."""
+    for port in itertools.islice(_ports, 1000):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
     with socket.socket() as probe:
+        # The kernel gives away nearly all ports here.
         probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        picked: int = probe.getsockname()[1]
+        return picked
 
 
 def stop_on_sigterm() -> None:
@@ -80,7 +117,7 @@ class ServerProcess:
         """SIGTERM; returns the exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return self.process.wait(STOP_SECONDS)
 
     def __enter__(self) -> Self:
         self.start()

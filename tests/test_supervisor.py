@@ -17,7 +17,7 @@ from processes import ServerProcess
 def listening(tmp_path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:
         bound.bind(str(tmp_path / "notify"))
-        bound.settimeout(20)
+        bound.settimeout(60)
         yield bound
 
 
@@ -30,15 +30,16 @@ def wait_for(listening: socket.socket, is_it: Callable[[str], bool]) -> list[str
 
 
 def test_a_server_from_its_start_to_its_end(tmp_path: Path, listening: socket.socket) -> None:
-    told = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"}
+    told = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "500000"}
     server = ServerProcess(tmp_path, environment=told)
+    began = time.monotonic()
     with server:
         assert server.process is not None
         assert wait_for(listening, "READY=1".__eq__) == ["READY=1"], "it is ready before it is alive"
-        began = time.monotonic()
-        for _ in range(4):
+        for _ in range(5):
             assert listening.recv(4096) == b"WATCHDOG=1"
-        assert 0.2 < time.monotonic() - began < 5, "twice in the time that is allowed"
+        # However late they are read here: so many are not sent in less.
+        assert time.monotonic() - began > 0.9, "twice in the time that is allowed, and no more often"
         server.process.send_signal(signal.SIGHUP)
         said = wait_for(listening, lambda text: text.startswith("RELOADING=1\nMONOTONIC_USEC="))
         said = wait_for(listening, "READY=1".__eq__)

@@ -18,7 +18,7 @@ class WireClient:
         port: int,
         hello: dict[str, Any] | None = {"v": 2},  # noqa: B006
         *,
-        timeout: float = 10.0,
+        timeout: float = 30.0,
         host: str = "127.0.0.1",
     ) -> None:
         self.socket = socket.create_connection((host, port), timeout=timeout)

@@ -55,7 +55,7 @@ def test_names_with_weights_reach_the_server(client: Client, target: Target, wir
     for jid in expected:
         push(wire, jid, jobtype="note", queue=jid[:5])
     with client.working(tmp_path, target.environment(), "heavy:3", "light:1", "idle", wid="worker-weights") as it:
-        wait_until(lambda: processed(wire) == len(expected), "10 ACKs", seconds=60)
+        wait_until(lambda: processed(wire) == len(expected), "10 ACKs")
         assert Counter(it.ran()) == Counter(expected)
 
 
@@ -65,7 +65,7 @@ def test_runs_every_job_once(client: Client, target: Target, wire: WireClient, t
         push(wire, jid, jobtype="note", queue=f"work{len(jid) % 2}")
     queues = sorted({f"work{len(jid) % 2}" for jid in expected} | {"idle"})
     with client.working(tmp_path, target.environment(), *queues, wid="worker-many") as it:
-        wait_until(lambda: processed(wire) == len(expected), "30 ACKs", seconds=60)
+        wait_until(lambda: processed(wire) == len(expected), "30 ACKs")
         assert Counter(it.ran()) == Counter(expected)
 
 
@@ -132,7 +132,7 @@ def test_obeys_quiet_and_terminate(client: Client, target: Target, wire: WireCli
             assert wire.fetch("idle") is None
         assert it.process.poll() is None
         tell("terminate")
-        it.wait_end(client.beat_seconds + 15)
+        it.wait_end(client.beat_seconds + 60)
         assert it.ran() == ["before-0001"]
         assert it.lines()[-1] == {"stopped": True}
     assert take(wire)["jid"] == "during-0001"

@@ -23,6 +23,9 @@ def run_round(server: ServerProcess, number: int, ledger: Ledger, seconds: float
     server.start()
     load = Load(server.port, number, ledger)
     load.start()
+    # However slow the machine is, in most rounds the load is under way when the server dies.
+    if number % 3:
+        load.wait_for_pushes(150 if number % 5 == 1 else 30)
     time.sleep(seconds)
     if clean:
         assert server.stop() == 0, server.log.read_text()[-2000:]
@@ -31,18 +34,14 @@ def run_round(server: ServerProcess, number: int, ledger: Ledger, seconds: float
     load.join()
 
 
-@pytest.mark.timeout(60 + 10 * ROUNDS)
+@pytest.mark.timeout(400 + 10 * ROUNDS)
 def test_killed_again_and_again(tmp_path: Path) -> None:
     chance = random.Random(2026)
     ledger = Ledger()
     server = ServerProcess(tmp_path)
-    with_load = 0
     for number in range(ROUNDS):
-        before = len(ledger.pushed)
         run_round(server, number, ledger, chance.uniform(0.05, 0.4), clean=False)
-        with_load += len(ledger.pushed) > before
         check_disk(server.data, ledger)
-    assert with_load > ROUNDS // 2, "the load hardly ran"
     assert ledger.committed
     assert ledger.refused, "no unique job was refused"
     print(f"{ROUNDS} kills: {len(ledger.pushed)} pushed, {len(ledger.acked)} acked, none lost")

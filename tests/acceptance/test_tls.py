@@ -27,7 +27,7 @@ def agreed(port: int, version: ssl.TLSVersion, ciphers: str) -> str:
         warnings.simplefilter("ignore", DeprecationWarning)
         context.minimum_version = context.maximum_version = version
     context.set_ciphers(ciphers)
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as plain, context.wrap_socket(plain) as wrapped:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as plain, context.wrap_socket(plain) as wrapped:
         cipher = wrapped.cipher()
     assert cipher is not None
     return cipher[0]
@@ -40,8 +40,8 @@ def test_what_is_spoken(server: ServerProcess, port: str) -> None:
     assert "GCM" in agreed(number, ssl.TLSVersion.TLSv1_2, "DEFAULT")
     weak = ["eNULL@SECLEVEL=0", "aNULL:!eNULL@SECLEVEL=0", "ECDHE-ECDSA-AES128-SHA@SECLEVEL=0", "AES128-SHA@SECLEVEL=0"]
     for ciphers in weak:
-        with pytest.raises((ssl.SSLError, ConnectionResetError)):
+        with pytest.raises((ssl.SSLError, ConnectionError)):
             agreed(number, ssl.TLSVersion.TLSv1_2, ciphers)
     for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
-        with pytest.raises((ssl.SSLError, ConnectionResetError)):
+        with pytest.raises((ssl.SSLError, ConnectionError)):
             agreed(number, version, "ALL@SECLEVEL=0")

@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from browser.stage import Stage, staged
+
+#: Only what never comes about takes as long.
+PATIENCE_MS = 40_000
+expect.set_options(timeout=PATIENCE_MS)
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -88,7 +92,7 @@ def open_page(browser: Browser, stage: Stage) -> Iterator[Callable[..., Watched]
 
     def opened(base: str = "", **options: Any) -> Watched:
         context = browser.new_context(**{"viewport": {"width": 1360, "height": 900}, **options})
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         watched.append(Watched(context, base or stage.url))
         return watched[-1]

@@ -55,7 +55,7 @@ class Stage:
             self.server.need_turn()
             return result
 
-        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(20)
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(60)
 
     def clear(self) -> None:
         """Begin with nothing."""
@@ -141,13 +141,13 @@ def staged(root: Path, *, open_store: Callable[[], Store] = MemoryStore, **table
 
     thread = threading.Thread(target=run, name="stage")
     thread.start()
-    started.wait(20)
+    assert started.wait(60), "the server does not start"
     if failure:
         raise failure[0]
     try:
         yield ready[0]
     finally:
         ready[0].loop.call_soon_threadsafe(stopping.set)
-        thread.join(20)
+        thread.join(60)
     if failure:
         raise failure[0]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from acceptance.clients.programs import wait_until
 from browser.conftest import Watched
 from browser.stage import Stage
 from lineshaft.lifecycle import WorkerState
@@ -163,7 +164,8 @@ def test_pages_of_jobs_follow_one_another(stage: Stage, open_page: Opener) -> No
     page = open_page().go("/queues/mail")
     seen = page.locator("tbody .strong").all_text_contents()
     while page.get_by_role("link", name="Next page").count():
-        page.get_by_role("link", name="Next page").click()
+        with page.expect_navigation():
+            page.get_by_role("link", name="Next page").click()
         seen += page.locator("tbody .strong").all_text_contents()
     assert seen == [f"job-{number:03}" for number in range(120)]
     page.get_by_role("link", name="First page").click()
@@ -285,13 +287,10 @@ def test_nothing_is_told_when_nobody_watches(stage: Stage, open_page: Opener) ->
     window = open_page()
     page = window.go("/")
     expect(page.locator(".live")).to_contain_text("live")
-    assert stage.site.pulse.watchers == 1
+    # That the window of another test is closed may be noticed a little later.
+    wait_until(lambda: stage.site.pulse.watchers == 1, "one who watches")
     page.goto("about:blank")
-    for _ in range(50):
-        if stage.site.pulse.watchers == 0:
-            break
-        page.wait_for_timeout(100)
-    assert stage.site.pulse.watchers == 0
+    wait_until(lambda: stage.site.pulse.watchers == 0, "nobody who watches")
 
 
 @pytest.mark.parametrize("script", [True, False])

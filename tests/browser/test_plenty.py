@@ -124,7 +124,8 @@ def test_a_page_that_is_full_leads_to_the_next(plenty: Stage, open_page: Opener)
     expect(rows).to_have_count(50)
     expect(page.locator("#rows a[rel=next]")).to_have_text("Next page")
     first = set(rows.evaluate_all("rows => rows.map(row => row.dataset.key)"))
-    page.locator("#rows a[rel=next]").click()
+    with page.expect_navigation():
+        page.locator("#rows a[rel=next]").click()
     expect(rows).to_have_count(50)
     assert not first & set(rows.evaluate_all("rows => rows.map(row => row.dataset.key)"))
 
@@ -144,5 +145,6 @@ def test_the_count_before_a_bulk_action_goes_on(plenty: Stage, open_page: Opener
 def test_without_javascript_a_link_goes_on(plenty: Stage, open_page: Opener) -> None:
     page = open_page(plenty.url, java_script_enabled=False).go("/retries?text=short")
     expect(page.locator("#rows tr[data-key]")).to_have_count(50)
-    page.locator("#rows a[rel=next]").click()
+    with page.expect_navigation():
+        page.locator("#rows a[rel=next]").click()
     expect(page.locator("#rows tr[data-key]")).to_have_count(50)

@@ -11,7 +11,7 @@ from typing import Any, Self
 import pytest
 import redis
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 
 
 class RedisProcess:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -403,7 +404,9 @@ def test_the_guilty_file_is_found(tmp_path: Path) -> None:
 
 def test_two_hundred_thousand_jobs_take_seconds_and_little_memory(tmp_path: Path) -> None:
     store, engine = fresh(tmp_path / "data")
+    began = time.process_time()
     push(engine, 200_000)
+    pushing = time.process_time() - began
     store.close()
     # On Linux ru_maxrss is never less than what the process had that began this one, which is this whole suite.
     code = (
@@ -414,12 +417,14 @@ def test_two_hundred_thousand_jobs_take_seconds_and_little_memory(tmp_path: Path
         "    print(int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]) * 1024)\n"
         "sys.exit(code)"
     )
-    began = time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    took = time.monotonic() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    took = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert done.returncode == 0, done.stdout + done.stderr
     summary, verdict, used = done.stdout.splitlines()
     assert "ready 200,000," in summary
     assert verdict == "clean"
-    assert took < 20  # 2.6 s on two cores
+    # Of the processor's time, on the same machine: two seconds, and four for the pushes.
+    assert took < 3 * pushing
     assert int(used) < 200 << 20  # 76 MB, most of it RocksDB's

@@ -8,7 +8,7 @@ from lineshaft.web.accounts import Account, Keyring, Role
 
 def ask(given: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "lineshaft", "password"]
-    return subprocess.run(command, input=given, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, input=given, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_the_hash_opens() -> None:

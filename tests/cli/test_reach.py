@@ -148,7 +148,7 @@ def plain_port():
     """A port whose server says what a test puts into the list, and closes."""
     words = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(10)
+        listener.settimeout(60)
 
         def serve():
             connection, _ = listener.accept()
@@ -160,7 +160,7 @@ def plain_port():
         thread = threading.Thread(target=serve)
         thread.start()
         yield listener.getsockname()[1], words
-        thread.join(10)
+        thread.join(60)
 
 
 def test_a_plain_client_on_a_tls_port_is_pointed_at_tls(plain_port, info):

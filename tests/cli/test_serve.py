@@ -139,7 +139,7 @@ def test_a_bad_certificate_is_a_usage_error(tmp_path, certificate):
     (tmp_path / "other" / "private.key.pem").replace(tmp_path / "config" / "private.key.pem")
     words = ["-b", "127.0.0.1:0", "-w", ":0", "-c", str(tmp_path / "config"), "-d", str(tmp_path / "data")]
     command = [sys.executable, "-m", "lineshaft", "serve", *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert done.stderr.endswith("cannot be used for TLS: the key does not belong to the certificate\n")
 

@@ -87,7 +87,7 @@ class Load:
         for thread in (*self.producers, *self.workers):
             thread.start()
 
-    def finish(self, within: float = 90.0) -> None:
+    def finish(self, within: float = 240.0) -> None:
         """No more pushes; the workers go on until nothing is left."""
         self.stopping.set()
         end = time.monotonic() + within

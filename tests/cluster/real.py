@@ -89,7 +89,7 @@ class Process:
         """SIGTERM; returns the exit code."""
         assert self.process is not None
         self.signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(60)
 
 
 class NatsServer(Process):
@@ -149,7 +149,7 @@ class NodeProcess(Process):
     def ask(self, path: str) -> tuple[int, Any]:
         """GET a path of its HTTP port: status and JSON; 0 when there is no answer."""
         try:
-            with urllib.request.urlopen(f"http://{self.host}:{self.web}{path}", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://{self.host}:{self.web}{path}", timeout=10) as answer:
                 return answer.status, json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read() or b"null")
@@ -162,7 +162,7 @@ class NodeProcess(Process):
     def is_ready(self) -> bool:
         return self.ask("/health/ready")[0] == 200
 
-    def say(self, line: str, timeout: float = 10.0) -> Any:
+    def say(self, line: str, timeout: float = 30.0) -> Any:
         """One command on a connection of its own. Raises WireError, OSError, EOFError."""
         with closing(WireClient(self.port, timeout=timeout, host=self.host)) as client:
             return client.command(line.encode())

@@ -86,7 +86,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return Place(tmp_path_factory.mktemp("access"))
 
 
-def attempt(server: NatsServer, seconds: float = 10.0, want: str = "", **keys: Any) -> str:
+def attempt(server: NatsServer, seconds: float = 60.0, want: str = "", **keys: Any) -> str:
     """Append with this `[cluster]`: empty when that went well, else the last problem, or the first that has `want`."""
     url = keys.pop("url", server.url)
     access = access_of(Cluster(name="test", node="a", servers=(url,), **{"replicas": 1, **keys}))
@@ -277,7 +277,7 @@ def test_nothing_is_said_to_who_leaves_tls_out() -> None:
             name="test", node="a", servers=(f"tls://127.0.0.1:{port}",), user="node", password=SECRET
         )  # fmt: skip
         async with server:
-            return await _attempt(access_of(config), 5, "asks? for TLS")
+            return await _attempt(access_of(config), 60, "asks? for TLS")
 
     assert "does not ask for TLS" in asyncio.run(play())
     assert heard
@@ -352,8 +352,10 @@ def test_a_node_waits_with_a_clear_word_and_comes_whenever_nats_lets_it_in(place
 
 def test_credentials_that_run_out_are_read_anew(place: Place) -> None:
     """NATS throws the node out, and lets it in with the new ones."""
-    path = Path(place.file("short", place.operator.credentials(seconds=2)))
     with place.server(place.operator.config) as server:
+        # Once it is there; then there is time to come in with what runs out soon.
+        assert attempt(server, credentials=place.file("first", place.operator.credentials())) == ""
+        path = Path(place.file("short", place.operator.credentials(seconds=5)))
         config = Cluster(name="test", node="a", servers=(server.url,), replicas=1, credentials=str(path))
         asyncio.run(_outlive(access_of(config), path, place.operator.credentials()))
 
@@ -374,7 +376,7 @@ async def _outlive(access: Access, path: Path, fresh: str) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.02)
 

@@ -1,5 +1,6 @@
 """Machines that cannot reach each other: the leader alone stops answering, another leads, and nothing is lost."""
 
+import json
 import os
 import random
 import time
@@ -28,21 +29,20 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
 
 
 def push_on(node: NodeProcess) -> None:
-    """Push until that is refused."""
+    """Push until that is refused; silence is no refusal."""
+    line = "PUSH " + json.dumps({"jid": "while-cut", "jobtype": "T", "args": [], "queue": "cut"})
     end = time.monotonic() + 30
     while time.monotonic() < end:
-        node.push("while-cut", "cut")
+        node.say(line, timeout=40)
 
 
 def test_a_leader_cut_off_from_the_majority_stops_answering_and_another_leads(machines: Machines) -> None:
     old = machines.leader()
     assert old.push("before-cut", "cut") == "OK"
     machines.cut(old.name)
-    began = time.monotonic()
     try:
-        with pytest.raises((WireError, EOFError, OSError)):
+        with pytest.raises((WireError, EOFError, ConnectionError)):
             push_on(old)
-        assert time.monotonic() - began < 8
         others = [node for node in machines.nodes.values() if node is not old]
         wait_for(lambda: any(node.leads() for node in others), "another node leads")
         assert not old.leads()

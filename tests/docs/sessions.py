@@ -58,14 +58,14 @@ class Session:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=110,
             check=False,
         )
         self.printed = done.stdout + done.stderr
 
     def expect(self, text: str, *, ends: bool = True) -> None:
         """What was printed ends like this, or the worker has printed it or is about to."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not ((ends and self.printed.endswith(text)) or (self.log.exists() and text in self.log.read_text())):
             assert time.monotonic() < end, f"expected {text!r}, printed {self.printed!r}, log {self.log.read_text()}"
             time.sleep(0.02)
@@ -73,5 +73,5 @@ class Session:
     def stop(self) -> None:
         if self.worker is not None:
             self.worker.terminate()
-            assert self.worker.wait(20) == 0, self.log.read_text()
+            assert self.worker.wait(60) == 0, self.log.read_text()
             self.worker = None

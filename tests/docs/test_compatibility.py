@@ -151,7 +151,7 @@ def test_a_configuration_that_would_be_ignored_stops_the_start(text: str, named:
     (tmp_path / "conf.d").mkdir()
     (tmp_path / "conf.d" / "a.toml").write_text(text)
     command = [sys.executable, "-m", "lineshaft", "serve", "-c", str(tmp_path), "-d", str(tmp_path / "data")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
     assert str(tmp_path / "conf.d" / "a.toml") in done.stderr
     assert named in done.stderr

@@ -67,7 +67,7 @@ class Reader:
         head = f"set -e\nexport FAKTORY_URL=tcp://127.0.0.1:{self.port}\n"
         head += f"lineshaft() {{ '{sys.executable}' -m lineshaft \"$@\"; }}\n"
         done = subprocess.run(
-            ["bash", "-c", head + self.placed(block.text)], capture_output=True, text=True, check=False, timeout=60
+            ["bash", "-c", head + self.placed(block.text)], capture_output=True, text=True, check=False, timeout=110
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -88,11 +88,11 @@ def test_line_by_line(reader: Reader, tmp_path: Path) -> None:
     serve, redis, look, found, bring, brought, compare = shown
     reader.start(serve)
     reader.start(redis)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not (tmp_path / "faktory.sock").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    with Client(f"tcp://127.0.0.1:{reader.port}", timeout_seconds=30) as client:
+    with Client(f"tcp://127.0.0.1:{reader.port}", timeout_seconds=60) as client:
         client.info()
         assert reader.type(look).split() == found.text.split()
         assert client.info()["faktory"]["total_enqueued"] == 0

@@ -101,7 +101,7 @@ def serve(tmp_path: Path, *words: str, port: int = 0) -> "subprocess.CompletedPr
     config = tmp_path / "config"
     config.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "lineshaft", "serve", "-b", f"127.0.0.1:{port}", "-w", ":0", "-c", str(config)]
-    return subprocess.run([*command, *words], capture_output=True, text=True, check=False, timeout=30)
+    return subprocess.run([*command, *words], capture_output=True, text=True, check=False, timeout=60)
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def test_signals(tmp_path: Path) -> None:
         reload("nonsense", f"ERROR ... {bad}")
         reload('[storage]\nsync = "never"\n', f"WARNING ... {late}")
         server.process.send_signal(signal.SIGINT)
-        assert server.process.wait(20) == 0
+        assert server.process.wait(60) == 0
         server.start()
         assert server.stop() == 0
         server.start()

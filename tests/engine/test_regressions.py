@@ -1,5 +1,6 @@
 """What once went wrong in the engine, and must not again: each test failed before its defect was mended."""
 
+import gc
 import json
 import time
 
@@ -106,10 +107,11 @@ def test_the_latency_of_a_queue_that_is_named_often_is_read_once() -> None:
     assert store.gets - before <= 1
 
 
-def test_recovering_one_worker_costs_nothing_for_the_jobs_of_others() -> None:
+def seconds_of_a_recovery(every: int) -> float:
+    """What it costs, slice by slice, to give the jobs of a vanished worker to others, when so many are leased."""
     engine = new_engine()
     beating_worker(engine, "worker-1")
-    lost, every = 300, 50_000
+    lost = 300
     for number in range(every):
         engine.push(job(f"job-{number:06}"))
     engine.commit()
@@ -120,11 +122,23 @@ def test_recovering_one_worker_costs_nothing_for_the_jobs_of_others() -> None:
     engine.commit()
     leave(engine, "worker-1")
     engine.advance(NOW + 61_000)
-    began = time.process_time()
-    engine.tick()
-    taken_seconds = time.process_time() - began
-    assert 0 < len(engine.state.lost) < lost, "the slice that was measured recovered nothing, or everything"
-    assert taken_seconds < 0.05
+    slices: list[float] = []
+    # What is lying about from the pushes is not to be collected meanwhile.
+    gc.disable()
+    try:
+        while not slices or engine.state.lost:
+            began = time.process_time()
+            engine.tick()
+            slices.append(time.process_time() - began)
+            engine.commit()
+    finally:
+        gc.enable()
+    assert len(slices) > 1, "the first one recovered everything"
+    return sum(slices)
+
+
+def test_recovering_one_worker_costs_nothing_for_the_jobs_of_others() -> None:
+    assert seconds_of_a_recovery(50_000) < 5 * seconds_of_a_recovery(1000)
 
 
 def test_a_restart_looks_through_few_jobs_however_many_were_promoted(monkeypatch: pytest.MonkeyPatch) -> None:

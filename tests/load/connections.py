@@ -269,9 +269,9 @@ def _reference(root: Path) -> Iterator[tuple[int, int]]:
     command = [sys.executable, str(REFERENCE), str(port), str(root / "reference"), "always"]
     process = subprocess.Popen(command)
     try:
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while time.monotonic() < end:
-            with suppress(OSError), WireClient(port, timeout=1):
+            with suppress(OSError, EOFError), WireClient(port, timeout=1):
                 break
             time.sleep(0.02)
         yield port, process.pid

@@ -149,7 +149,7 @@ async def _play(server: ServerProcess, stage: Stage, seconds: float, outcome: Ou
     tasks.append(asyncio.create_task(Watch(server, stage, wire, probe, outcome).run(max(seconds / SAMPLES, 0.5))))
     end = time.monotonic() + seconds
     ended: set[asyncio.Task[None]] = set()
-    while not ended and time.monotonic() < end and not (outcome.is_short and not stage.ledger.unused()):
+    while not ended and time.monotonic() < end and not (outcome.is_short and _has_seen_all(stage, outcome)):
         left = end - time.monotonic()
         ended, _ = await asyncio.wait(
             tasks, timeout=min(left, 0.5) if outcome.is_short else left, return_when=asyncio.FIRST_COMPLETED
@@ -161,6 +161,11 @@ async def _play(server: ServerProcess, stage: Stage, seconds: float, outcome: Ou
     await stage.close()
     for task in ended:
         task.result()
+
+
+def _has_seen_all(stage: Stage, outcome: Outcome) -> bool:
+    """Whether a short run may end: every feature was used, and there is something to draw."""
+    return not stage.ledger.unused() and len(outcome.samples) > 1
 
 
 def soak(seconds: float, root: Path, *, pace: float = 1.0, is_short: bool = False) -> Outcome:

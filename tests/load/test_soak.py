@@ -16,7 +16,6 @@ SECONDS = float(os.environ.get("LINESHAFT_SOAK_SECONDS", "3600"))
 def test_the_load_uses_every_feature_and_nothing_is_lost(tmp_path: Path) -> None:
     outcome = soak(60, tmp_path, pace=0.5, is_short=True)
     assert not outcome.faults, report(outcome)
-    # A quick machine has used everything after a few samples.
     assert len(outcome.samples) > 1
     assert picture(outcome).startswith("<svg")
 

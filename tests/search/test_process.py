@@ -98,7 +98,10 @@ def test_one_that_is_killed_is_an_error_and_then_another_one(
     assert "the search process ended" in caplog.text
 
 
-def test_after_a_failure_it_rests(store: RocksStore) -> None:
+def test_after_a_failure_it_rests(store: RocksStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    # However long the machine takes until somebody asks again.
+    monkeypatch.setattr(process_module, "REST_SECONDS", 600.0)
+
     async def scene(search: SearchProcess) -> None:
         await search.look(sought("x"))
         assert search.pid is not None

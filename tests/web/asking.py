@@ -33,7 +33,7 @@ def ask(
     if form is not None:
         body = urlencode(form, doseq=True).encode()
         sent.setdefault("Content-Type", "application/x-www-form-urlencoded")
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request(method or ("GET" if body is None else "POST"), path, body, sent)
         answer = connection.getresponse()

@@ -36,7 +36,7 @@ def ask(server: ServerProcess, path: str, *, form: str | None = None, **headers:
     data = form.encode() if form is not None else None
     request = urllib.request.Request(f"http://127.0.0.1:{server.web_port}{path}", data, headers)
     try:
-        with urllib.request.build_opener(NoRedirect).open(request, timeout=10) as answer:
+        with urllib.request.build_opener(NoRedirect).open(request, timeout=30) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         with error:

@@ -23,7 +23,7 @@ hsts = true
 
 
 def get(server: ServerProcess, context: ssl.SSLContext, path: str, password: str = "") -> http.client.HTTPResponse:
-    connection = http.client.HTTPSConnection("127.0.0.1", server.web_port, context=context, timeout=10)
+    connection = http.client.HTTPSConnection("127.0.0.1", server.web_port, context=context, timeout=30)
     given = base64.b64encode(f"ana:{password}".encode()).decode()
     connection.request("GET", path, headers={"Authorization": f"Basic {given}"} if password else {})
     answer = connection.getresponse()

@@ -219,7 +219,7 @@ class Sockets:
 )
 def test_over_a_socket(transcript: Transcript) -> None:
     async def replay() -> None:
-        async with listening(transcript) as port, asyncio.timeout(10):
+        async with listening(transcript) as port, asyncio.timeout(60):
             await Sockets(transcript, port).run()
 
     asyncio.run(replay())

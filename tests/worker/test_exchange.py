@@ -20,7 +20,7 @@ class Peer:
 
     async def hears(self) -> list[bytes]:
         """The commands that come in one piece; none at the end."""
-        return (await asyncio.wait_for(self.reader.read(65536), 5)).splitlines()
+        return (await asyncio.wait_for(self.reader.read(65536), 30)).splitlines()
 
     def says(self, data: bytes) -> None:
         self.writer.write(data)
@@ -37,7 +37,7 @@ class Server:
         self.peers.put_nowait(Peer(reader, writer))
 
     async def next_peer(self) -> Peer:
-        return await asyncio.wait_for(self.peers.get(), 5)
+        return await asyncio.wait_for(self.peers.get(), 30)
 
 
 @asynccontextmanager
@@ -61,7 +61,7 @@ async def played() -> AsyncIterator[tuple[Server, Exchange]]:
 def play(scene: Callable[[Server, Exchange], Awaitable[None]]) -> None:
     async def run() -> None:
         async with played() as (server, exchange):
-            await asyncio.wait_for(scene(server, exchange), 20)
+            await asyncio.wait_for(scene(server, exchange), 60)
 
     asyncio.run(run())
 

@@ -71,13 +71,16 @@ def relay(url: str) -> Iterator[tuple[Relay, str]]:
 
     async def end() -> None:
         server.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        # What they have closed the loop closes in its next turns.
         await asyncio.sleep(0.05)
         loop.stop()
 
     asyncio.run_coroutine_threadsafe(end(), loop)
-    thread.join(5)
+    thread.join(60)
     loop.close()
 
 

@@ -33,7 +33,7 @@ def test_results_failures_and_the_context_come_and_go() -> None:
 
 
 def test_no_more_threads_than_there_is_work_for_and_never_more_than_may_be() -> None:
-    met = threading.Barrier(3, timeout=10)
+    met = threading.Barrier(3, timeout=60)
 
     async def scene() -> None:
         threads = Threads(3)
@@ -55,7 +55,7 @@ def test_the_end_waits_for_what_runs_and_begins_nothing_new() -> None:
 
     def first() -> None:
         began.set()
-        go.wait(10)
+        go.wait(60)
         ran.append("first")
 
     async def scene() -> None:
@@ -72,6 +72,6 @@ def test_the_end_waits_for_what_runs_and_begins_nothing_new() -> None:
     # Its loop is gone when it ends.
     (left,) = set(threading.enumerate()) - before
     go.set()
-    left.join(10)
+    left.join(60)
     assert not left.is_alive()
     assert ran == ["first"]

@@ -15,6 +15,7 @@ from lineshaft.client import Client, job_of
 from processes import ServerProcess
 
 CODE = """
+import os
 import time
 from lineshaft import Jobs
 
@@ -28,6 +29,11 @@ def version() -> int:
 @jobs.job
 def slow(seconds: float) -> None:
     time.sleep(seconds)
+
+@jobs.job
+def waits(path: str) -> None:
+    while not os.path.exists(path):
+        time.sleep(0.01)
 
 @other.job(keep_result=True)
 def second() -> str:
@@ -55,7 +61,7 @@ class Work:
     def end(self, number: int = signal.SIGTERM) -> int:
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
 
 @pytest.fixture
@@ -68,7 +74,7 @@ def worker(url: str, tmp_path: Path) -> Iterator[Work]:
 
 
 def until(condition: Callable[[], Any], worker: Work) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end, worker.output.read_text()
         time.sleep(0.02)
@@ -76,8 +82,8 @@ def until(condition: Callable[[], Any], worker: Work) -> None:
 
 def test_works_until_sigterm(worker: Work, client: Client) -> None:
     worker.start("myjobs", "--queues", "critical,default", "--concurrency", "3", "--log-format", "json")
-    assert client.push(job_of("version")).wait(20) == 1
-    assert client.push(job_of("second")).wait(20) == "other"
+    assert client.push(job_of("version")).wait(60) == 1
+    assert client.push(job_of("second")).wait(60) == "other"
     assert worker.end() == 0
     assert '"outcome":"done"' in worker.output.read_text()
 
@@ -85,53 +91,55 @@ def test_works_until_sigterm(worker: Work, client: Client) -> None:
 def test_one_jobs_of_several(worker: Work, client: Client) -> None:
     worker.start("myjobs:other")
     client.push(job_of("version"))
-    assert client.push(job_of("second")).wait(20) == "other"
+    assert client.push(job_of("second")).wait(60) == "other"
     until(lambda: client.info()["faktory"]["sets"]["retries"] == 1, worker)
     assert worker.end(signal.SIGINT) == 0
 
 
 def test_sigterm_lets_jobs_finish(worker: Work, client: Client) -> None:
     worker.start("myjobs")
-    client.push(job_of("slow", 0.8))
+    client.push(job_of("waits", str(worker.folder / "go-on")))
     until(lambda: client.info()["faktory"]["sets"]["working"] == 1, worker)
-    assert worker.end() == 0
+    assert worker.process is not None
+    worker.process.send_signal(signal.SIGTERM)
+    until(lambda: "stopping" in worker.output.read_text(), worker)
+    (worker.folder / "go-on").touch()
+    assert worker.process.wait(60) == 0
     info = client.info()["faktory"]
     assert (info["total_processed"], info["total_failures"], info["queues"]) == (1, 0, {"default": 0})
 
 
 def test_jobs_that_cannot_be_stopped_are_left_behind(worker: Work, client: Client) -> None:
     worker.start("myjobs", "--stop-seconds", "0")
-    client.push(job_of("slow", 30))
+    client.push(job_of("slow", 90))
     until(lambda: client.info()["faktory"]["sets"]["working"] == 1, worker)
-    started = time.monotonic()
     assert worker.end() == 1
-    assert time.monotonic() - started < 10
     assert "still running, and left behind" in worker.output.read_text()
 
 
 def test_sigtstp_is_quiet(worker: Work, client: Client) -> None:
-    worker.start("myjobs")
-    assert client.push(job_of("version")).wait(20) == 1
+    worker.start("myjobs", "--concurrency", "1")
+    assert client.push(job_of("version")).wait(60) == 1
     assert worker.process is not None
     worker.process.send_signal(signal.SIGTSTP)
     until(lambda: "quiet" in worker.output.read_text(), worker)
-    # A FETCH that was sent before waits for two seconds at most.
-    time.sleep(2.2)
-    client.push(job_of("version"))
-    assert client.info()["faktory"]["queues"] == {"default": 1}
+    # A FETCH that was sent before may wait on for two seconds, and takes one of them: no more.
+    client.push_bulk([job_of("version"), job_of("version")])
+    time.sleep(0.5)
+    assert client.info()["faktory"]["queues"]["default"] >= 1
     assert worker.process.poll() is None
     assert worker.end() == 0
 
 
 def test_reload(worker: Work, client: Client) -> None:
     worker.start("myjobs", "--reload")
-    assert client.push(job_of("version")).wait(20) == 1
+    assert client.push(job_of("version")).wait(60) == 1
     (worker.folder / "myjobs.py").write_text(
         CODE.replace("return 1", "return 2").replace("time.sleep", "syntax error(")
     )
     until(lambda: "SyntaxError" in worker.output.read_text(), worker)
     (worker.folder / "myjobs.py").write_text(CODE.replace("return 1", "return 22"))
-    assert client.push(job_of("version")).wait(20) == 22
+    assert client.push(job_of("version")).wait(60) == 22
     assert worker.end() == 0
 
 
@@ -145,7 +153,7 @@ def test_a_password_that_is_not_right_ends_it_at_once(tmp_path: Path, secret: st
         worker.start("myjobs")
         assert worker.process is not None
         try:
-            assert worker.process.wait(20) == 1
+            assert worker.process.wait(60) == 1
         finally:
             worker.process.kill()
     said = worker.output.read_text()
@@ -170,6 +178,6 @@ def test_a_password_that_is_not_right_ends_it_at_once(tmp_path: Path, secret: st
 def test_asked_for_wrongly(worker: Work, words: list[str], message: str) -> None:
     worker.start(*words)
     assert worker.process is not None
-    assert worker.process.wait(20) == 2
+    assert worker.process.wait(60) == 2
     assert message in worker.output.read_text()
     assert "Traceback" not in worker.output.read_text()

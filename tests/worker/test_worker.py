@@ -16,6 +16,7 @@ from lineshaft.client import Client, JobFailed
 from lineshaft.errors import UsageError
 from lineshaft.lifecycle import WorkerState
 from lineshaft.worker import Jobs, Worker, this_job
+from lineshaft.worker import worker as worker_module
 from processes import ServerProcess
 from worker import sample
 from worker.sample import Size
@@ -49,9 +50,9 @@ def sampler(url: str, **options: Any) -> Worker:
 def test_results_come_back_typed(url: str, client: Client) -> None:
     squares = [client.push(sample.area.job(Size(number), scale=2)) for number in range(20)]
     days = client.push(sample.later.job(date(2026, 11, 25)))
-    results = work(sampler(url), lambda: [one.wait(10) for one in squares])
+    *results, day = work(sampler(url), lambda: [one.wait(20) for one in (*squares, days)])
     assert results == [number * 20 for number in range(20)]
-    assert days.wait(5) == date(2026, 11, 25)
+    assert day == date(2026, 11, 25)
     assert client.info()["faktory"]["sets"]["working"] == 0
 
 
@@ -59,12 +60,16 @@ def test_each_function_runs_where_it_belongs(url: str, client: Client) -> None:
     elsewhere = client.push(sample.elsewhere.job().using(track=True))
     again = client.push(sample.elsewhere.job())
     thread = client.push(sample.where.job())
-    work(sampler(url, concurrency=1), lambda: [one.wait(20) for one in (elsewhere, again, thread)])
+
+    def all_is_told() -> bool:
+        # What a job says goes beside its ACK, before or after it.
+        return all(one.wait(20) for one in (elsewhere, again, thread)) and elsewhere.track_get().percent == 50
+
+    work(sampler(url, concurrency=1), all_is_told)
     pid, jid = elsewhere.wait(1)
     assert pid != os.getpid()
     assert jid == elsewhere.jid
     assert again.wait(1)[0] == pid, "a child is used again"
-    assert elsewhere.track_get().percent == 50
     assert thread.wait(1) != [threading.get_ident(), thread.jid]
 
 
@@ -122,7 +127,7 @@ def test_verdicts(url: str, client: Client) -> None:
 
 def test_retries_at_the_time_that_the_job_says(url: str, client: Client) -> None:
     pushed = client.push(sample.attempts.job(3))
-    assert work(sampler(url), lambda: pushed.wait(10)) == 3
+    assert work(sampler(url), lambda: pushed.wait(20)) == 3
 
 
 @pytest.mark.parametrize("name", ["endless", "endless_in_a_thread", "endless_in_a_process"])
@@ -143,12 +148,14 @@ def test_a_cancelled_job_is_stopped(url: str, client: Client, name: str) -> None
 
 def test_progress_tells_the_last_word(url: str, client: Client) -> None:
     pushed = client.push(sample.progresses.job())
-    work(sampler(url), lambda: pushed.wait(5) is None and pushed.track_get().desc)
+    work(sampler(url), lambda: pushed.wait(20) is None and pushed.track_get().desc)
     track = pushed.track_get()
     assert (track.percent, track.desc) == (99, "done")
 
 
-def test_what_runs_at_the_end_is_given_back(url: str, client: Client) -> None:
+def test_what_runs_at_the_end_is_given_back(url: str, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    # It ends when all have noticed; on a machine that is busy with other things that may take a while.
+    monkeypatch.setattr(worker_module, "LAST_SECONDS", 30.0)
     names = ("endless", "endless_in_a_thread", "endless_in_a_process")
     for name in names:
         client.push(getattr(sample, name).job())
@@ -162,16 +169,19 @@ def test_what_runs_at_the_end_is_given_back(url: str, client: Client) -> None:
     assert (info["total_failures"], info["sets"]["retries"]) == (0, 0)
 
 
-def test_an_idle_worker_ends_at_once(url: str, client: Client) -> None:
-    worker = sampler(url)
-    started: list[float] = []
+def test_an_idle_worker_ends_at_once(url: str) -> None:
+    def seconds_of_an_end() -> float:
+        worker = sampler(url)
+        work(worker, lambda: worker._is_lineshaft and len(worker._fetching) == 4, lambda: stop(worker))
+        return time.monotonic() - stopped[-1]
 
-    def stop() -> None:
-        started.append(time.monotonic())
+    def stop(worker: Worker) -> None:
+        stopped.append(time.monotonic())
         worker.stop()
 
-    work(worker, lambda: client.info()["faktory"]["tasks"]["Workers"]["size"] == 1 and worker._is_lineshaft, stop)
-    assert time.monotonic() - started[0] < 1.5, "it waited for its FETCHes"
+    # A FETCH waits for two seconds. The machine may take as long for itself, but not every time.
+    stopped: list[float] = []
+    assert any(seconds_of_an_end() < 1 for _ in range(5)), "it waited for its FETCHes"
 
 
 def test_quiet_finishes_and_stays(url: str, client: Client) -> None:
@@ -181,7 +191,7 @@ def test_quiet_finishes_and_stays(url: str, client: Client) -> None:
     @slow.job
     def waits() -> None:
         going.set()
-        assert go.wait(10)
+        assert go.wait(40)
 
     worker = Worker(slow, url=url, concurrency=2, beat_seconds=0.05)
     client.push(waits.job())
@@ -191,7 +201,9 @@ def test_quiet_finishes_and_stays(url: str, client: Client) -> None:
             return False
         if not go.is_set():
             worker.quiet()
-            time.sleep(2.5)  # so long a FETCH that was sent before may still wait
+            # A FETCH that was sent before waits on, for two seconds at most.
+            while worker._fetching:
+                time.sleep(0.01)
             client.push(waits.job())
             time.sleep(0.1)
             go.set()

@@ -7,7 +7,8 @@ from typing import Any
 
 from lineshaft.worker import Worker
 
-LIMIT_SECONDS = 20
+#: Only what never comes about takes as long; the end of the worker has as much again.
+LIMIT_SECONDS = 50
 
 
 async def until(condition: Callable[[], Any], what: str = "the condition") -> Any:

@@ -63,8 +63,10 @@ class Child:
     def _start(self) -> Connection:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
-        self._process.start()
+        process = context.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
+        process.start()
+        # Not before: `kill` may come at any time, and what has not begun cannot be killed. `run` looks after this.
+        self._process = process
         theirs.close()
         return self._pipe
 
