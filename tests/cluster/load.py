@@ -29,6 +29,12 @@ TROUBLE = (OSError, EOFError, WireError, AssertionError)
 
 #: With so many jobs that are not done the producers wait: many rounds should not end with a long wait for the rest.
 BACKLOG = 500
+#: With so many a rest is due, so that a round which begins has room for some work; and so few end the rest.
+TIRED = BACKLOG // 2
+RESTED = BACKLOG // 10
+#: A rest that is longer means that jobs do not come back, and is a failure. Most take half a minute: `recover_after`,
+#: and then the throttled jobs that have piled up meanwhile, two at a time.
+REST_SECONDS = 120.0
 
 #: Something that a producer does until it is answered.
 Step = Callable[[WireClient], None]
@@ -87,8 +93,16 @@ class Load:
         for thread in (*self.producers, *self.workers):
             thread.start()
 
+<<<<<<< HEAD
     def finish(self, within: float = 240.0) -> None:
         """No more pushes; the workers go on until nothing is left."""
+=======
+    def finish(self, within: float = 180.0) -> None:
+        """No more pushes; the workers go on until nothing is left.
+
+        A job whose workers have gone three times fails, and is tried again a minute later or so.
+        """
+>>>>>>> cluster
         self.stopping.set()
         end = time.monotonic() + within
         for thread in self.producers:
@@ -99,21 +113,29 @@ class Load:
         for thread in (*self.producers, *self.workers):
             thread.join(20)
 
-    def breathe(self, within: float = 60.0) -> None:
-        """When too much is left undone, wait until the jobs come back that were given out and never heard of.
+    def breathe(self, within: float = REST_SECONDS) -> float:
+        """When much is left undone, wait until the jobs come back that were given out and never heard of.
 
         Each node that comes to lead gives the workers their time anew, so while one is killed every few seconds nobody
-        is given up; and those jobs hold what is limited.
+        is given up; and those jobs hold what is limited. Returns the seconds of rest, 0 when none was due.
         """
-        if len(self.accepted) - len(self.acked) <= BACKLOG:
-            return
+        if self.undone <= TIRED:
+            return 0.0
         self.resting.set()
-        end = time.monotonic() + within
-        while len(self.accepted) - len(self.acked) > BACKLOG // 5 and time.monotonic() < end:
+        began = time.monotonic()
+        while self.undone > RESTED:
+            rested = time.monotonic() - began
+            assert rested < within, f"{self.undone} jobs are not done after {rested:.0f} s without a fault"
             time.sleep(0.1)
         with self.lock:
             self._last_ok = time.monotonic()
         self.resting.clear()
+        return self._last_ok - began
+
+    @property
+    def undone(self) -> int:
+        """How many jobs were accepted, and are not done."""
+        return len(self.accepted) - len(self.acked)
 
     def is_done(self) -> bool:
         """Whether every accepted job was acknowledged."""
@@ -175,7 +197,7 @@ class Load:
         with contextlib.closing(client):
             while number in self.open or not self.stopping.is_set():
                 if number not in self.open:
-                    is_too_much = len(self.accepted) - len(self.acked) > BACKLOG or self.resting.is_set()
+                    is_too_much = self.undone > BACKLOG or self.resting.is_set()
                     if is_too_much and not self.stopping.is_set():
                         time.sleep(0.05)
                         continue

@@ -3,6 +3,9 @@
 from cluster.box import Box, ask
 from cluster.test_node import OK, connect, push, same
 from lineshaft.cluster.presence import LEASE_MS, Role
+from lineshaft.cluster.replicated import ReplicatedStore
+from lineshaft.errors import StoreError
+from lineshaft.store.memory import MemoryStore
 
 
 def test_a_leader_without_a_majority_answers_with_an_error_within_the_lease() -> None:
@@ -54,6 +57,30 @@ def test_a_leader_without_a_majority_asks_the_nearest_standby_to_go_on() -> None
     began = box.clock()
     assert box.leader() is not old
     assert box.clock() - began <= 1500
+
+
+class Broken(MemoryStore):
+    """A store that can be written and not be read, once it `is_broken`."""
+
+    is_broken = False
+
+    def get(self, key: bytes) -> bytes | None:
+        if self.is_broken:
+            raise StoreError("the disk cannot be read")
+        return super().get(key)
+
+
+def test_whoever_steps_down_and_cannot_read_its_store_serves_nobody_either() -> None:
+    box = Box("a")
+    store = Broken()
+    leader = box.start("a", store)
+    box.leader()
+    peer = connect(leader)
+    assert ask(box, peer, push("job-00001")) == OK
+    store.is_broken = True
+    leader.node.step_down("a test wants it")
+    assert peer.closed
+    assert [str(failure) for failure in leader.failures] == ["the disk cannot be read"]
 
 
 def test_a_leader_that_slept_longer_than_its_lease_promises_nothing_when_it_wakes() -> None:
@@ -109,6 +136,34 @@ def test_a_leader_whose_notice_was_late_answers_once_it_is_up() -> None:
     box.settle()
     assert b"faktory" in peer.take()
     assert box.leaders() == [leader]
+
+
+def test_a_leader_that_took_long_to_load_has_the_leases_time_for_its_first_notice() -> None:
+    # It answers nothing before that is up; but to step down at once would only have the next one load as long.
+    box = Box("a")
+    (node,) = box.nodes.values()
+    lead = node.lead
+
+    def load(store: ReplicatedStore) -> None:
+        box.clock.now += LEASE_MS + 100
+        lead(store)
+
+    node.lead = load  # type: ignore[method-assign]
+    while node.node.role is not Role.LEADER:
+        box.clock.now += 100
+        node.node.tick()
+        while (node.link.requests or node.board.requests) and node.node.role is not Role.LEADER:
+            request = (node.link.requests or node.board.requests).pop(0)
+            request.arrive()
+            request.answer()
+    box.clock.now += 100
+    node.node.tick()
+    assert node.node.role is Role.LEADER
+    assert node.node.store is not None
+    assert not node.node.store.is_current()
+    box.settle()
+    assert node.node.store.is_current()
+    assert b"faktory" in connect(node).ask("INFO")
 
 
 def test_a_leader_whose_late_appends_meet_a_new_one_releases_none_of_them() -> None:

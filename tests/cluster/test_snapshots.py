@@ -1,22 +1,31 @@
 """Snapshots on a real object store: taken, read back, two kept, the log purged, and a node that begins from one."""
 
+import asyncio
+import base64
 import json
 import os
 import shutil
 import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from nats.js import JetStreamContext
+from nats.js.object_store import ObjectStore
 
 from cluster.real import NodeProcess, RealCluster, WireError, nats_program, wait_for
-from lineshaft.cluster.access import Access
+from lineshaft.cluster import snapshots
+from lineshaft.cluster.access import Access, Complaints, connect
+from lineshaft.cluster.jetstream import JetStream
 from lineshaft.cluster.replica import position_of
-from lineshaft.cluster.snapshots import COMPLETE, LOADING, TAKING, install_snapshot, load_snapshot, take_snapshot
+from lineshaft.cluster.snapshots import COMPLETE, LOADING, TAKING, Snapshots, install_snapshot
 from lineshaft.engine.keys import POSITION_KEY
 from lineshaft.engine.records import PositionRecord, encode_record
 from lineshaft.errors import StoreError
 from lineshaft.store.rocks import RocksStore
+from processes import free_port
 
 pytestmark = [
     pytest.mark.skipif(nats_program() is None and not os.environ.get("CI"), reason="nats-server is not installed"),
@@ -68,7 +77,9 @@ def leads_after_a_transfer(leader: NodeProcess, heir: NodeProcess) -> bool:
 
 def filled(path: Path, sequence: int) -> RocksStore:
     store = RocksStore(path)
-    store.commit({POSITION_KEY: encode_record(PositionRecord("log", sequence, 1, 1)), b"R": b"%d" % sequence})
+    rows = {POSITION_KEY: encode_record(PositionRecord("log", sequence, 1, 1)), b"R": b"%d" % sequence}
+    # More than one piece of an object.
+    store.commit({**rows, b"X": os.urandom(400_000)})
     return store
 
 
@@ -78,10 +89,10 @@ def test_two_are_kept_and_the_newest_that_is_whole_is_loaded(tmp_path: Path) -> 
         board_of(access)
         for sequence in (5, 7, 9):
             store = filled(tmp_path / "data", sequence)
-            assert take_snapshot(access, store, tmp_path / "data") == sequence
+            assert Snapshots(access, tmp_path / "data", Complaints()).take(store) == sequence
             store.close()
         assert not (tmp_path / "data" / TAKING).exists()
-        assert load_snapshot(access, tmp_path / "other") == 9
+        assert Snapshots(access, tmp_path / "other", Complaints()).load() == 9
         install_snapshot(tmp_path / "other")
         loaded = RocksStore(tmp_path / "other")
         position = position_of(loaded)
@@ -127,15 +138,92 @@ def test_without_a_snapshot_there_is_nothing_to_load(tmp_path: Path) -> None:
         access = Access("solo", (cluster.nats[0].url,), replicas=1)
         board_of(access)
         with pytest.raises(StoreError, match="no snapshot"):
-            load_snapshot(access, tmp_path / "data")
+            Snapshots(access, tmp_path / "data", Complaints()).load()
+
+
+async def _other(objects: ObjectStore, api: JetStreamContext) -> None:  # noqa: ARG001
+    await objects.put("7", b"something else")
+
+
+async def _deleted(objects: ObjectStore, api: JetStreamContext) -> None:  # noqa: ARG001
+    await objects.delete("7")
+
+
+async def _few_pieces(objects: ObjectStore, api: JetStreamContext) -> None:
+    await _purge_pieces(objects, api, keep=1)
+
+
+async def _no_pieces(objects: ObjectStore, api: JetStreamContext) -> None:
+    await _purge_pieces(objects, api)
+
+
+async def _purge_pieces(objects: ObjectStore, api: JetStreamContext, keep: int | None = None) -> None:
+    info = await objects.get_info("7")
+    assert info.chunks is not None
+    assert info.chunks > 1
+    await api.purge_stream(objects._stream, subject=f"$O.{info.bucket}.C.{info.nuid}", keep=keep)
+
+
+async def _no_description(objects: ObjectStore, api: JetStreamContext) -> None:
+    name = base64.urlsafe_b64encode(b"7").decode()
+    await api.publish(f"$O.{objects._name}.M.{name}", b"junk")
+
+
+DAMAGES = [_other, _deleted, _few_pieces, _no_pieces, _no_description]
+
+
+def test_the_one_before_is_loaded_when_the_newest_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(snapshots, "STALL_SECONDS", 0.5)
+    with RealCluster(tmp_path / "c", names="", replicas=1) as cluster:
+        for damage in DAMAGES:
+            name = damage.__name__
+            access = Access(name, (cluster.nats[0].url,), replicas=1)
+            board_of(access)
+            ours = Snapshots(access, tmp_path / name, Complaints())
+            for sequence in (5, 7):
+                store = filled(tmp_path / name, sequence)
+                assert ours.take(store) == sequence
+                store.close()
+            asyncio.run(damaged(access, damage))
+            caplog.clear()
+            assert ours.load() == 5, name
+            assert "the snapshot at 7 " in caplog.text
+        install_snapshot(tmp_path / name)
+        loaded = RocksStore(tmp_path / name)
+        assert loaded.get(b"R") == b"5"
+        loaded.close()
+
+
+async def damaged(access: Access, damage: Callable[[ObjectStore, JetStreamContext], Awaitable[None]]) -> None:
+    client = await connect(access, "test")
+    api = client.jetstream()
+    await damage(await api.object_store(access.stream), api)
+    await client.close()
+
+
+def test_a_node_that_ends_does_not_wait_for_its_snapshot(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """NATS is away, and what it does not answer is told once for all connections of the node."""
+    complaints = Complaints()
+    ours = Snapshots(Access("solo", (f"nats://127.0.0.1:{free_port()}",)), tmp_path, complaints)
+    with ThreadPoolExecutor() as pool:
+        loading = pool.submit(ours.load)
+        wait_for(lambda: complaints.problem, "NATS is away", within=10)
+        complaints.hear(ConnectionRefusedError(complaints.problem.removeprefix("NATS: ")))
+        began = time.monotonic()
+        ours.end()
+        assert time.monotonic() - began < 4
+        with pytest.raises(StoreError, match="the node ends"):
+            loading.result(timeout=1)
+    told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("NATS: ")]
+    assert len(told) == len(set(told))
+    with pytest.raises(StoreError, match="the node ends"):
+        ours.load()
 
 
 def board_of(access: Access) -> None:
     """Make what a node would have made."""
-    import asyncio  # noqa: PLC0415
-
-    from lineshaft.cluster.access import connect  # noqa: PLC0415
-    from lineshaft.cluster.jetstream import JetStream  # noqa: PLC0415
 
     async def make() -> None:
         client = await connect(access, "test")

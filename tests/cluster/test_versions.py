@@ -108,6 +108,10 @@ def test_an_upgrade_of_one_node_after_the_other_under_load(tmp_path: Path) -> No
     run_old(a, source)
     run_old(b, source)
     with cluster:
+        for node in (a, b, c):
+            transfer(cluster, node)
+            # What the old version does not say yet: they really are old, and new.
+            assert ("problem" in node.status()) == (node is c)
         load = MixedLoad(cluster)
         load.start()
         try:

@@ -9,6 +9,7 @@ nats-py tries all servers again and again, several times a second, and tells eac
 words that say what to do, once a minute each, and keeps the last for those who ask what this node waits for.
 """
 
+import asyncio
 import logging
 import ssl
 import time
@@ -31,6 +32,12 @@ log = logging.getLogger(__name__)
 
 #: The same complaint is not told again for so long.
 QUIET_SECONDS: Final = 60.0
+#: One that was not heard for so long is over: not every refusal breaks the connection, and so not every mend makes one
+#: anew. Longer than it takes to try three servers that do not answer at all.
+OVER_SECONDS: Final = 15.0
+#: How long NATS may take what was written, when there is much of it, and when the connection is closed.
+FLUSH_SECONDS: Final = 1.5
+CLOSE_SECONDS: Final = 1.0
 #: How many different ones are remembered; more than that is a flood in which none matters.
 REMEMBERED: Final = 100
 
@@ -151,21 +158,27 @@ def explain(error: BaseException) -> tuple[str, str]:
 
 
 class Complaints:
-    """What NATS has refused, for the log and for those who ask."""
+    """What NATS has refused, for the log and for those who ask. Snapshots complain from a thread of their own."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._told: dict[str, float] = {}
-        #: The last one, if possible of those about which something can be done; empty when NATS answers.
-        self.problem = ""
+        #: The last one, and when it was heard.
+        self._last = ("", 0.0)
+
+    @property
+    def problem(self) -> str:
+        """What was heard of late, if possible something that can be mended; empty when NATS answers."""
+        text, heard_at = self._last
+        return text if self._clock() - heard_at < OVER_SECONDS else ""
 
     def hear(self, error: BaseException) -> None:
         """Something failed; that nothing came in time says less than what was heard before."""
         text, advice = explain(error)
         text = f"NATS: {text}: {advice}" if advice else f"NATS: {text}"
-        if advice or not self.problem:
-            self.problem = text
         now = self._clock()
+        if advice or self.problem in ("", text):
+            self._last = (text, now)
         if now - self._told.get(text, -QUIET_SECONDS) < QUIET_SECONDS:
             return
         if len(self._told) >= REMEMBERED:
@@ -175,19 +188,46 @@ class Complaints:
 
     def over(self) -> None:
         """NATS answers."""
-        self.problem = ""
+        self._last = ("", 0.0)
         self._told.clear()
 
 
 class _Careful(Client):
-    """A client that says who it is to nobody from whom it wants TLS and does not get it, and never gives up.
+    """A client that says who it is to nobody from whom it wants TLS and does not get it, and never gives up, nor waits.
 
     nats-py goes on in the open where the server does not ask for TLS, whatever its own options say: whoever stands
     between the two could have the password by leaving out a word. And it closes for good when a server throws it out,
     if it reads the reason before it sees the end: who is thrown out here waits to be let in again.
+
+    And before it looks for another server it closes the connection in good order: what it has written goes out first.
+    To one that is cut off or stopped it never does, and so the client would stay with it until TCP gives up, a quarter
+    of an hour later. After a handshake of TLS that failed it waits for ever. Here what is lost is dropped.
     """
 
     wants_tls = False
+
+    async def _process_op_err(self, e: Exception) -> None:
+        if not (self.is_closed or self.is_reconnecting):
+            self._drop()
+        await super()._process_op_err(e)
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:
+        if status == Client.DISCONNECTED:
+            # The first try to connect has failed.
+            self._drop()
+            self._transport = None
+        await super()._close(status, do_cbs)
+
+    async def close(self) -> None:
+        try:
+            await asyncio.wait_for(super().close(), CLOSE_SECONDS)
+        except TimeoutError:
+            self._drop()
+
+    def _drop(self) -> None:
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()
 
     async def _process_err(self, err_msg: str) -> None:
         if STALE_CONNECTION in err_msg or PERMISSIONS_ERR in err_msg:
@@ -230,6 +270,7 @@ async def connect(access: Access, name: str, complaints: Complaints | None = Non
             connect_timeout=2,
             ping_interval=1,
             max_outstanding_pings=3,
+            flush_timeout=FLUSH_SECONDS,
             **_options(access),
         )
     except BaseException:

@@ -40,6 +40,9 @@ APPEND_SECONDS: Final = 1.5
 #: The same for everything else.
 API_SECONDS: Final = 1.5
 
+#: Between two tries to end what is under way.
+CANCEL_SECONDS: Final = 0.5
+
 #: JetStream's code for an append that expected another sequence.
 WRONG_LAST_SEQUENCE: Final = 10071
 
@@ -127,9 +130,12 @@ class JetStream:
 
     async def close(self) -> None:
         """End: what has no answer never gets one."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._outgoing.clear()
+        while self._tasks:
+            # Once is not enough: nats-py keeps a cancellation to itself now and then.
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks, timeout=CANCEL_SECONDS)
         await self.client.close()
 
     def sweep(self) -> None:
@@ -161,6 +167,9 @@ class JetStream:
         while True:
             while self._outgoing:
                 token, data, headers = self._outgoing.popleft()
+                if token not in self._awaited:
+                    # The connection stood still meanwhile, and it is in doubt by now.
+                    continue
                 try:
                     await self.client.publish(self.access.stream, data, reply=f"{self._inbox}.{token}", headers=headers)
                 except (NatsError, OSError) as error:

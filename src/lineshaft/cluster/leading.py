@@ -53,10 +53,16 @@ class Leading:
         self._handover_until = 0
         #: When the last notice was sent that was put up; at first, its claim.
         self._posted_at = since
+        #: When it began to serve. Its first notice is on its way then.
+        self._began_at = since
         #: When something last came to stand, or nothing was owed; and what.
         self._progress_at = clock()
         self._progress = 0
         self._is_over = False
+
+    def begin(self) -> None:
+        """The engine is loaded, however long that and the claim took: from now on its notice has the lease's time."""
+        self._began_at = self._clock()
 
     def posted(self, at: int) -> None:
         """The notice of that moment is on the board."""
@@ -82,7 +88,7 @@ class Leading:
             self._progress, self._progress_at = store.standing, now
         if self.heir and (writer.is_idle or now >= self._handover_until):
             return f"leadership is handed over to {self.heir}"
-        if now - min(self._progress_at, self._posted_at) > LEASE_MS:
+        if now - min(self._progress_at, max(self._posted_at, self._began_at)) > LEASE_MS:
             return "no majority of the cluster's log answers"
         return None
 

@@ -288,6 +288,7 @@ class Node:
             log.exception("this node cannot lead")
             self.shell.fail(error if isinstance(error, StoreError) else StoreError(f"internal error: {error!r}"))
             return
+        self.leading.begin()
         self.takeovers += 1
         self.took_over_at = self.clock()
         self.takeover_ms = self.took_over_at - (heard if heard is not None else now)
@@ -307,11 +308,16 @@ class Node:
         log.warning("this node does not lead any more: %s", why)
         leading.close()
         self.leading, self._heir, self.role = None, heir, Role.STANDBY
-        self.reading.resume()
+        # First of all nobody is served any more: then the store is the reading's, whatever becomes of that.
+        self.shell.stand_by(NotLeading(f"{self.identity.node} does not lead the cluster any more: {why}"))
         now = self.clock()
         self.watch.heard(now)
         self._claim.rest(now, LEASE_MS)
-        self.shell.stand_by(NotLeading(f"{self.identity.node} does not lead the cluster any more: {why}"))
+        try:
+            self.reading.resume()
+        except StoreError as error:
+            self.shell.fail(error)
+            return
         self._post(now)
 
     def stop(self) -> None:

@@ -15,12 +15,11 @@ Adapters: `jetstream` (NATS), `memory_log` (tests and the simulation).
 
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
-from pathlib import Path
 from typing import Protocol
 
 from msgspec import Struct
 
-__all__ = ["Board", "Bounds", "Failure", "Following", "Heard", "Log", "Outcome", "Snapshots"]
+__all__ = ["Board", "Bounds", "Failure", "Following", "Heard", "Log", "Outcome"]
 
 
 class Failure(Enum):
@@ -90,24 +89,4 @@ class Board(Protocol):
 
     def notices(self, done: Callable[[Mapping[str, bytes] | None], None]) -> None:
         """All notices."""
-        ...
-
-
-class Snapshots(Protocol):
-    """Copies of a store at some sequence of the log."""
-
-    def put(self, sequence: int, directory: Path, done: Callable[[bool | None], None]) -> None:
-        """Store a copy; True once its digest was read back."""
-        ...
-
-    def list(self, done: Callable[[list[int] | None], None]) -> None:
-        """The sequences of those that are whole, in order."""
-        ...
-
-    def get(self, sequence: int, directory: Path, done: Callable[[bool | None], None]) -> None:
-        """Write a copy into the new directory; False when its digest is not right."""
-        ...
-
-    def delete(self, sequence: int, done: Callable[[bool | None], None]) -> None:
-        """Forget one."""
         ...

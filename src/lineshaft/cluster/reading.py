@@ -134,8 +134,9 @@ class Reading:
 
     def catch_up(self, first: int, entries: list[bytes]) -> None:
         """These entries, from `first` on, were asked for; those that are known already are passed over."""
-        for sequence, data in enumerate(entries, first):
-            self._heard(sequence, data)
+        self._unread.extend(enumerate(entries, first))
+        self.end = max(self.end, first + len(entries) - 1)
+        self.read_on()
 
     def read_on(self) -> None:
         """Apply what has been heard, as far as the store takes it."""
