@@ -31,6 +31,7 @@ from lineshaft.engine.mutate import begin_mutate, mutate_found, sought_by
 from lineshaft.engine.notes import take_note
 from lineshaft.engine.periodic import SkippedRun
 from lineshaft.engine.push import accept, push, push_bulk
+from lineshaft.engine.reconcile import reconcile
 from lineshaft.engine.reschedule import reschedule
 from lineshaft.engine.retry import Report
 from lineshaft.engine.run import run_now
@@ -119,7 +120,8 @@ class Engine:
     def reload(self, store: Store, now: int | None = None) -> None:
         """Throw the memory away and begin again from `store`, after a commit or a sync failed.
 
-        `now` is the present where this engine had nothing to do for long; else time goes on from its last turn.
+        `now` is the present where this engine had nothing to do for long, and this is a start; else time goes on from
+        its last turn, and what was granted since the start may be on its way to its worker.
 
         Who is connected is not forgotten, nor what an operator or a reload of the configuration has set.
         Raises StoreError; the engine is then as unusable as before.
@@ -131,6 +133,8 @@ class Engine:
         state.push_refusal = before.push_refusal
         state.periodic.up_since = before.periodic.up_since
         state.load()
+        if now is None:
+            state.leases.inherit(before.leases.first_group)
         # Whoever waits for a chore that was begun in a turn that is lost is told that it ended.
         state.chores.finished = [n for n in before.chores.active if n not in state.chores.active]
         self._bind(state)
@@ -323,6 +327,10 @@ class Engine:
             raise Refusal(f"unknown worker {wid[:200]}")
         self.state.workers.beat(worker, rss_kb, state, self.state.now)
         return worker.state
+
+    def reconcile(self, wid: str, holding: Iterable[str]) -> None:
+        """A worker names all jobs that it has: others that it held at the start go back. Raises StoreError."""
+        reconcile(self.state, wid, holding)
 
     def signal(self, wid: str, state: WorkerState) -> None:
         """Tell a worker, with its next BEAT, to go quiet or to terminate; `all` means every one."""
