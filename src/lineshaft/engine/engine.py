@@ -18,13 +18,12 @@ from typing import Any
 from lineshaft.engine import control, finish
 from lineshaft.engine.adopt import Adopted, Arrival, adopt
 from lineshaft.engine.agenda import deadline, is_due_before, tick
-from lineshaft.engine.batching import Wanted, batch_commit, batch_new, batch_open, batch_status, batches_page
+from lineshaft.engine.batching import Wanted, batch_commit, batch_new, batch_open, batch_status
 from lineshaft.engine.damage import set_aside
 from lineshaft.engine.features import LISTENING
 from lineshaft.engine.fetch import fetch
 from lineshaft.engine.figures import figures
 from lineshaft.engine.filter import Filter
-from lineshaft.engine.history import find_finished, page
 from lineshaft.engine.hooks import Hooks, fetch_hooked, push_bulk_hooked, push_hooked
 from lineshaft.engine.leases import NEVER
 from lineshaft.engine.mutate import begin_mutate, mutate_found, sought_by
@@ -392,22 +391,6 @@ class Engine:
     def views(self) -> Views:
         """Everything that can be looked at, as it is now; to be asked for anew in every turn."""
         return Views(self.state)
-
-    def batches(self, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str]:
-        """Batches, the newest first, and the cursor of the next page, empty at the end. Raises StoreError."""
-        return batches_page(self.state, cursor, limit)[:2]
-
-    def history(self, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str]:
-        """Finished jobs, the newest first, and the cursor of the next page, empty at the end. Raises Refusal."""
-        return page(self.state, cursor, limit)[:2]
-
-    def finished(self, jid: str) -> list[dict[str, Any]]:
-        """The finished jobs with a jid, the newest first. Raises StoreError."""
-        return find_finished(self.state, jid)
-
-    def throttles(self) -> list[dict[str, Any]]:
-        """Each throttled queue: its limits, what is held of them, how many jobs wait."""
-        return list(self.state.throttles.views(self.state.now))
 
     def figures(self) -> dict[str, Any]:
         """The `faktory` part of INFO."""
