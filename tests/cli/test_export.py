@@ -163,10 +163,11 @@ def test_an_export_that_was_cut_off_is_told(data, wire, capfdbinary, tmp_path):
     assert "this is an export of version 2" in err
 
 
-def test_rows_that_cannot_be_read_are_told(data, capfdbinary):
+@pytest.mark.parametrize("damage", [b"nonsense", b'+{"lane":"\xff"}\n{}'], ids=["no JSON", "no text"])
+def test_rows_that_cannot_be_read_are_told(data, capfdbinary, damage):
     store = RocksStore(data)
     ((key, _),) = store.scan(*prefix_range(b"Td"), limit=1)
-    store.commit({key: b"nonsense"})
+    store.commit({key: damage})
     store.close()
     code, out, err = run(capfdbinary, "export", "-d", str(data))
     assert code == 1

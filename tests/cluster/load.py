@@ -93,16 +93,11 @@ class Load:
         for thread in (*self.producers, *self.workers):
             thread.start()
 
-<<<<<<< HEAD
     def finish(self, within: float = 240.0) -> None:
-        """No more pushes; the workers go on until nothing is left."""
-=======
-    def finish(self, within: float = 180.0) -> None:
         """No more pushes; the workers go on until nothing is left.
 
         A job whose workers have gone three times fails, and is tried again a minute later or so.
         """
->>>>>>> cluster
         self.stopping.set()
         end = time.monotonic() + within
         for thread in self.producers:

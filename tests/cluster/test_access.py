@@ -87,13 +87,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return Place(tmp_path_factory.mktemp("access"))
 
 
-<<<<<<< HEAD
 def attempt(server: NatsServer, seconds: float = 60.0, want: str = "", **keys: Any) -> str:
-    """Append with this `[cluster]`: empty when that went well, else the last problem, or the first that has `want`."""
-=======
-def attempt(server: NatsServer, seconds: float = 10.0, want: str = "", **keys: Any) -> str:
     """Append with this `[cluster]`: empty when that went well, else the problem; that which has `want`, if it comes."""
->>>>>>> cluster
     url = keys.pop("url", server.url)
     access = access_of(Cluster(name="test", node="a", servers=(url,), **{"replicas": 1, **keys}))
     return asyncio.run(_attempt(access, seconds, want))

@@ -456,7 +456,7 @@ def test_a_damaged_batch_holds_nobody_up() -> None:
     box.harness.advance(HALF_AN_HOUR + 61)
     assert box.peer.ask_json("INFO")["faktory"]["sets"]["working"] == 0
     assert box.peer.ask(f"BATCH STATUS {other}").startswith(b"-ERR no such batch")
-    shown, _ = box.harness.server.engine.batches()
+    shown, _, _ = box.harness.server.engine.views.batches()
     assert shown == []
     assert not [key for key in rows_of(store) if key[:2] == b"Bm" and rows_of(store)[key] == b"p"]
 

@@ -39,7 +39,7 @@ def test_what_is_shown_of_a_job() -> None:
     peer.ask("FETCH default")
     box.advance(2)
     assert peer.ask('ACK {"jid":"job-00001","result":{"a": 1}}') == b"+OK\r\n"
-    (shown,) = json.decode(json.encode(box.server.engine.finished("job-00001")))
+    (shown,) = json.decode(json.encode(box.server.engine.views.finished("job-00001")))
     job = shown.pop("job")
     assert (job["args"], job["failure"]["retry_count"]) == ([1], 0)
     assert shown == {
@@ -62,14 +62,14 @@ def test_pages_from_the_newest_on() -> None:
     run(peer, "job-00009", answer='FAIL {"jid":"%s"}', retry=0)
     engine, cursor, seen = box.server.engine, "", []
     while True:
-        jobs, cursor = engine.history(cursor, 3)
+        jobs, cursor, _ = engine.views.history(cursor=cursor, limit=3)
         seen += [(job["jid"], job["outcome"]) for job in jobs]
         if not cursor:
             break
     expected = [(f"job-0000{number}", "success") for number in range(7)]
     assert seen == [("job-00009", "discarded"), *reversed(expected)]
     with pytest.raises(Refusal, match="invalid cursor"):
-        engine.history("no hex")
+        engine.views.history(cursor="no hex")
     check_store(box.store)
     check_memory(engine)
 
@@ -81,7 +81,7 @@ def test_it_goes_when_it_is_old_and_a_start_goes_on_with_it() -> None:
     run(box.connect(), "job-00002")
     box = Harness(rules=Settings(history_keep=DAY), store=box.store, now=box.clock())
     box.advance(6_400)
-    assert [job["jid"] for job in box.server.engine.history()[0]] == ["job-00002"]
+    assert [job["jid"] for job in box.server.engine.views.history()[0]] == ["job-00002"]
     box.advance(80_000)
     assert past_of(box.store) == [b"Hn"]
     check_store(box.store)
@@ -93,7 +93,7 @@ def test_the_oldest_go_when_there_are_too_many_or_too_large_ones() -> None:
         for number in range(2 * SLICE + 5):
             run(box.connect(), f"job-{number:05}")
             box.advance(0.001)
-        assert [job["jid"] for job in box.server.engine.history()[0]] == ["job-00204", "job-00203"]
+        assert [job["jid"] for job in box.server.engine.views.history()[0]] == ["job-00204", "job-00203"]
         check_store(box.store)
         check_memory(box.server.engine)
 
@@ -114,4 +114,4 @@ def test_a_flush_clears_it() -> None:
     run(box.connect(), "job-00001")
     box.connect().ask("FLUSH")
     assert not past_of(box.store)
-    assert box.server.engine.history() == ([], "")
+    assert box.server.engine.views.history() == ([], "", 0)

@@ -842,7 +842,7 @@ class EngineMachine(RuleBasedStateMachine):
         assert state.processed() == self.model.processed
         assert state.failed() == self.model.failed
         assert state.totals.expired == self.model.expired
-        batches, _ = self.engine.batches(limit=100)
+        batches, _, _ = self.engine.views.batches(limit=100)
         shown = {batch["bid"]: {name: batch[name] for name in SHOWN} for batch in batches}
         assert shown == {bid: self.model.batches.shown(bid) for bid in self.model.batches.by_bid}
         tracks = {}
@@ -866,12 +866,12 @@ class EngineMachine(RuleBasedStateMachine):
         for shown_cron in self.engine.cron_list():
             due = self.model.crons[shown_cron["name"]].next_due
             assert shown_cron["next_run"] == (None if due is None else format_instant(due))
-        finished, _ = self.engine.history()
+        finished, _, _ = self.engine.views.history()
         past = [job[2:] for job in self.model.past[::-1]]
         assert [(job["jid"], job["outcome"], job["attempts"]) for job in finished] == past[:50]
         for jid, _, _ in past:
-            assert [job for job in finished if job["jid"] == jid] == self.engine.finished(jid)
-        for shown in self.engine.throttles():
+            assert [job for job in finished if job["jid"] == jid] == self.engine.views.finished(jid)
+        for shown in self.engine.views.throttles():
             name, limits = shown["name"], self.settings.throttles[shown["name"]]
             assert shown["held"] == len(self.model.held(name, limits))
             assert (

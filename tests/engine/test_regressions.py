@@ -241,7 +241,7 @@ def test_the_finished_jobs_with_a_jid_are_bounded_in_bytes() -> None:
         engine.push(job("large-001", args=[LARGE]))
         engine.fetch(["default"], "w")
         engine.ack("large-001", "w")
-    assert len(engine.finished("large-001")) == 1
+    assert len(engine.views.finished("large-001")) == 1
 
 
 def test_a_job_that_seemed_undelivered_and_was_done_is_done() -> None:

@@ -58,7 +58,7 @@ class Box:
         self.engine.apply(Settings(throttles=throttles))
 
     def held(self, queue: str = "q") -> int:
-        shown: int = next(each["held"] for each in self.engine.throttles() if each["name"] == queue)
+        shown: int = next(each["held"] for each in self.engine.views.throttles() if each["name"] == queue)
         return shown
 
 
@@ -67,7 +67,7 @@ def test_the_view() -> None:
     box.push(4)
     box.push(2, "api")
     box.fetch(), box.fetch(), box.fetch("w2"), box.fetch(queue="api")
-    assert box.engine.throttles() == [
+    assert list(box.engine.views.throttles()) == [
         {
             "name": "api",
             "concurrency": None,
@@ -143,7 +143,7 @@ def test_a_lease_that_a_crash_takes_back_holds_and_owes_nothing() -> None:
     assert box.fetch() == "job-00001"
     box.commit()
     box.restart()
-    assert (box.held(), box.engine.throttles()[0]["tokens"]) == (1, 0)
+    assert (box.held(), next(box.engine.views.throttles())["tokens"]) == (1, 0)
 
 
 @pytest.mark.parametrize("applied", [False, True])
@@ -158,7 +158,7 @@ def test_a_failed_commit(applied: bool) -> None:
     box.store = box.store.crash(box.store.unsynced)
     box.engine.reload(box.store)
     assert box.held() == applied
-    assert box.engine.throttles()[0]["tokens"] == 2 - applied
+    assert next(box.engine.views.throttles())["tokens"] == 2 - applied
     assert box.fetch() == (None if applied else "job-00001")
 
 
@@ -246,7 +246,7 @@ def test_a_limit_is_changed_while_jobs_run() -> None:
     box.apply(q=Throttle(worker=1))
     assert (box.fetch(), box.fetch("w2"), box.fetch("w3")) == (None, None, "job-00005")
     box.apply()
-    assert box.engine.throttles() == []
+    assert list(box.engine.views.throttles()) == []
     assert box.engine.state.leases.watchers == {}
     assert box.fetch() == "job-00006"
     box.ack("job-00004")
@@ -308,7 +308,7 @@ def test_a_removed_queue_keeps_its_slots_and_a_flush_frees_all() -> None:
     assert box.fetch() == "job-00003"
     box.commit()
     box.engine.flush()
-    assert (box.held(), box.engine.throttles()[0]["tokens"]) == (0, 5)
+    assert (box.held(), next(box.engine.views.throttles())["tokens"]) == (0, 5)
     box.push(2)
     assert (box.fetch(), box.fetch()) == ("job-00004", None)
     box.commit()

@@ -209,7 +209,13 @@ TRANSITIONS: dict[str, Callable[[Engine], object]] = {
 }
 
 #: What `tick` does is one transition for each job: those before the one that fails have happened.
-TICKS: dict[str, Callable[[Engine], object]] = {"due": due, "expire": expire, "vanish": vanish, "forget": forgotten}
+TICKS: dict[str, Callable[[Engine], object]] = {
+    "due": due,
+    "expire": expire,
+    "vanish": vanish,
+    "forget": forgotten,
+    "reconcile": lambda engine: engine.reconcile("worker-1", ["held-0002"]),
+}
 
 RULES: dict[str, dict[str, Any]] = {
     "plain": {},

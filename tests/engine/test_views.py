@@ -5,12 +5,14 @@ import json
 import pytest
 
 from harness import Harness, Peer
+from lineshaft.engine import keys
 from lineshaft.engine.search.filter import Filter
 from lineshaft.engine.settings import Settings
 from lineshaft.engine.timed import SetName
 from lineshaft.engine.views.views import Views
 from lineshaft.errors import Refusal
 from lineshaft.lifecycle import Place
+from lineshaft.store.faulty import FaultyStore
 
 
 def views(box: Harness) -> Views:
@@ -226,3 +228,14 @@ def test_what_cannot_be_rescheduled_is_refused(name: str, jid: str, at: int) -> 
     push(box, 1, at="2099-01-01T00:00:00Z")
     with pytest.raises(Refusal):
         box.server.engine.reschedule(SetName(name), jid, at)
+
+
+def test_damaged_rows_are_counted_without_reading_much_of_them() -> None:
+    def counted(size: int, most: int) -> tuple[int, bool]:
+        rows = {keys.aside_key(b"T%d" % number): b"\xff" * size for number in range(4)}
+        return views(Harness(store=FaultyStore(rows))).set_aside(most)
+
+    assert counted(3 << 20, 100) == (2, True), "four megabytes of them are enough"
+    assert counted(1, 3) == (3, True)
+    assert counted(1, 4) == counted(1, 100) == (4, False)
+    assert views(Harness()).set_aside(100) == (0, False)

@@ -241,3 +241,69 @@ def test_a_job_whose_payload_cannot_be_read_lets_go_of_all_that_it_had(place: by
     harness.advance(3600)
     assert harness.connect().ask_json("TRACK GET torn-0001")["state"] == "unknown", "nobody asks after it for ever"
     assert is_clean(harness)
+
+
+def test_cancel_of_a_job_that_cannot_be_read_lets_its_strict_lane_go(caplog: pytest.LogCaptureFixture) -> None:
+    strict = Settings(every_queue=QueueLimits(lanes=LaneRules("tenant", strict=True)))
+    harness = Harness(rules=strict)
+    peer = harness.worker("worker-1")
+    for jid in ("broken-01", "behind-01"):
+        assert peer.ask("PUSH " + job(jid, tenant="acme")) == OK
+    assert peer.ask_json("FETCH default")["jid"] == "broken-01"
+    assert peer.ask('FAIL {"jid":"broken-01","retry_in":9000}') == OK
+    assert peer.ask("FETCH default") == b"", "it waits for its retry, and its lane for it"
+    harness.advance(2.1)
+    assert peer.take() == b"$-1\r\n"
+    # While the server runs: a start looks at the first jobs of the set.
+    ((key, value),) = [(key, value) for key, value in rows_of(harness.store).items() if key[:1] == b"T"]
+    harness.store.commit({key: value.replace(b'"jobtype":"T"', b'"jobtype":"\xff"')})
+    assert peer.ask('CANCEL {"jid":"broken-01"}') == b"-ERR Job not found broken-01\r\n"
+    assert caplog.text.count("was set aside") == 1
+    harness.advance(0.01)
+    assert peer.ask_json("FETCH default")["jid"] == "behind-01"
+    assert is_clean(harness)
+
+
+@pytest.mark.parametrize(
+    ("whole", "torn"),
+    [
+        (b'"expires_in":9000', b'"expires_in":"x"'),
+        (b'"expires_in":9000', b'"expires_at":"x"'),
+        (b'"queue":"calls"', b'"queue":"ca ls"'),
+        (b'"at":"2', b'"at":"x'),
+        (b'"jobtype":"C"', b'"jobtype":"\xff"'),
+    ],
+)
+def test_a_callback_that_cannot_be_read_is_set_aside(
+    whole: bytes, torn: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = Harness()
+    peer = before.worker("worker-1")
+    callback = {
+        "jobtype": "C",
+        "args": [],
+        "queue": "calls",
+        "custom": {"expires_in": 9000},
+        "at": "2096-01-01T00:00:00Z",
+    }
+    good = {"jobtype": "D", "args": [], "queue": "calls"}
+    wanted = json.dumps({"complete": callback, "success": good})
+    bid = peer.ask(f"BATCH NEW {wanted}").split(b"\r\n")[1].decode()
+    assert peer.ask("PUSH " + job("member-01", bid=bid)) == OK
+    assert peer.ask(f"BATCH COMMIT {bid}") == OK
+    assert peer.ask_json("FETCH default")["jid"] == "member-01"
+    before.advance(0.01)
+    rows = rows_of(before.store)
+    key = keys.callback_key(bid, "c")
+    assert whole in rows[key]
+    rows[key] = rows[key].replace(whole, torn)
+    harness = Harness(store=FaultyStore(rows), now=before.clock())
+    peer = harness.worker("worker-1")
+    assert peer.ask('ACK {"jid":"member-01"}') == OK
+    assert peer.ask_json("INFO")["faktory"]["sets"]["working"] == 0
+    assert caplog.text.count("was set aside") == 1
+    assert bid in caplog.text
+    left = rows_of(harness.store)
+    assert (key in left, left[keys.aside_key(key)]) == (False, rows[key])
+    assert peer.ask_json(f"BATCH STATUS {bid}")["pending"] == 0
+    assert is_clean(harness)

@@ -191,7 +191,7 @@ def test_a_store_that_fails_takes_the_lease_and_its_slot_with_it() -> None:
     # The first in line had the job at once, and lost it again with the ACK that had freed its slot and its token.
     assert one.take().startswith(b"-ERR storage failed")
     assert two.take() == b""
-    shown = harness.server.engine.throttles()[0]
+    shown = next(harness.server.engine.views.throttles())
     assert (shown["held"], shown["tokens"]) == (1, 1)
     assert producer.ask('ACK {"jid":"job-00001"}') == b"+OK\r\n"
     assert job_in(two.take()) == "00002"

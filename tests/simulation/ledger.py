@@ -8,7 +8,7 @@ Every entry is careful: what may have ended a job counts as an end from the mome
 answered or not. So each law that fails here is a broken promise, whatever else went wrong in the run.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 from simulation.entries import Answer, BatchEntry, Fetching, GivenBack, Hold, JobEntry
@@ -257,6 +257,13 @@ class Ledger:
                 entry.endings.add("discard")
         if "cancel" in entry.endings and ending != "ack":
             entry.endings.add("cancelled")
+
+    def names(self, holder: str, jids: Container[str]) -> None:
+        """Somebody says which jobs it has: what else it held may be another's from now on."""
+        self.count("holdings named")
+        for jid, entry in self.jobs.items():
+            if entry.hold is not None and entry.hold.holder == holder and jid not in jids:
+                entry.hold.void = True
 
     def is_surely_held(self, entry: JobEntry, hold: Hold | None) -> bool:
         """Whether a client has a job beyond doubt."""

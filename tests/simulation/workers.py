@@ -1,7 +1,8 @@
 """Workers: they fetch, and finish, fail, give back, keep, forget, or lie about what they have.
 
 An honest worker tells only of what it holds. A lying one also acknowledges what it never had, twice, and late. A crash
-of a worker is a new process: with the same wid or another, and without any memory of what it held.
+of a worker is a new process: with the same wid or another, and without any memory of what it held. With the first BEAT
+of a connection an honest one may say what it holds.
 """
 
 import json
@@ -40,6 +41,8 @@ class Worker(Client):
         self.beats = self.has_wid and self.chance.random() < 0.7
         self.holds: dict[str, Hold] = {}
         self.fetching = 0
+        #: On this connection it has not said yet what it holds.
+        self.is_back = False
         recover_after = world.rules.recover_after * 1000
         #: For so long the server waits for a word of it without any doubt.
         self._patience = min(SURELY_THERE, recover_after // 2) if recover_after else SURELY_THERE
@@ -72,6 +75,7 @@ class Worker(Client):
     def left_alone(self) -> None:
         """What it had without a wid nobody can finish in its name any more."""
         self.fetching = 0
+        self.is_back = True
         if not self.has_wid:
             self.holds.clear()
 
@@ -135,7 +139,12 @@ class Worker(Client):
 
     def _beat(self) -> None:
         at, wid = self.world.time, self.wid
-        self.ask("BEAT " + json.dumps({"wid": wid, "rss_kb": 1}), lambda answer: self._beaten(wid, at, answer))
+        message: dict[str, Any] = {"wid": wid, "rss_kb": 1}
+        if self.is_back and not self.lies:
+            self.is_back = False
+            message["holding"] = sorted(self.holds)
+            self.ledger.names(wid, self.holds)
+        self.ask("BEAT " + json.dumps(message), lambda answer: self._beaten(wid, at, answer))
 
     def _beaten(self, wid: str, at: int, answer: Answer) -> None:
         if answer.ok:

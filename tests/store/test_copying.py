@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lineshaft.errors import UsageError
-from lineshaft.store.backup import Manifest, missing_from, read_manifest, write_manifest
+from lineshaft.errors import StoreCorrupt, UsageError
+from lineshaft.store.backup import MANIFEST, Manifest, missing_from, read_manifest, write_manifest
 from lineshaft.store.copying import copy_files, move_files
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -105,3 +105,10 @@ def test_a_manifest_tells_what_is_missing(source: Path) -> None:
     assert missing_from(source, manifest) == [], "a server ran on it since: its files are others now"
     (source / "CURRENT").unlink()
     assert missing_from(source, manifest) != []
+
+
+@pytest.mark.parametrize("damage", [b"{", b'{"lineshaft":"\xff","format":1,"taken_at":""}', b"[" * 2000])
+def test_a_damaged_manifest_is_said_to_be_one(source: Path, damage: bytes) -> None:
+    (source / MANIFEST).write_bytes(damage)
+    with pytest.raises(StoreCorrupt, match="cannot be read"):
+        read_manifest(source)

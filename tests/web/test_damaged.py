@@ -112,7 +112,7 @@ def test_batches_are_shown_without_the_damaged_one(served: Stage) -> None:
         for name in (b"broken", b"whole"):
             told = b'{"description":"%s one","success":{"jobtype":"C","args":[]}}' % name
             bid = bytes(client.command(b"BATCH NEW " + told)).decode()
-    broken = next(row["bid"] for row in served.do(lambda: served.server.engine.batches()[0]) if row["bid"] != bid)
+    broken = next(row["bid"] for row in served.do(lambda: served.server.engine.views.batches()[0]) if row["bid"] != bid)
     damage(served, b"Bb", broken, DAMAGE["garbage"])
     text = page(served, "/batches")
     assert "whole one" in text

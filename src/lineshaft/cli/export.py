@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import IO, Annotated, Any, Final
 
 from cyclopts import Parameter
-from msgspec import DecodeError
 from msgspec import json as msgspec_json
 from rich.console import Console
 
@@ -39,6 +38,7 @@ from lineshaft.engine.records import QueueRecord, decode_leases, decode_queue
 from lineshaft.engine.value import split_value
 from lineshaft.engine.views.exported import first_line, job_line, last_line
 from lineshaft.errors import StoreCorrupt, StoreError, UsageError
+from lineshaft.job import UNREADABLE
 from lineshaft.lifecycle import Place
 from lineshaft.store.port import Store
 from lineshaft.store.rocks import RocksStore
@@ -123,7 +123,7 @@ class Export:
         for key, value in self._rows(b"L"):
             try:
                 self._held |= {lease.key: lease.holder for lease in decode_leases(value)}
-            except DecodeError as error:
+            except UNREADABLE as error:
                 self._complaints.append(f"{shown(key)}: {error}")
 
     def _ready(self, key: bytes, value: bytes) -> Iterator[bytes]:
@@ -151,7 +151,7 @@ class Export:
             extras, payload = split_value(value)
             number = extras.priority if priority is None else priority
             line = job_line(place, payload, number, at=at, worker=worker)
-        except DecodeError as error:
+        except UNREADABLE as error:
             self._complaints.append(f"{shown(key)}: {error}")
             return
         self.counts[place] += 1

@@ -3,7 +3,8 @@
 Whoever meets such a row notes it on the turn and goes on without it; before the turn is committed, `set_aside` moves
 what was noted: the row to X <its key>, bytes untouched, and every count of it with it, in the same commit. So a row is
 met once, and nobody else's work stops. To the features that it used it is as if it had been removed. The record of a
-lane is set aside in the same way; what it said is counted anew.
+lane is set aside in the same way; what it said is counted anew. So is a callback that cannot be enqueued, by the batch
+itself, to which it is lost then (`batches`).
 `lineshaft check` can put a repaired row back under its key.
 """
 

@@ -24,7 +24,7 @@ from lineshaft.engine.admin.stop import cancel
 from lineshaft.engine.agenda.agenda import deadline, is_due_before, tick
 from lineshaft.engine.agenda.run import run_now
 from lineshaft.engine.damage import set_aside
-from lineshaft.engine.features.batching import Wanted, batch_commit, batch_new, batch_open, batch_status, batches_page
+from lineshaft.engine.features.batching import Wanted, batch_commit, batch_new, batch_open, batch_status
 from lineshaft.engine.features.features import LISTENING
 from lineshaft.engine.features.tracks import track_get, track_set
 from lineshaft.engine.fetch import fetch
@@ -32,12 +32,12 @@ from lineshaft.engine.hooks import Hooks, fetch_hooked, push_bulk_hooked, push_h
 from lineshaft.engine.leases import NEVER
 from lineshaft.engine.periodic import SkippedRun
 from lineshaft.engine.push import accept, push, push_bulk
+from lineshaft.engine.reconcile import reconcile
 from lineshaft.engine.retry import Report
 from lineshaft.engine.search.filter import Filter
 from lineshaft.engine.search.scan import Sought
 from lineshaft.engine.settings import Settings
 from lineshaft.engine.state import State
-from lineshaft.engine.stats.history import find_finished, page
 from lineshaft.engine.stats.notes import take_note
 from lineshaft.engine.timed import SetName
 from lineshaft.engine.views.figures import figures
@@ -120,7 +120,8 @@ class Engine:
     def reload(self, store: Store, now: int | None = None) -> None:
         """Throw the memory away and begin again from `store`, after a commit or a sync failed.
 
-        `now` is the present where this engine had nothing to do for long; else time goes on from its last turn.
+        `now` is the present where this engine had nothing to do for long, and this is a start; else time goes on from
+        its last turn, and what was granted since the start may be on its way to its worker.
 
         Who is connected is not forgotten, nor what an operator or a reload of the configuration has set.
         Raises StoreError; the engine is then as unusable as before.
@@ -132,6 +133,8 @@ class Engine:
         state.push_refusal = before.push_refusal
         state.periodic.up_since = before.periodic.up_since
         state.load()
+        if now is None:
+            state.leases.inherit(before.leases.first_group)
         # Whoever waits for a chore that was begun in a turn that is lost is told that it ended.
         state.chores.finished = [n for n in before.chores.active if n not in state.chores.active]
         self._bind(state)
@@ -325,6 +328,10 @@ class Engine:
         self.state.workers.beat(worker, rss_kb, state, self.state.now)
         return worker.state
 
+    def reconcile(self, wid: str, holding: Iterable[str]) -> None:
+        """A worker names all jobs that it has: others that it held at the start go back. Raises StoreError."""
+        reconcile(self.state, wid, holding)
+
     def signal(self, wid: str, state: WorkerState) -> None:
         """Tell a worker, with its next BEAT, to go quiet or to terminate; `all` means every one."""
         for worker in self.state.workers.present.values():
@@ -385,22 +392,6 @@ class Engine:
     def views(self) -> Views:
         """Everything that can be looked at, as it is now; to be asked for anew in every turn."""
         return Views(self.state)
-
-    def batches(self, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str]:
-        """Batches, the newest first, and the cursor of the next page, empty at the end. Raises StoreError."""
-        return batches_page(self.state, cursor, limit)[:2]
-
-    def history(self, cursor: str = "", limit: int = 50) -> tuple[list[dict[str, Any]], str]:
-        """Finished jobs, the newest first, and the cursor of the next page, empty at the end. Raises Refusal."""
-        return page(self.state, cursor, limit)[:2]
-
-    def finished(self, jid: str) -> list[dict[str, Any]]:
-        """The finished jobs with a jid, the newest first. Raises StoreError."""
-        return find_finished(self.state, jid)
-
-    def throttles(self) -> list[dict[str, Any]]:
-        """Each throttled queue: its limits, what is held of them, how many jobs wait."""
-        return list(self.state.throttles.views(self.state.now))
 
     def figures(self) -> dict[str, Any]:
         """The `faktory` part of INFO."""

@@ -24,7 +24,7 @@ from lineshaft.engine.value import Extras, split_value
 from lineshaft.errors import Refusal
 from lineshaft.job import UNREADABLE, decode_stored
 
-__all__ = ["ack", "ack_in_full", "expire", "fail", "give_back", "recover", "requeue"]
+__all__ = ["ack", "ack_in_full", "expire", "fail", "give_back", "give_back_leased", "recover", "requeue"]
 
 
 def ack(state: State, jid: str, holder: str) -> bool:
@@ -177,14 +177,18 @@ def give_back(state: State, jid: str, holder: str) -> None:
     What was on its way may have arrived all the same: a late ACK of that worker counts, as after `recover`.
     """
     lease = state.leases.find(jid, holder)
-    if lease is None or lease.holder != holder:
-        return
+    if lease is not None and lease.holder == holder:
+        give_back_leased(state, lease)
+
+
+def give_back_leased(state: State, lease: Lease) -> None:
+    """The same of the job with this lease. Raises StoreError."""
     with suppress(Damaged), state.change() as change:
         extras, _, payload = read_leased(change, lease)
         if CANCELLED in lease.uses:
             _stop(state, change, lease, extras, payload)
         else:
-            put_back(state, change, lease, structs.replace(extras, former=holder), payload)
+            put_back(state, change, lease, structs.replace(extras, former=lease.holder), payload)
 
 
 def requeue(state: State, jid: str, holder: str, wait: int | None) -> None:

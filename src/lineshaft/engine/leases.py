@@ -14,6 +14,10 @@ On disk, the leases that one turn granted are one record, a group, and an entry 
 lies under the key that it names. So an ACK or FAIL, which takes the job away from there, writes nothing for the
 lease; only a job that returns to its queue has its group written again without it. A group goes with its last lease.
 
+Those that were there when this server started are *inherited*: their replies may have died with the life before. They
+are the ones of older groups, so no lease need say it. A holder that says what it still has lets go of the others
+(`reconcile`).
+
 `next_expiry` is a lower bound of the earliest `until`: granting lowers it, ending a lease leaves it alone, since
 nearly all leases end long before their time. When it has passed, `take_expired` looks through the leases in slices,
 hands out those that ran out, and knows the true bound when it is through.
@@ -70,6 +74,10 @@ class Leases:
         self.ended_young = False
         #: The seqs of each written group whose leases have not ended.
         self.groups: dict[int, set[int]] = {}
+        #: Groups before this one are from before the start.
+        self.first_group = 1
+        #: By holder, the seqs in such groups as they were at the start, until the holder has said what it has.
+        self.inherited: dict[str, list[int]] = {}
         #: By the name of the queue that they watch. Empty on a server that limits nothing, which then pays nothing.
         self.watchers: dict[str, list[Watcher]] = {}
         #: No lease runs out before this instant.
@@ -91,6 +99,7 @@ class Leases:
             for key, value in rows:
                 self._load_group(key, decode_leases(value))
             start = keys.after(rows[-1][0])
+        self.inherit(self.group)
 
     def _load_group(self, key: bytes, leases: list[Lease]) -> None:
         number = int.from_bytes(key[1:])
@@ -102,6 +111,19 @@ class Leases:
         if number not in self.groups:
             self.turn.changes[key] = None
 
+    def inherit(self, first_group: int) -> None:
+        """Take the leases of the groups before this one for inherited; after a load they are all."""
+        self.first_group = min(first_group, self.group)
+        self.inherited.clear()
+        for lease in self.by_seq.values():
+            if lease.group < self.first_group:
+                self.inherited.setdefault(lease.holder, []).append(lease.seq)
+
+    def take_inherited(self, holder: str) -> list[Lease]:
+        """The inherited leases that this holder still has, oldest first; the next call gives none."""
+        leases = [self.by_seq.get(seq) for seq in self.inherited.pop(holder, ())]
+        return [lease for lease in leases if lease and lease.group < self.first_group and lease.holder == holder]
+
     def clear(self) -> None:
         """Forget all leases in memory; the keys are the caller's business."""
         self.by_seq.clear()
@@ -110,6 +132,7 @@ class Leases:
         self.fresh.clear()
         self.ended_young = False
         self.groups.clear()
+        self.inherited.clear()
         self.next_expiry = NEVER
         self._look = []
         self._looked = 0

@@ -134,7 +134,8 @@ def leave(state: State, change: Change, jid: str, seq: int, extras: Extras, endi
 def take_out(state: State, change: Change, key: bytes, extras: Extras, payload: bytes) -> bool:
     """Take an unleased job from its place, and from a lane that it holds.
 
-    False when its queue was removed, and the sweep will come to it. Raises StoreError.
+    Its payload has been read, so it can be. False when its queue was removed, and the sweep will come to it.
+    Raises StoreError.
     """
     if keys.is_ready(key):
         name, generation, _ = keys.ready_parts(key)
@@ -146,19 +147,13 @@ def take_out(state: State, change: Change, key: bytes, extras: Extras, payload: 
     else:
         timed = next(timed for timed in state.sets.values() if timed.code == key[1:2])
         timed.remove(change, key)
-        job = _readable(payload) if timed.is_grouped or extras.place else None
-        if timed.is_grouped:
-            change.then(state.groups.leave, timed.code, job)
-        if extras.place and job is not None and (lane := _held_lane(state, job, extras)) is not None:
-            change.then(lane.lanes.let_go, lane, key)
+        if timed.is_grouped or extras.place:
+            job = decode_stored(payload)
+            if timed.is_grouped:
+                change.then(state.groups.leave, timed.code, job)
+            if extras.place and (lane := _held_lane(state, job, extras)) is not None:
+                change.then(lane.lanes.let_go, lane, key)
     return True
-
-
-def _readable(payload: bytes) -> Job | None:
-    try:
-        return decode_stored(payload)
-    except UNREADABLE:
-        return None
 
 
 def read_leased(change: Change, lease: Lease) -> tuple[Extras, Job, bytes]:

@@ -86,6 +86,8 @@ class State:
         self.hooks: Hooks | None = None
         #: Leases of vanished workers that are still to be taken back.
         self.lost: list[Lease] = []
+        #: Leases from before the start that their workers do not know of, still to be given back.
+        self.unheld: list[Lease] = []
         # The present.
         self.now = now
         self.stamp = format_instant(now)

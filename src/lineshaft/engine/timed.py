@@ -158,6 +158,6 @@ class TimedSet:
 
 
 def read_timed(key: bytes, value: bytes) -> TimedJob:
-    """A row of a timed set. Raises msgspec.DecodeError when it is damaged."""
+    """A row of a timed set. Raises one of UNREADABLE when it is damaged."""
     extras, payload = split_value(value)
     return TimedJob(key, extras.seq or keys.timed_order(key), extras, decode_stored(payload), payload)

@@ -75,7 +75,7 @@ def join_moved(extras: Extras, seq: int, payload: bytes) -> bytes:
 
 
 def split_value(value: bytes) -> tuple[Extras, bytes]:
-    """The stored value of a job, taken apart. Raises msgspec.DecodeError when it is damaged."""
+    """The stored value of a job, taken apart. Raises one of UNREADABLE when it is damaged."""
     if value[:1] != b"+":
         return NO_EXTRAS, value
     line, _, payload = value.partition(b"\n")

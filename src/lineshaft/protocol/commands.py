@@ -51,6 +51,9 @@ SUBCOMMANDS: Final = {
 Count = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 
 
+#: So many jobs has no worker; a server that is asked to compare more would have others wait.
+MAX_HOLDING: Final = 10_000
+
 Wait = Annotated[float, Meta(ge=0, le=3650 * 86_400)]
 """Seconds until something is to happen: ten years at most."""
 
@@ -141,11 +144,15 @@ class _SentBatch(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Beat(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """A worker process is alive; `current_state` is where it says that it stands."""
+    """A worker process is alive; `current_state` is where it says that it stands.
+
+    `holding`, after it has connected again, are all jobs that it has.
+    """
 
     wid: str | None = None
     rss_kb: Count | None = None
     current_state: str | None = None
+    holding: Annotated[list[str], Meta(max_length=MAX_HOLDING)] | None = None
 
 
 parse_ack: Final = Decoder(Ack, exact=True).decode

@@ -200,17 +200,30 @@ def batch(session: "Session", argument: bytes) -> bytes | None:
 
 
 def beat(session: "Session", argument: bytes) -> bytes | None:
-    """BEAT {"wid","rss_kb","current_state"}"""
+    """BEAT {"wid","rss_kb","current_state","holding"}"""
     message = parse_beat(argument)
+    if message.holding is not None and message.wid != session.holder:
+        raise Refusal("a worker says for itself alone what it is holding")
     said = WORKER_STATES.get(message.current_state or "")
     engine = session.server.engine
     state = engine.beat(message.wid or "", message.rss_kb or 0, said)
+    if message.holding is not None:
+        _reconcile(session, message.holding)
     if session.learns_cancels and (jids := engine.cancelled(message.wid or "")):
         reply = bulk(msgspec.json.encode({"state": state.word, "cancelled": jids}))
         session.durable = True
         session.count_unsent(len(reply))
         return reply
     return OK if state is WorkerState.RUNNING else bulk(b'{"state":"%b"}' % state.word.encode())
+
+
+def _reconcile(session: "Session", holding: list[str]) -> None:
+    """What the worker held at the start and does not name goes back; the reply promises the first slice of it."""
+    server = session.server
+    server.engine.reconcile(session.holder, holding)
+    session.durable = True
+    deliver(server)
+    server.timers.arm()
 
 
 def info(session: "Session", argument: bytes) -> bytes | None:

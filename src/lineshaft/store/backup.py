@@ -9,9 +9,10 @@ import os
 from pathlib import Path
 from typing import Final
 
-from msgspec import DecodeError, Struct, json
+from msgspec import Struct, json
 
 from lineshaft.errors import StoreCorrupt
+from lineshaft.job import UNREADABLE
 from lineshaft.store.copying import files_of, sync_directory
 
 __all__ = ["MANIFEST", "Manifest", "missing_from", "read_manifest", "write_manifest"]
@@ -48,7 +49,7 @@ def read_manifest(directory: Path) -> Manifest | None:
         return json.decode((directory / MANIFEST).read_bytes(), type=Manifest)
     except FileNotFoundError:
         return None
-    except DecodeError as error:
+    except UNREADABLE as error:
         raise StoreCorrupt(f"{directory / MANIFEST} cannot be read: {error}") from None
 
 

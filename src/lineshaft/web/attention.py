@@ -88,11 +88,11 @@ def _space(request: Request, site: Site, now: Overview) -> Iterator[Notice]:
 
 def _damage(request: Request, site: Site) -> Iterator[Notice]:
     language = language_of(request)
-    count = site.look(lambda engine: engine.views.set_aside(MOST_DAMAGED))
+    count, is_more = site.look(lambda engine: engine.views.set_aside(MOST_DAMAGED))
     if not count:
         return
     told = language.ngettext("%(num)s damaged row was set aside", "%(num)s damaged rows were set aside", count)
-    more = "+" if count == MOST_DAMAGED else ""
+    more = "+" if is_more else ""
     detail = language.gettext("jobs or records that cannot be read; lineshaft check names them")
     yield Notice("damage", told.replace("%(num)s", language.number(count) + more), (_DAMAGED, 0), detail, bad=True)
 

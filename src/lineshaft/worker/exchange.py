@@ -11,6 +11,9 @@ is not sends one for each. All reports of a packet stand before its first FETCH,
 connection on which all is answered, so no report waits behind a FETCH that waits for a job. So there are at most as
 many connections as pullers.
 
+After a break the connections that are open then can be done with (`renew`): those in use are closed when all is
+answered, and no packet goes out on them any more.
+
 What does harm when it is repeated must not be cut off in the middle: reports without a FETCH have packets of their own.
 
 FETCHes that share a connection wait in turn, two seconds each, when the queues are empty. Where such a wait may be cut
@@ -19,7 +22,7 @@ has a packet of its own (`alone`), or a worker that is to end would wait for all
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from lineshaft.client.awaiting import AwaitingTalker, HeldLink
 from lineshaft.protocol.resp import Reply
@@ -64,6 +67,10 @@ class Exchange:
         #: What goes out at the end of this turn of the loop.
         self._waiting: list[_Errand] = []
         self._packets: set[asyncio.Task[None]] = set()
+        #: How often the connections were renewed.
+        self._renewals = 0
+        #: Called when a connection broke, or could not be opened.
+        self.on_break: Callable[[], None] = lambda: None
 
     async def ask(self, reports: Sequence[bytes], fetch: bytes | None = None, *, alone: bool = False) -> list[Reply]:
         """Send reports, and a FETCH behind them if there is one; returns the replies in order.
@@ -96,14 +103,26 @@ class Exchange:
                 for errand in errands:
                     errand.packet = packet
 
+    def renew(self) -> set[asyncio.Task[None]]:
+        """Use the present connections no more; returns what is under way on them, to be waited for.
+
+        When such a packet has ended its pullers have taken note of their replies, since they wait for longer.
+        """
+        self._renewals += 1
+        for link in self._idle:
+            link.close()
+        return self._packets.copy()
+
     async def _carry(self, errands: list[_Errand]) -> None:
         link = self._idle.pop() if self._idle else HeldLink(self._talker)
+        renewals = self._renewals
         said = [(report, errand) for errand in errands for report in errand.reports]
         said += [(errand.fetch, errand) for errand in errands if errand.fetch]
         owners = iter([errand for _, errand in said])
         try:
             await link.ask([command for command, _ in said], lambda reply: next(owners).take(reply))
         except Exception as failure:
+            self.on_break()
             for errand in errands:
                 errand.fail(failure)
         except asyncio.CancelledError:
@@ -111,6 +130,8 @@ class Exchange:
                 errand.fail(ConnectionError("the connection was given up"))
             raise
         finally:
+            if renewals != self._renewals:
+                link.close()
             # Broken ones too: they are opened anew when they are needed.
             self._idle.append(link)
 

@@ -21,7 +21,7 @@ from lineshaft.errors import UsageError
 from lineshaft.worker.arguments import Arguments
 from lineshaft.worker.middleware import Middleware
 
-__all__ = ["FunctionOptions", "JobFunction", "Jobs"]
+__all__ = ["FunctionOptions", "JobFunction", "Jobs", "merged"]
 
 P = ParamSpec("P")
 C = TypeVar("C")
@@ -111,6 +111,17 @@ class Jobs:
         """Take in a function. Raises UsageError when its name is taken."""
         if self.functions.setdefault(function.name, function) is not function:
             raise UsageError(f"two job functions are named {function.name}: give one another, @jobs.job(name=...)")
+
+
+def merged(jobs: Sequence[Jobs]) -> dict[str, JobFunction[..., Any, Any]]:
+    """All functions of a worker. Raises UsageError for a name that two have, and when there are none."""
+    together = Jobs()
+    for one in jobs:
+        for function in one.functions.values():
+            together.add(function)
+    if not together.functions:
+        raise UsageError("a worker needs at least one job function: @jobs.job makes one")
+    return together.functions
 
 
 class _Decorator:

@@ -10,6 +10,7 @@
 ACK, FAIL and MUTATE are the protocol's own, so all but the last, and the times, work with any server of it.
 """
 
+import logging
 import traceback
 from typing import Any, Final, TypeAlias
 
@@ -34,7 +35,13 @@ __all__ = [
     "Retry",
     "outcome_of",
     "report",
+    "report_any",
 ]
+
+log = logging.getLogger("lineshaft.worker")
+
+#: A server keeps results of up to 64 KiB; a line that it finds too long would cost the connection.
+RESULT_BYTES: Final = 256 << 10
 
 #: What a server keeps of a backtrace.
 BACKTRACE_LINES: Final = 50
@@ -137,6 +144,19 @@ def backtrace_of(error: BaseException) -> list[str]:
         return []
     lines = "".join(traceback.format_exception(error)).splitlines()
     return lines[-BACKTRACE_LINES:]
+
+
+def report_any(jid: str, jobtype: str, outcome: Outcome, *, keep_result: bool, is_last_try: bool) -> list[bytes]:
+    """As `report`, of any result: one that is too large is dropped, one that is no JSON makes a failure of its job."""
+    try:
+        lines = report(jid, outcome, keep_result=keep_result, is_last_try=is_last_try)
+        if len(lines[0]) > RESULT_BYTES and isinstance(outcome, Done):
+            log.warning("the result of %s is too large, and dropped", jobtype, extra={"jid": jid})
+            return report(jid, Done(), keep_result=False, is_last_try=False)
+        return lines
+    except (TypeError, ValueError, RecursionError) as error:
+        failed = Failed(type(error).__name__, f"its result cannot be written as JSON: {error}", [])
+        return report(jid, failed, keep_result=False, is_last_try=is_last_try)
 
 
 def report(jid: str, outcome: Outcome, *, keep_result: bool, is_last_try: bool) -> list[bytes]:

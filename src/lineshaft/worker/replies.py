@@ -2,15 +2,24 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-from lineshaft.client.lines import line
+from lineshaft.client.lines import decoded, line
 from lineshaft.errors import PeerError, UsageError
 from lineshaft.protocol.resp import ErrorReply, Reply
 
-__all__ = ["check_replies", "fail_instead", "fail_unreadable", "is_lasting", "is_unknown", "payload_of"]
+__all__ = [
+    "check_replies",
+    "fail_instead",
+    "fail_unreadable",
+    "is_lasting",
+    "is_lineshaft",
+    "is_unknown",
+    "jid_in",
+    "payload_of",
+]
 
 #: What a server says to a wrong password.
 _WRONG_PASSWORD: Final = "Invalid password"
@@ -67,13 +76,22 @@ def is_lasting(failure: Exception) -> bool:
     return isinstance(failure, UsageError) or str(failure) == _WRONG_PASSWORD
 
 
+def is_lineshaft(info: Reply) -> bool:
+    """Whether a server that answers INFO so is one of ours. Raises PeerError."""
+    return isinstance(info, bytes) and "lineshaft_version" in (decoded(info, dict[str, Any]).get("server") or ())
+
+
 def is_unknown(command: bytes, reply: Reply) -> bool:
     return (
         command.startswith(b"REQUEUE ") and isinstance(reply, ErrorReply) and "unknown command" in reply.message.lower()
     )
 
 
+def jid_in(report: bytes) -> str:
+    """The job that an ACK, FAIL or REQUEUE of ours is about."""
+    return _decode_head(report.partition(b" ")[2]).jid
+
+
 def fail_instead(requeue: bytes) -> bytes:
     """What tells a server that has no REQUEUE; it costs the job a try."""
-    jid = msgspec.json.decode(requeue.partition(b" ")[2])["jid"]
-    return line(b"FAIL", jid=jid, errtype="Requeue", message="given back by its worker")
+    return line(b"FAIL", jid=jid_in(requeue), errtype="Requeue", message="given back by its worker")

@@ -15,7 +15,8 @@ behind a FETCH.
 
 When the time to stop has passed, jobs that still run are interrupted and given back, so that another worker has them at
 once and no try is burned; a server without REQUEUE is told that they failed. A worker that is killed instead reports
-nothing: the server notices, and gives its jobs to others.
+nothing: the server notices, and gives its jobs to others. After a break the server is told which jobs are held here
+(`worker.scout`).
 """
 
 import asyncio
@@ -26,7 +27,7 @@ import ssl
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -36,14 +37,24 @@ from lineshaft.errors import LineshaftError, UsageError
 from lineshaft.lifecycle import WorkerState
 from lineshaft.worker.exchange import Exchange
 from lineshaft.worker.execute import Executor
-from lineshaft.worker.jobs import JobFunction, Jobs
+from lineshaft.worker.jobs import Jobs, merged
 from lineshaft.worker.logs import log_outcome
 from lineshaft.worker.memory import resident_kb
 from lineshaft.worker.middleware import Middleware
-from lineshaft.worker.outcome import Done, Failed, GivenBack, Outcome, report
+from lineshaft.worker.outcome import Failed, GivenBack, Outcome, report_any
 from lineshaft.worker.queues import Queues
-from lineshaft.worker.replies import check_replies, fail_instead, fail_unreadable, is_lasting, is_unknown, payload_of
+from lineshaft.worker.replies import (
+    check_replies,
+    fail_instead,
+    fail_unreadable,
+    is_lasting,
+    is_lineshaft,
+    is_unknown,
+    jid_in,
+    payload_of,
+)
 from lineshaft.worker.running import Fetched, RunningJob
+from lineshaft.worker.scout import Scout
 from lineshaft.worker.telling import Teller
 
 __all__ = ["Worker"]
@@ -58,9 +69,6 @@ ANSWER_SECONDS: Final = 0.2
 
 #: Jobs that were interrupted at the end have as long to notice.
 LAST_SECONDS: Final = 3.0
-
-#: A server keeps results of up to 64 KiB; a line that it finds too long would cost the connection.
-RESULT_BYTES: Final = 256 << 10
 
 #: Why jobs are interrupted.
 _STOPPED: Final = "the worker stops"
@@ -96,7 +104,7 @@ class Worker:
         if concurrency < 1 or prefetch < 0:
             raise UsageError("concurrency is 1 or more, prefetch 0 or more")
         # What it does.
-        self.functions = _merged(jobs)
+        self.functions = merged(jobs)
         self.queues = Queues(queues)
         self.concurrency = concurrency
         self.wid = wid or secrets.token_hex(8)
@@ -118,9 +126,14 @@ class Worker:
         self.running: set[RunningJob] = set()
         #: The jids of those that could not be stopped, after the end.
         self.left_behind: list[str] = []
+        #: What each puller has to report.
+        self._outstanding: list[list[bytes]] = []
         self._fetching: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._moved = asyncio.Event()
+        #: Set unless the scout is looking for the way to the server.
+        self._way = asyncio.Event()
+        self._way.set()
         #: What the server says of itself, once it has been asked: whether it is one of ours.
         self._is_lineshaft = False
         self._is_away = False
@@ -144,6 +157,7 @@ class Worker:
             log.info("worker %s: %s", self.wid, "stopping" if state is WorkerState.TERMINATE else state.word)
             self.state = state
             self._moved.set()
+            self._way.set()
 
     async def serve(self) -> None:
         """Work until it is stopped. A cancellation ends it at once, and leaves its jobs to the server.
@@ -156,6 +170,7 @@ class Worker:
         self._slots = asyncio.Semaphore(self.concurrency)
         self._teller = Teller(self.client)
         self._server = Exchange(self.client._talker)
+        self._scout = Scout(self._server, self.client._talker, self._way, held=self._held, hear=self._hear)
         beating = asyncio.create_task(self._beat())
         pullers = [asyncio.create_task(self._pull()) for _ in range(self.concurrency + self._prefetch)]
         for puller in pullers:
@@ -172,6 +187,7 @@ class Worker:
             await asyncio.gather(beating, *pullers, return_exceptions=True)
             self._executor.close()
             await self._server.close()
+            await self._scout.close()
             self.client.close()
             # The loop says good-bye in its next turn.
             await asyncio.sleep(0)
@@ -207,6 +223,7 @@ class Worker:
     async def _pull(self) -> None:
         """Fetch, run, report, until there is nothing to report and nothing is to be fetched."""
         reports: list[bytes] = []
+        self._outstanding.append(reports)
         while (fetching := self.state is WorkerState.RUNNING) or reports:
             try:
                 payload = await self._exchange(reports, fetching)
@@ -215,7 +232,8 @@ class Worker:
                     raise
                 await self._pause(failure)
                 continue
-            reports = [] if payload is None else await self._work(payload)
+            if payload is not None:
+                reports += await self._work(payload)
 
     async def _exchange(self, reports: list[bytes], fetching: bool) -> bytes | None:
         """Report and fetch, in one packet if that can be; returns the job that came. Clears what was reported."""
@@ -260,11 +278,18 @@ class Worker:
             self._is_away = True
             log.warning("the server does not answer, trying on: %s", failure or type(failure).__name__)
         await asyncio.sleep(PAUSE_SECONDS * random.uniform(0.5, 1))
+        if self.state is WorkerState.RUNNING:
+            await self._way.wait()
 
     def _note_reached(self) -> None:
         if self._is_away:
             self._is_away = False
             log.info("the server answers again")
+
+    def _held(self) -> list[str]:
+        """The jobs that run here or wait to, and those whose end the server has not confirmed."""
+        reported = {jid_in(reports[0]) for reports in self._outstanding if reports}
+        return sorted(reported | {job.jid for job in self.running})
 
     # One job
 
@@ -284,19 +309,8 @@ class Worker:
                     outcome = await self._run(job)
         finally:
             self.running.discard(job)
-        return self._report(job, outcome)
-
-    def _report(self, job: RunningJob, outcome: Outcome) -> list[bytes]:
         keep_result = self._executor.keeps_result(job.jobtype)
-        try:
-            lines = report(job.jid, outcome, keep_result=keep_result, is_last_try=job.is_last_attempt)
-            if len(lines[0]) > RESULT_BYTES and isinstance(outcome, Done):
-                log.warning("the result of %s is too large, and dropped", job.jobtype, extra={"jid": job.jid})
-                return report(job.jid, Done(), keep_result=False, is_last_try=False)
-            return lines
-        except (TypeError, ValueError, RecursionError) as error:
-            failed = Failed(type(error).__name__, f"its result cannot be written as JSON: {error}", [])
-            return report(job.jid, failed, keep_result=False, is_last_try=job.is_last_attempt)
+        return report_any(job.jid, job.jobtype, outcome, keep_result=keep_result, is_last_try=job.is_last_attempt)
 
     async def _run(self, job: RunningJob) -> Outcome:
         started = time.monotonic()
@@ -314,10 +328,10 @@ class Worker:
             self._moved.clear()
             try:
                 if not self._is_lineshaft:
-                    self._is_lineshaft = "lineshaft_version" in (await self.client.info())["server"]
+                    self._is_lineshaft = is_lineshaft(await self.client.command(b"INFO", again=True))
                 state = None if self.state is WorkerState.RUNNING else self.state.word
                 self._hear(await self.client.beat(rss_kb=resident_kb(), current_state=state))
-            except (LineshaftError, OSError, KeyError) as failure:
+            except (LineshaftError, OSError) as failure:
                 log.debug("no heartbeat: %s", failure)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._beat_seconds):
@@ -331,13 +345,3 @@ class Worker:
         for job in list(self.running):
             if job.jid in heard.cancelled:
                 job.interrupt(_CANCELLED)
-
-
-def _merged(jobs: Sequence[Jobs]) -> dict[str, JobFunction[..., Any, Any]]:
-    merged = Jobs()
-    for one in jobs:
-        for function in one.functions.values():
-            merged.add(function)
-    if not merged.functions:
-        raise UsageError("a worker needs at least one job function: @jobs.job makes one")
-    return merged.functions

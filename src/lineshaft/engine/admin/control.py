@@ -116,6 +116,7 @@ def flush(state: State) -> None:
     state.throttles.clear()
     state.history.clear()
     state.lost.clear()
+    state.unheld.clear()
     state.forget_figures()
 
 

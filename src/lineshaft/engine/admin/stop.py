@@ -11,7 +11,7 @@ from lineshaft.engine.state import State
 from lineshaft.engine.turn import Change
 from lineshaft.engine.value import split_value
 from lineshaft.errors import Refusal
-from lineshaft.job import UNREADABLE
+from lineshaft.job import UNREADABLE, decode_stored
 
 __all__ = ["cancel"]
 
@@ -55,12 +55,14 @@ def _flag(state: State, change: Change, lease: Lease) -> None:
 
 
 def _remove(state: State, change: Change, jid: str, seq: int, key: bytes) -> bool:
-    """Take a waiting job out; False when it is not there, dead, or left behind by a removed queue."""
+    """Take a waiting job out; False when it is not there, dead, damaged, or left behind by a removed queue."""
     value = None if _is_dead(state, key) else change.get(key)
     if value is None:
         return False
     try:
         extras, payload = split_value(value)
+        # Which lane it holds stands in it.
+        decode_stored(payload)
     except UNREADABLE:
         state.turn.damaged[key] = value
         return False

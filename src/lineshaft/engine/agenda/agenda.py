@@ -19,6 +19,7 @@ from lineshaft.engine.agenda.due import expire_leases, promote, prune_dead, reco
 from lineshaft.engine.agenda.forget import forget
 from lineshaft.engine.agenda.run import run_due
 from lineshaft.engine.lanes.lanes import RELANE
+from lineshaft.engine.reconcile import give_back_unheld
 from lineshaft.engine.records import ChoreRecord
 from lineshaft.engine.state import State
 from lineshaft.engine.stats.history import sweep_history
@@ -45,6 +46,7 @@ def tick(state: State, push: Callable[[Job], None]) -> int:
     promote(state, state.retries)
     expire_leases(state)
     recover_vanished(state)
+    give_back_unheld(state)
     prune_dead(state)
     sweep_history(state)
     forget(state)
@@ -59,7 +61,7 @@ def tick(state: State, push: Callable[[Job], None]) -> int:
 
 def deadline(state: State) -> int:
     """When `tick` has something to do, as far as is known; it may be early, never late."""
-    if state.chores.is_due or state.lost or state.dead.size > state.settings.dead_max:
+    if state.chores.is_due or state.lost or state.unheld or state.dead.size > state.settings.dead_max:
         return state.now
     return min(
         state.scheduled.next_due,

@@ -189,4 +189,4 @@ class Batch(Struct, array_like=True, gc=False):
 
 
 decode_batch: Final = msgpack.Decoder(Batch).decode
-"""Bytes that `encode_record` made of a Batch. Raises msgspec.DecodeError."""
+"""Bytes that `encode_record` made of a Batch. Raises one of UNREADABLE when they are damaged."""

@@ -32,6 +32,7 @@ from lineshaft.engine.push import enter
 from lineshaft.engine.records import encode_record
 from lineshaft.engine.turn import Change
 from lineshaft.engine.value import Extras, split_value
+from lineshaft.errors import Refusal
 from lineshaft.job import DEFAULT_QUEUE, UNREADABLE, decode_stored, encode_job, take_instant
 from lineshaft.lifecycle import Place
 
@@ -216,24 +217,30 @@ def _write(change: Change, bid: str, batch: Batch) -> None:
 
 
 def _call_back(state: "State", change: Change, bid: str, role: str) -> bool:
-    """Enqueue a callback; False when it cannot be read any more. Raises StoreError.
+    """Enqueue a callback; False when it cannot be read any more, and is set aside. Raises StoreError.
 
     It takes no lock: a callback that is refused as not unique would be lost.
     """
     key = keys.callback_key(bid, role)
     value = change.get(key)
+    if value is None:
+        return False
     change.delete(key)
     try:
-        extras, payload = split_value(value or b"")
+        extras, payload = split_value(value)
         job = decode_stored(payload)
-    except UNREADABLE:
+        at = take_instant(job, after=state.now)
+        wishes = read_custom(job, state.now, at) or Wishes(Extras())
+        queue = open_queue(state, job.queue or DEFAULT_QUEUE)
+    except (*UNREADABLE, Refusal):
+        # What can be read was admitted when the batch was made. It is not noted on the turn, as jobs are (`damage`),
+        # since its slot says in this very change that it is lost.
+        change.put(keys.aside_key(key), value)
+        change.then(state.set_aside.append, key)
         return False
-    at = take_instant(job, after=state.now)
     job.enqueued_at = state.stamp if at is None else None
-    wishes = read_custom(job, state.now, at) or Wishes(Extras())
     uses = wishes.extras.uses.translate(_UNASKED) + CALLBACK
     asked = structs.replace(wishes.extras, uses=uses, lock="", bid=bid, role=role)
-    queue = open_queue(state, job.queue or DEFAULT_QUEUE)
     enter(state, change, job, encode_job(job), extras.priority, at, queue, Wishes(asked))
     return True
 

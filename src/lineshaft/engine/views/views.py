@@ -51,6 +51,9 @@ __all__ = [
 #: A page of queues; each costs a look at its oldest job.
 MOST_QUEUES: Final = 200
 
+#: So much of the damaged rows is read to count them.
+ASIDE_BYTES: Final = 4 << 20
+
 
 class QueueView(Struct, frozen=True):
     """A queue's figures and switches."""
@@ -281,9 +284,15 @@ class Views:
 
     # Damage
 
-    def set_aside(self, most: int) -> int:
-        """How many damaged rows were set aside, counted no further than `most`. Raises StoreError."""
-        return len(self._state.turn.scan(*keys.prefix_range(keys.aside_key(b"")), limit=most))
+    def set_aside(self, most: int) -> tuple[int, bool]:
+        """How many damaged rows were set aside, and whether there are more: counted up to `most`, or some MB of them.
+
+        Raises StoreError.
+        """
+        scan = self._state.turn.scan
+        start, end = keys.prefix_range(keys.aside_key(b""))
+        rows = scan(start, end, limit=most, limit_bytes=ASIDE_BYTES)
+        return len(rows), bool(rows and scan(keys.after(rows[-1][0]), end, limit=1))
 
     # Long work
 
