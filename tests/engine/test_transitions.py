@@ -25,8 +25,9 @@ from lineshaft.store.faulty import FaultyStore
 
 NOW = 1_764_000_000_000
 REPORT = Report("E", "m", ["line"])
-#: Numbers may be used up, queues that were named come into being, and lanes into memory: none of it does any harm.
-HARMLESS = {"order", "orders_reserved", "now", "stamp", "stamp_second", "bound", "idle"}
+#: Numbers may be used up, queues that were named come into being, and lanes into memory; which features some letters
+#: stand for is remembered: none of it does any harm.
+HARMLESS = {"order", "orders_reserved", "now", "stamp", "stamp_second", "bound", "idle", "features"}
 
 
 def job(jid: str, *, args: str = "[1]", **fields: str) -> Job:
