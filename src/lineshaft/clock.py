@@ -7,6 +7,7 @@ reading (`now`) downward; tests and the simulation pass a `ManualClock`.
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 __all__ = ["FIRST_INSTANT", "LAST_INSTANT", "Clock", "ManualClock", "format_instant", "parse_instant", "system_clock"]
@@ -52,6 +53,8 @@ def format_instant(instant: int) -> str:
     return f"{datetime.fromtimestamp(instant // 1000, UTC).isoformat()[:19]}.{instant % 1000:03d}Z"
 
 
+# The jobs of one PUSHB often have the same instant.
+@lru_cache(maxsize=64)
 def parse_instant(text: str) -> int:
     """RFC 3339, any offset, none to nine digits of fraction, to milliseconds, rounded up.
 

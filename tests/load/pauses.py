@@ -2,6 +2,8 @@
 
     make pauses                              # a million jobs each; some ten minutes
     make pauses ARGS="--jobs 100000 --only due"
+    make pauses ARGS="--only due --disk"     # what the disk takes meanwhile for a few bytes of another program
+    make pauses ARGS="--only due --sync never"  # without waiting for the disk: what is left is the server's
 
 While one client has something large done, another process pings the server in an open loop (`ping`): 500 times a second
 for the delay of the event loop, and 50 times with a PUSH. A row fails when 99.9 % of the pings did not come within
@@ -43,7 +45,7 @@ SEARCH_SECONDS = 15.0
 CALM_SECONDS = 0.15
 
 #: All dead jobs are kept here, or most would be pruned while they are killed.
-CONFIG = "[retention]\ndead_max = 2000000\n"
+CONFIG = '[retention]\ndead_max = 2000000\n[storage]\nsync = "{sync}"\n'
 
 CHUNK = 500  #: jobs in a PUSHB of ours: what a careful producer sends, a few milliseconds of work
 
@@ -86,9 +88,14 @@ class Bench:
         self.tell = tell
         self.wire: Wire
 
+    @property
+    def settling(self) -> float:
+        """So many seconds after an operation the next begins."""
+        return min(1, self.jobs / 100_000)
+
     async def timed(self, name: str, work: Any, *, limit: float | None = None) -> None:
         """Do it, and tell what it cost others."""
-        await asyncio.sleep(min(1, self.jobs / 100_000))  # what went before has settled
+        await asyncio.sleep(self.settling)
         self.pinger.take()
         began = time.monotonic()
         await work
@@ -166,7 +173,7 @@ async def large_queue(bench: Bench) -> None:
 async def due(bench: Bench) -> None:
     """All jobs are due in the same second."""
     fill = await _time_to_fill(bench, {})
-    await _let_them_come_due(bench, "due", time.monotonic() + fill, {}, limit=DUE_LIMIT_SECONDS + 1.0)
+    await _let_them_come_due(bench, "due", time.monotonic() + fill, {}, limit=DUE_LIMIT_SECONDS)
     await bench.timed("clear the queue", bench.ask('MUTATE {"cmd":"clear","target":"queue:due"}'))
 
 
@@ -186,7 +193,7 @@ async def _let_them_come_due(
     """Fill the scheduled set with jobs that are due at an instant of the monotonic clock, and wait for it."""
     filling = bench.fill(name, queue=name, at=instant(at - time.monotonic()), custom=custom)
     await bench.timed(f"fill the scheduled set: {name}", filling)
-    if (left := at - 1 - time.monotonic()) < 0:
+    if (left := at - bench.settling - time.monotonic()) < 0:
         raise SystemExit("the jobs were due before the last of them was pushed: this machine is too busy")
     await asyncio.sleep(left)
     await bench.timed(f"in the same second: {name}", _due(bench, at), limit=limit)
@@ -268,10 +275,18 @@ OPERATIONS = {
 }
 
 
-def measure(jobs: int, root: Path, only: Sequence[str], tell: Callable[[Row], None]) -> None:
+def measure(
+    jobs: int,
+    root: Path,
+    only: Sequence[str],
+    tell: Callable[[Row], None],
+    *,
+    sync: str = "always",
+    asks_disk: bool = False,
+) -> None:
     """Carry the operations out, one after the other on one server."""
-    server = ServerProcess(root, CONFIG, web=True)
-    with server, Pinger(server.port) as pinger:
+    server = ServerProcess(root, CONFIG.format(sync=sync), web=True)
+    with server, Pinger(server.port, root if asks_disk else None) as pinger:
 
         async def run() -> None:
             bench = Bench(server, jobs, pinger, tell)
@@ -291,6 +306,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=1_000_000)
     parser.add_argument("--only", nargs="+", choices=OPERATIONS, default=list(OPERATIONS), metavar="NAME")
+    parser.add_argument("--sync", choices=["always", "interval", "never"], default="always")
+    parser.add_argument("--disk", action="store_true", help="say how long a sync of a small file takes beside it")
     parser.add_argument("--json", type=Path, help="write the rows here")
     options = parser.parse_args(arguments)
     stop_on_sigterm()
@@ -301,7 +318,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(row.line(), flush=True)
 
     with tempfile.TemporaryDirectory(prefix="pauses-") as scratch:
-        measure(options.jobs, Path(scratch), options.only, tell)
+        measure(options.jobs, Path(scratch), options.only, tell, sync=options.sync, asks_disk=options.disk)
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
     return 1 if any(row.missed() for row in rows) else 0

@@ -17,6 +17,7 @@ from typing import Self
 
 import uvloop
 
+from load.disk import Disk
 from load.figures import percentile
 from load.probe import Probe
 from load.wire import Wire
@@ -40,6 +41,8 @@ class Heard:
     push_max: float
     own_p999: float  #: how late the pinger was itself: what the machine, not the server, adds
     errors: int
+    disk_p50: float = 0.0  #: a few bytes written and synced beside the server; see `disk`
+    disk_p99: float = 0.0
 
     def line(self) -> str:
         """For the report."""
@@ -47,14 +50,15 @@ class Heard:
             f"loop p50 {self.loop_p50:6.2f}  p99.9 {self.loop_p999:7.1f}  max {self.loop_max:7.1f} ms | "
             f"PUSH p50 {self.push_p50:5.1f}  p99 {self.push_p99:6.1f}  max {self.push_max:7.1f} ms | "
             f"pinger late p99.9 {self.own_p999:5.1f} ms | {self.pings} pings"
-        )
+        ) + (f" | disk p50 {self.disk_p50:5.1f}  p99 {self.disk_p99:6.1f} ms" if self.disk_p50 else "")
 
 
 class Pinger:
-    """The process, while the `with` block lasts."""
+    """The process, while the `with` block lasts; with a directory it asks the disk there too."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, disk: Path | None = None) -> None:
         self.port = port
+        self.disk = disk
         self.process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -64,7 +68,7 @@ class Pinger:
     def start(self) -> None:
         """Begin to ping."""
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-        command = [sys.executable, "-m", "load.ping", str(self.port)]
+        command = [sys.executable, "-m", "load.ping", str(self.port), *([str(self.disk)] if self.disk else [])]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
@@ -92,9 +96,9 @@ class Pinger:
         return Heard(**json.loads(self.process.stdout.readline()))
 
 
-def _told(pings: Probe, pushes: Probe) -> Heard:
+def _told(pings: Probe, pushes: Probe, disk: Disk | None) -> Heard:
     (loop, late), (taken, late_pushes) = pings.take(), pushes.take()
-    own = late + late_pushes
+    own, syncs = late + late_pushes, disk.take() if disk else []
     return Heard(
         len(loop),
         percentile(loop, 50),
@@ -105,23 +109,27 @@ def _told(pings: Probe, pushes: Probe) -> Heard:
         max(taken, default=0.0),
         percentile(own, 99.9),
         len(pings.failed) + len(pushes.failed),
+        percentile(syncs, 50),
+        percentile(syncs, 99),
     )
 
 
-async def _ping(port: int) -> None:
+async def _ping(port: int, disk: Disk | None) -> None:
     job = '{"jid":"ping-%010d","jobtype":"Ping","args":[],"queue":"pinged"}'
     pings = Probe(await Wire.connect(port), lambda _: b"QUEUE LATENCY none", PINGS_A_SECOND)
     pushes = Probe(await Wire.connect(port), lambda number: f"PUSH {job % number}".encode(), PUSHES_A_SECOND)
     tasks = [asyncio.create_task(pings.run()), asyncio.create_task(pushes.run())]
+    if disk:
+        disk.start()
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     print("ready", flush=True)
     while await reader.readline():
-        print(json.dumps(_told(pings, pushes).__dict__), flush=True)
+        print(json.dumps(_told(pings, pushes, disk).__dict__), flush=True)
     for task in tasks:
         task.cancel()
 
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_ping(int(sys.argv[1])))
+        runner.run(_ping(int(sys.argv[1]), Disk(Path(sys.argv[2])) if sys.argv[2:] else None))

@@ -78,8 +78,7 @@ def accept(state: State, job: Job) -> None:
     if queue.max_jobs is not None and queue.size >= queue.max_jobs:
         raise Refusal(f"queue {name} is full: it holds {queue.size} jobs, and max_jobs is {queue.max_jobs}")
     if at is not None or queue.lanes is not None:
-        with state.change() as change:
-            enter(state, change, job, payload, priority, at, queue, wishes or NO_WISHES)
+        _enter(state, job, payload, priority, at, queue, wishes or NO_WISHES)
         return
     order = state.order + 1
     if order > state.orders_reserved:
@@ -115,6 +114,20 @@ def accept(state: State, job: Job) -> None:
         queues.dirty.append(queue)
     if queue.wanted:
         state.arrivals.append(name)
+
+
+def _enter(state: State, job: Job, payload: bytes, priority: int, at: int | None, queue: Queue, wishes: Wishes) -> None:
+    """Put a job where it belongs, which is not the tail of a queue without lanes. Raises Refusal, StoreError.
+
+    One that goes into the scheduled set and uses no feature does so as in `enter`, but flat, since nothing can fail: a
+    PUSHB of hundreds of them takes half the time, and that is how long everybody else waits.
+    """
+    if at is None or wishes.extras.uses:
+        with state.change() as change:
+            enter(state, change, job, payload, priority, at, queue, wishes)
+        return
+    order, extras = state.take_order(), wishes.extras.at_home(seq=0, priority=priority)
+    state.index.move(job.jid, order, state.scheduled.take_in(at, order, join_value(extras, payload)))
 
 
 def _ask(state: State, subject: Subject, wishes: Wishes, key: bytes, payload: bytes) -> tuple[bytes, Extras | None]:

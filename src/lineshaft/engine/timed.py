@@ -97,6 +97,13 @@ class TimedSet:
         change.then(self._entered, max(due, 0), key)
         return key
 
+    def take_in(self, due: int, order: int, value: bytes) -> bytes:
+        """Put a stored job into the set at once, without a change; returns the key under which it lies."""
+        key = keys.timed_key(self.code, due, order)
+        self.turn.changes[key] = value
+        self._entered(max(due, 0), key)
+        return key
+
     def remove(self, change: Change, key: bytes) -> None:
         """Take a job out of the set."""
         change.delete(key)

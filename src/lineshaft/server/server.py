@@ -32,6 +32,7 @@ from lineshaft.server.delivery import deliver
 from lineshaft.server.errands import Errand
 from lineshaft.server.meter import Meter
 from lineshaft.server.orphans import Orphan, fetched_in, give_back
+from lineshaft.server.pace import Pace
 from lineshaft.server.rescue import store_failed
 from lineshaft.server.rights import Users
 from lineshaft.server.session import ALL_TURN_BYTES, Session
@@ -103,6 +104,7 @@ class Server:
         self.turn_scheduled = False
         # The store, and what is owed to it.
         self.group = group or GroupCommit(self._begin_sync)
+        self.pace = Pace()
         #: Fetched jobs that never reached their worker.
         self.orphans: list[Orphan] = []
         self.stalled = False
@@ -341,6 +343,8 @@ class Server:
     # The store
 
     def _begin_sync(self) -> None:
+        if self.pace.written:
+            self.pace.sync_began(self.clock())
         self.shell.sync(self.store)
 
     def synced(self, failure: StoreError | None) -> None:
@@ -348,6 +352,8 @@ class Server:
         if failure is not None:
             store_failed(self, failure)
             return
+        if self.pace.began_at:
+            self.pace.sync_ended(self.clock(), awaited=bool(self.group.syncing or self.group.collecting))
         for chunk in self.group.take_synced():
             chunk.session.held -= 1
             if isinstance(chunk.session, Errand):
@@ -358,6 +364,8 @@ class Server:
         # The time of the next sync may have passed while this one ran.
         if self.group.collecting or (self.settings.sync is not SyncMode.NEVER and self.timers.sync_at == NEVER):
             self.group.maybe_sync()
+        if self.timers.rests:
+            self.timers.go_on()
 
     def store_failed(self, failure: StoreError) -> None:
         """A commit, a sync or a read failed: nobody knows what is on disk until the store is open again."""

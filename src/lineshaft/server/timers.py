@@ -19,11 +19,12 @@ from lineshaft.server import rescue
 from lineshaft.server.commands import HANDSHAKE
 from lineshaft.server.delivery import deliver, finish_chores
 from lineshaft.server.session import Session
+from lineshaft.server.settings import SyncMode
 
 if TYPE_CHECKING:
     from lineshaft.server.server import Server
 
-__all__ = ["HANDSHAKE_MS", "Timers"]
+__all__ = ["HANDSHAKE_MS", "YIELD_MS", "Timers"]
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,9 @@ log = logging.getLogger(__name__)
 HANDSHAKE_MS: Final = 2000
 #: The timer never sleeps longer.
 LONGEST_SLEEP_MS: Final = 10_000
-#: How long the engine's own work rests after an error in it.
+#: How long the engine's own work rests between two slices while a client waits for a sync.
+YIELD_MS: Final = 1
+#: How long it rests after an error in it.
 REST_MS: Final = 1000
 
 
@@ -45,6 +48,10 @@ class Timers:
         self.sync_at = NEVER
         #: After an error of ours the engine's own work rests until then.
         self.rest_until = 0
+        #: The engine's own work has more to do at once.
+        self.busy = False
+        #: It waits for the end of a sync; see `pace`.
+        self.rests = False
         #: Who has still to say HELLO, and until when; all have equally long, so it is in order.
         self.handshakes: deque[tuple[int, Session]] = deque()
 
@@ -60,6 +67,8 @@ class Timers:
             return
         handshake = self.handshakes[0][0] if self.handshakes else NEVER
         engine = max(self.server.engine.deadline(), self.rest_until)
+        if rest := self._rest_ms():
+            self.rests, engine = True, max(engine, self.server.clock() + rest)
         at = min(engine, self.server.waiters.deadline(), handshake, self.sync_at)
         if at < self.wake_at:
             self.wake_in(min(at - self.server.clock(), LONGEST_SLEEP_MS))
@@ -71,6 +80,11 @@ class Timers:
         self.handshakes = deque((until + milliseconds, session) for until, session in self.handshakes)
         self.server.waiters.shift(milliseconds)
         self.server.engine.shift(milliseconds)
+
+    def go_on(self) -> None:
+        """A sync has ended: the engine's own work rests no more."""
+        self.rests = False
+        self.arm()
 
     def wake_in(self, milliseconds: int) -> None:
         """Be woken in this time, instead of when it was asked for before."""
@@ -98,18 +112,22 @@ class Timers:
         if self.sync_at <= now:
             self.sync_at = NEVER
             self.server.group.maybe_sync()
-        if self.rest_until <= now and not self._tick(now):
+        if self.rest_until <= now and self._rest_ms() < LONGEST_SLEEP_MS and not self._tick(now):
             return
         finish_chores(self.server)
         for wid in self.server.engine.take_expelled():
             for session in list(self.server.by_wid.get(wid, ())):
                 session.abort()
         self.server.end_turn()
+        if self.server.pace.is_full:
+            self.server.group.maybe_sync()
 
     def _tick(self, now: int) -> bool:
         """Let the engine do what is due; False when the store failed over it."""
         try:
-            self.server.engine.tick()
+            self.busy = self.server.engine.tick() <= now
+            if self.busy and self.server.settings.sync is SyncMode.ALWAYS and not self.server.group.waits_for_all:
+                self.server.pace.wrote(self.server.engine.state.turn.changes)
             for run in self.server.engine.take_skipped_runs():
                 level = logging.INFO if run.is_expected else logging.WARNING
                 log.log(level, "a run of the periodic job %s was skipped: %s", run.name, run.reason)
@@ -122,6 +140,15 @@ class Timers:
             log.exception("internal error in the timer")
             self.rest_until = now + REST_MS
         return True
+
+    def _rest_ms(self) -> int:
+        """How long the engine's own work rests when it has more to do: clients and their syncs come first."""
+        group = self.server.group
+        if not self.busy or group.syncing is None:
+            return 0
+        if self.server.pace.is_full:
+            return LONGEST_SLEEP_MS
+        return YIELD_MS if group.syncing or group.collecting else 0
 
     def _end_waits(self, now: int) -> None:
         """Answer the FETCHes that waited long enough, and close the connections that did so without a handshake."""
