@@ -68,6 +68,8 @@ def test_it_reads_as_a_store_that_has_applied_everything(play: list[tuple[str, o
     link.settle()
     assert store.standing == store.committed
     assert store.writer.is_idle
+    store.apply_rest()
+    assert store.applied == store.committed
     applied = [row for row in local.scan(b"", b"\xff", limit=99) if row[0] != POSITION_KEY]
     assert applied == model.scan(b"", b"\xff", limit=99)
 
@@ -90,6 +92,7 @@ def test_a_reader_of_the_log_has_the_same_rows() -> None:
     store.commit({b"B0": b"x", b"B1": b"y"})
     store.commit({b"B0": None, b"C0": b"z"}, [(b"B", b"C")])
     link.settle()
+    store.apply_rest()
     other = MemoryStore()
     replica = Replica(other, log.log_id)
     for sequence, data in enumerate(log.entries, 1):
@@ -138,6 +141,116 @@ def test_an_entry_is_given_again_after_a_pause() -> None:
     replica.take(2, log.entries[1])
     replica.take(2, log.entries[1])
     assert (local.get(b"B0"), replica.applied) == (b"x", 2)
+
+
+class Counting(Busy):
+    """A store that counts its commits."""
+
+    commits = 0
+
+    def commit(self, changes: Changes, cleared: object = ()) -> None:
+        super().commit(changes, cleared)
+        self.commits += 1
+
+
+def rows(store: MemoryStore) -> list[tuple[bytes, bytes]]:
+    return store.scan(b"", b"\xff", limit=99)
+
+
+def logged(*turns: dict[bytes, bytes | None]) -> MemoryLog:
+    """A log that says so, one turn in each entry."""
+    log = MemoryLog()
+    store, link, _ = made(log)
+    for changes in turns:
+        store.commit(changes)
+        link.settle()
+    return log
+
+
+def test_a_leader_applies_in_slices_what_stands() -> None:
+    store, link, _ = made(MemoryLog())
+    local = store.replica.store = Counting()
+    for turn in range(200):
+        store.commit({b"B%03d" % turn: b"x" * 1000, b"C": b"%d" % turn})
+        link.settle()
+    assert store.standing == 200
+    # Some of them, in one commit for each slice, the rest when it is time.
+    assert 0 < store.applied < 200
+    assert local.commits == store.applied // 65 == 3
+    assert (store.get(b"B199"), local.get(b"B199")) == (b"x" * 1000, None)
+    store.apply_rest()
+    assert (store.applied, local.commits) == (200, 4)
+    assert local.get(b"C") == b"199"
+
+
+def test_a_reader_gathers_entries_and_writes_them_as_one() -> None:
+    log = logged({b"B0": b"x"}, {b"B0": None, b"B1": b"y"})
+    local = Counting()
+    replica = Replica(local, log.log_id, gather_bytes=1 << 20)
+    for sequence, data in enumerate(log.entries, 1):
+        replica.take(sequence, data)
+    assert (replica.fold.sequence, replica.applied, local.commits) == (3, 0, 0)
+    replica.write()
+    replica.write()
+    assert (replica.applied, local.commits) == (3, 1)
+    assert [key for key, _ in rows(local)] == [POSITION_KEY, b"B1"]
+
+
+def test_what_was_gathered_and_is_lost_is_read_again() -> None:
+    log = logged({b"B0": b"x"}, {b"B1": b"y"})
+    local = MemoryStore()
+    replica = Replica(local, log.log_id, gather_bytes=1 << 20)
+    replica.take(1, log.entries[0])
+    replica.take(2, log.entries[1])
+    replica.write()
+    replica.take(3, log.entries[2])
+    again = Replica(local, log.log_id)
+    assert again.fold.sequence == 2
+    again.take(3, log.entries[2])
+    assert [key for key, _ in rows(local)] == [POSITION_KEY, b"B0", b"B1"]
+
+
+def test_an_entry_that_a_pause_turned_away_is_as_if_it_had_not_come() -> None:
+    log = logged({b"B0": b"x"}, {b"B1": b"y" * 1000})
+    local = Busy()
+    replica = Replica(local, log.log_id, gather_bytes=1000)
+    replica.take(1, log.entries[0])
+    replica.take(2, log.entries[1])
+    local.is_busy = True
+    for _ in range(2):
+        with pytest.raises(StoreBusy):
+            replica.take(3, log.entries[2])
+        with pytest.raises(StoreBusy):
+            replica.write()
+    assert (replica.fold.sequence, replica.applied) == (2, 0)
+    local.is_busy = False
+    replica.write()
+    assert (local.get(b"B0"), local.get(b"B1"), replica.applied) == (b"x", None, 2)
+    replica.take(3, log.entries[2])
+    replica.write()
+    assert (local.get(b"B1"), replica.applied) == (b"y" * 1000, 3)
+
+
+@settings(deadline=None)
+@given(st.lists(transactions, max_size=20), st.integers(0, 400), st.sets(st.integers(0, 20)))
+def test_a_reader_that_gathers_comes_to_the_same(
+    several: list[tuple[Changes, list[KeyRange]]], gather_bytes: int, writes: set[int]
+) -> None:
+    log = MemoryLog()
+    store, link, local = made(log)
+    for changes, cleared in several:
+        store.commit(changes, cleared)
+        link.settle()
+    store.apply_rest()
+    other = MemoryStore()
+    replica = Replica(other, log.log_id, gather_bytes=gather_bytes)
+    for sequence, data in enumerate(log.entries, 1):
+        replica.take(sequence, data)
+        if sequence in writes:
+            replica.write()
+    replica.write()
+    if several:
+        assert rows(other) == rows(local)
 
 
 def test_a_store_that_does_not_lead_any_more_refuses() -> None:

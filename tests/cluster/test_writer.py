@@ -28,7 +28,8 @@ class Leader:
         self.leads = log.append(record.encode(), self.fold.sequence, f"{epoch}") == self.fold.sequence + 1
         if self.leads:
             self.fold.take(self.fold.sequence + 1, record)
-        self.writer = Writer(self.link, self.fold, self._standing, self.lost.append)
+        # More in flight than a node has: whatever can overlap shall.
+        self.writer = Writer(self.link, self.fold, self._standing, self.lost.append, window=8)
 
     def _standing(self, fold: Fold, turns: list[Turn]) -> None:
         assert fold is self.fold

@@ -84,7 +84,8 @@ class Claim:
         reading = self._reading
         if entries is not None:
             reading.catch_up(first, entries)
-        if entries is None or not reading.is_at_end() or reading.epoch + 1 != self._epoch:
+        is_ready = entries is not None and reading.settle() and reading.is_at_end()
+        if not is_ready or reading.epoch + 1 != self._epoch:
             # The store takes no more for now, or somebody else has begun an epoch.
             self._end(None, has_answered=entries is not None)
             return

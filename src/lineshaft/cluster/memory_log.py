@@ -119,7 +119,8 @@ class Reader:
             limit -= 1
             self._next += 1
             told = True
-            self._heard(self._next - 1, self._log.entries[self._next - 1 - self._log.first])
+            entry = self._log.entries[self._next - 1 - self._log.first]
+            self._heard(self._next - 1, entry, self._next <= self._log.last)
         return told
 
 

@@ -126,7 +126,7 @@ class Node:
             if why is not None:
                 self.step_down(why, self.leading.heir or self.nearest())
         elif self.role is Role.STANDBY:
-            self.reading.read_on()
+            self.reading.settle()
             self._maybe_claim(now)
 
     # The board

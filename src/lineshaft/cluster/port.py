@@ -32,8 +32,8 @@ class Failure(Enum):
 Outcome = int | Failure
 """Of an append: the sequence of the entry, or why there is none."""
 
-Heard = Callable[[int, bytes], None]
-"""Is told of each entry: its sequence and its data."""
+Heard = Callable[[int, bytes, bool], None]
+"""Is told of each entry: its sequence, its data, and whether more are there already."""
 
 
 class Bounds(Struct, frozen=True):

@@ -1,12 +1,15 @@
 """Reading: a node that does not lead applies each entry of the log to its replica.
 
 ```
-bounds ─> meet ─┬─ the log goes back to where the replica is: follow ─> heard ─> unread ─> replica
+bounds ─> meet ─┬─ the log goes back to where the replica is: follow ─> heard ─> unread ─> replica ─> its store
                 └─ it does not: Gap, and a snapshot is wanted
 ```
 
+Entries of which more are there already are gathered, and written together with the last of them: many small commits
+cost more than a few large ones.
+
 What is true after every call: the replica is written to by nobody else while this follows; what was heard and the
-store did not take yet waits in order.
+replica did not take yet waits in order. After `settle` all that was heard is in the store, unless that wants a pause.
 """
 
 import logging
@@ -16,8 +19,8 @@ from typing import Final
 
 from lineshaft.cluster.fold import Gap
 from lineshaft.cluster.port import Bounds, Following, Log
-from lineshaft.cluster.record import Leadership
-from lineshaft.cluster.replica import Replica
+from lineshaft.cluster.record import Leadership, UnknownVersion
+from lineshaft.cluster.replica import GATHER_BYTES, Replica
 from lineshaft.errors import StoreBusy, StoreError
 from lineshaft.store.port import Store
 
@@ -87,7 +90,7 @@ class Reading:
         """
         self.end = max(self.end, bounds.last)
         if self.replica is None:
-            self.replica = Replica(self._store, bounds.log_id, self._began)
+            self.replica = self._replica(bounds.log_id)
         if self.replica.log_id != bounds.log_id:
             raise StoreError("the log was made anew: stop the cluster and see docs/howto/cluster.md")
         if self._is_short(bounds) or self.follows:
@@ -127,19 +130,42 @@ class Reading:
             self._following = None
         self._unread.clear()
 
-    def _heard(self, sequence: int, data: bytes) -> None:
+    def _heard(self, sequence: int, data: bytes, more: bool) -> None:
         self.end = max(self.end, sequence)
         self._unread.append((sequence, data))
-        self.read_on()
+        if more:
+            self._read_on()
+        else:
+            self.settle()
 
     def catch_up(self, first: int, entries: list[bytes]) -> None:
         """These entries, from `first` on, were asked for; those that are known already are passed over."""
         self._unread.extend(enumerate(entries, first))
         self.end = max(self.end, first + len(entries) - 1)
-        self.read_on()
+        self._read_on()
 
-    def read_on(self) -> None:
-        """Apply what has been heard, as far as the store takes it."""
+    def settle(self) -> bool:
+        """Have all in the store that was heard; whether it has taken that."""
+        assert self.replica is not None
+        self._read_on()
+        return not self._unread and self._write()
+
+    def _write(self) -> bool:
+        assert self.replica is not None
+        try:
+            self.replica.write()
+        except StoreBusy:
+            return False
+        except StoreError as error:
+            self._fail(error)
+            return False
+        return True
+
+    def _replica(self, log_id: str) -> Replica:
+        return Replica(self._store, log_id, self._began, gather_bytes=GATHER_BYTES)
+
+    def _read_on(self) -> None:
+        """Have the replica take what was heard, as far as its store does."""
         assert self.replica is not None
         while self._unread:
             try:
@@ -150,6 +176,11 @@ class Reading:
                 # The reader lost some, or they were purged: the next look at the bounds tells which.
                 log.warning("%s", gap)
                 self.stop()
+                return
+            except UnknownVersion as error:
+                # What stands before it counts, and is this node's to the end.
+                self._write()
+                self._fail(error)
                 return
             except StoreError as error:
                 self._fail(error)
@@ -162,7 +193,7 @@ class Reading:
         So is what this node sent and never heard of.
         """
         assert self.replica is not None
-        self.replica = Replica(self._store, self.replica.log_id, self._began)
+        self.replica = self._replica(self.replica.log_id)
         self.follow()
 
     def restart(self, store: Store) -> None:

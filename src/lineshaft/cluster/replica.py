@@ -7,11 +7,16 @@ Z    PositionRecord: which log, the sequence, and the epoch and number that the 
 The row is written in the same commit as what the entry changed, so the two are never apart, whatever a crash takes
 back. Nothing here is synced: the log is what keeps things, and a store that has lost its tail reads it again.
 
+So nothing is lost either when entries wait in memory until some are worth a commit. It costs the store less: a job
+that came and went meanwhile is written never, and deleted once.
+
 What is true after every call: the store holds every transaction that counts up to `applied` and none behind
-it. A position stands only between transactions: parts of one that is not whole are read again.
+it; what was taken and is not in the store is `gathered`. A position stands only between transactions: parts of one
+that is not whole are read again.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -27,10 +32,13 @@ from lineshaft.cluster.record import (
 from lineshaft.engine import keys
 from lineshaft.engine.keys import POSITION_KEY
 from lineshaft.engine.records import PositionRecord, decode_position, encode_record
-from lineshaft.errors import StoreCorrupt, StoreError
+from lineshaft.errors import StoreBusy, StoreCorrupt, StoreError
 from lineshaft.store.port import Changes, KeyRange, Store
 
-__all__ = ["Replica", "is_empty", "merged", "position_of"]
+__all__ = ["GATHER_BYTES", "Replica", "is_empty", "merged", "position_of"]
+
+#: So much of the log is worth a commit of its own: some hundred rows, which take the store a millisecond or two.
+GATHER_BYTES: Final = 64 << 10
 
 
 def position_of(store: Store) -> PositionRecord | None:
@@ -79,8 +87,17 @@ def merged(transactions: list[Transaction]) -> tuple[Changes, list[KeyRange]]:
 class Replica:
     """A store and its place in the log."""
 
-    def __init__(self, store: Store, log_id: str, began: Callable[[Leadership, int], None] | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        log_id: str,
+        began: Callable[[Leadership, int], None] | None = None,
+        *,
+        gather_bytes: int = 0,
+    ) -> None:
         """`began` is told of each epoch: who leads it, and the sequence of its record.
+
+        `take` gathers so many bytes of the log before it writes to the store; `write` does not wait for them.
 
         Raises StoreError when the store belongs to another log, or to a single server; UnknownVersion.
         """
@@ -99,9 +116,14 @@ class Replica:
         self.fold = Fold() if position is None else Fold(position.sequence, position.epoch, position.number)
         #: What a restart would begin from.
         self.applied = self.fold.sequence
+        self._gather_bytes = gather_bytes
+        #: What is not in the store yet, how much of the log that is, and where the fold was behind it.
+        self._gathered: list[Transaction] = []
+        self._gathered_bytes = 0
+        self._end = Fold(self.fold.sequence, self.fold.epoch, self.fold.number)
 
     def take(self, sequence: int, data: bytes) -> None:
-        """Read the next entry, and apply what it makes whole. Entries that are known are passed over.
+        """Read the next entry, and gather what it makes whole. Entries that are known are passed over.
 
         Raises Gap, UnknownVersion; StoreBusy, and the same entry may then be given again; StoreError.
         """
@@ -112,13 +134,35 @@ class Replica:
         fold = Fold(self.fold.sequence, self.fold.epoch, self.fold.number, list(self.fold.parts))
         verdict = fold.take(sequence, record)
         if verdict is Verdict.WHOLE:
-            self.apply(fold, merged(decode_transactions(fold.take_body())))
+            self._gather(fold, decode_transactions(fold.take_body()), len(data))
         elif verdict is Verdict.EPOCH:
-            self.apply(fold, ({}, []))
+            self._gather(fold, [], len(data))
         self.fold = fold
         if verdict is Verdict.EPOCH and self._began is not None:
             assert record is not None
             self._began(decode_leadership(record.body), sequence)
+
+    def _gather(self, fold: Fold, transactions: list[Transaction], size: int) -> None:
+        for changes, _ in transactions:
+            check_format(changes.get(keys.FORMAT_KEY))
+        before = (len(self._gathered), self._gathered_bytes, self._end)
+        self._gathered += transactions
+        # A copy: the fold goes on, also when it becomes a writer's.
+        self._gathered_bytes, self._end = self._gathered_bytes + size, Fold(fold.sequence, fold.epoch, fold.number)
+        if self._gathered_bytes >= self._gather_bytes:
+            try:
+                self.write()
+            except StoreBusy:
+                # As if the entry had not come.
+                count, self._gathered_bytes, self._end = before
+                del self._gathered[count:]
+                raise
+
+    def write(self) -> None:
+        """Have all that was gathered in the store. Raises StoreBusy, and it stays gathered then; StoreError."""
+        if self._end.sequence > self.applied:
+            self.apply(self._end, merged(self._gathered))
+            self._gathered, self._gathered_bytes = [], 0
 
     def apply(self, fold: Fold, transaction: tuple[Changes, list[KeyRange]]) -> None:
         """Write what counts, with the position behind it. Raises StoreBusy, UnknownVersion, StoreError."""

@@ -8,8 +8,11 @@ To the engine it is a store like any other. What it has committed and what does 
 replica's store like the engine's own turn does, so reads see it at once. Nothing of it is in that store before a
 majority has it: a leader that is none any more throws this object away, and its store is a standby's again.
 
+What stands is applied in slices worth a commit, and `apply_rest`, several times a second, applies the rest: nobody
+waits for it, since the overlay has it.
+
 What is true after every call: `committed` is the number of the last turn, `standing` of the last one that stands in
-the log; the overlay holds exactly the turns that are not in the replica's store yet.
+the log, `applied` of the last one in the replica's store; the overlay holds exactly the turns behind that.
 """
 
 import threading
@@ -20,9 +23,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import Final
 
+from msgspec import Struct
+
 from lineshaft.cluster.fold import Fold
 from lineshaft.cluster.record import encode_transaction
-from lineshaft.cluster.replica import Replica, merged
+from lineshaft.cluster.replica import GATHER_BYTES, Replica, merged
 from lineshaft.cluster.writer import Turn, Writer
 from lineshaft.engine.turn import Turn as Layer
 from lineshaft.errors import StoreBusy, StoreError
@@ -65,6 +70,14 @@ class Overlay(Layer):
         self._sorted = []
 
 
+class _Slice(Struct):
+    """Turns that stand in the log and are applied as one, and the fold behind them."""
+
+    fold: Fold
+    turns: list[Turn] = []
+    size_bytes: int = 0
+
+
 class ReplicatedStore:
     """A `Store` whose commits are in the log of a cluster before anybody hears of them."""
 
@@ -78,8 +91,9 @@ class ReplicatedStore:
         self.scan = self._overlay.scan
         self.committed = 0
         self.standing = 0
-        #: What stands and is not applied yet: the fold behind it, and its turns.
-        self._unapplied: deque[tuple[Fold, list[Turn]]] = deque()
+        self.applied = 0
+        #: What stands and is not applied yet.
+        self._unapplied: deque[_Slice] = deque()
         self._appends = Durations()
         self._began: deque[float] = deque()
         #: It takes nothing new: what is in flight shall end before another node leads.
@@ -93,7 +107,7 @@ class ReplicatedStore:
             raise StoreError(self._failure)
         if self._paused or self.writer.pending_bytes > PENDING_BYTES or self.committed - self.standing > PENDING_TURNS:
             raise StoreBusy("the cluster's log is behind")
-        if len(self._unapplied) > PENDING_TURNS:
+        if self.unapplied > PENDING_TURNS:
             self.apply_rest()
             raise StoreBusy("the store of this node is behind the cluster's log")
         self.committed += 1
@@ -112,25 +126,33 @@ class ReplicatedStore:
         for turn in turns:
             self.standing = turn.number
             self._appends.add(now - self._began.popleft())
-        self._unapplied.append((Fold(fold.sequence, fold.epoch, fold.number), turns))
-        self.apply_rest()
+        behind = Fold(fold.sequence, fold.epoch, fold.number)
+        if not self._unapplied or self._unapplied[-1].size_bytes >= GATHER_BYTES:
+            self._unapplied.append(_Slice(behind))
+        last = self._unapplied[-1]
+        last.fold = behind
+        last.turns += turns
+        last.size_bytes += sum(len(turn.data) for turn in turns)
+        if last.size_bytes >= GATHER_BYTES:
+            self.apply_rest()
 
     def apply_rest(self) -> None:
         """Apply what stands, as far as the store takes it. Raises StoreError."""
         while self._unapplied:
-            fold, turns = self._unapplied[0]
+            one = self._unapplied[0]
             try:
-                self.replica.apply(fold, merged([(dict(turn.changes), turn.cleared) for turn in turns]))
+                self.replica.apply(one.fold, merged([(dict(turn.changes), turn.cleared) for turn in one.turns]))
             except StoreBusy:
                 return
             self._unapplied.popleft()
-            for turn in turns:
+            for turn in one.turns:
                 self._overlay.remove(turn)
+                self.applied = turn.number
 
     @property
     def unapplied(self) -> int:
-        """How many records stand in the log and are not in this node's store yet."""
-        return len(self._unapplied)
+        """How many turns stand in the log and are not in this node's store yet."""
+        return self.standing - self.applied
 
     def sync(self) -> None:
         """Nothing: who waits for a turn waits for the log. Raises StoreError once it is closed."""
@@ -140,7 +162,7 @@ class ReplicatedStore:
     def checkpoint(self, path: Path) -> None:
         """As `Store.checkpoint`, once all that was committed before is applied. Called from another thread."""
         wanted, end = self.committed, time.monotonic() + COPY_SECONDS
-        while self.standing < wanted or self._unapplied:
+        while self.applied < wanted:
             if time.monotonic() > end or self._closed.wait(0.01):
                 raise StoreError("the cluster's log did not take what was committed before the copy")
         self.replica.store.checkpoint(path)

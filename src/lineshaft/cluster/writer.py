@@ -33,8 +33,10 @@ from lineshaft.store.port import Changes, KeyRange
 
 __all__ = ["Turn", "Writer"]
 
-#: How many appends may be in flight. More in flight means smaller records, and each costs its share of work.
-WINDOW: Final = 8
+#: How many appends may be in flight. What is committed meanwhile shares the next record, and a record costs much the
+#: same whatever is in it: more in flight would mean smaller ones, and one alone would leave log and leader to wait for
+#: each other.
+WINDOW: Final = 2
 
 #: What the log puts beside a record (its headers) counts as part of the entry.
 MARGIN_BYTES: Final = 1024
@@ -63,10 +65,17 @@ class Writer:
     """The appends of one epoch, by the node that leads it."""
 
     def __init__(
-        self, log: Log, fold: Fold, standing: Callable[[Fold, list[Turn]], None], lost: Callable[[str], None]
+        self,
+        log: Log,
+        fold: Fold,
+        standing: Callable[[Fold, list[Turn]], None],
+        lost: Callable[[str], None],
+        *,
+        window: int = WINDOW,
     ) -> None:
-        """`fold` has just taken the record that began the epoch."""
+        """`fold` has just taken the record that began the epoch; `window` appends may be in flight at once."""
         self._log = log
+        self._window = window
         self._standing = standing
         self._lost = lost
         #: What stands for certain.
@@ -102,7 +111,7 @@ class Writer:
         self._maybe_look()
 
     def _send(self) -> None:
-        while not self.is_over and not self._in_doubt and len(self._sent) < WINDOW:
+        while not self.is_over and not self._in_doubt and len(self._sent) < self._window:
             if not self._ready:
                 if not self._waiting:
                     return

@@ -138,7 +138,11 @@ class LogWire(MemoryLink):
 
     def follow(self, after: int, heard: Heard) -> Any:
         """As `Log.follow`."""
-        reader = super().follow(after, lambda sequence, data: heard(sequence, older(data) if self.is_newer else data))
+
+        def tell(sequence: int, data: bytes, more: bool) -> None:
+            heard(sequence, older(data) if self.is_newer else data, more)
+
+        reader = super().follow(after, tell)
         self.news()
         return reader
 
