@@ -4,7 +4,6 @@ They are sent as they are found, so neither the loop nor the memory holds more t
 tells a file that is whole from one that was cut short. Who took what is in the audit log.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
@@ -63,7 +62,7 @@ async def _found(site: Site, place: Place) -> Jobs:
             yield part.jobs
         if not cursor:
             return
-        await asyncio.sleep(0)
+        await site.pace.rest()
 
 
 async def _selected(site: Site, finds: Sequence[Find]) -> Jobs:
@@ -71,7 +70,7 @@ async def _selected(site: Site, finds: Sequence[Find]) -> Jobs:
         view = site.look(find)
         if view is not None:
             yield [view]
-        await asyncio.sleep(0)
+        await site.pace.rest()
 
 
 def _answered(request: Request, site: Site, what: str, jobs: Jobs, *, is_all: bool) -> Response:

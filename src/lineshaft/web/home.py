@@ -1,6 +1,5 @@
 """Home: the figures at a glance, throughput over time, the queues, and what needs attention."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -9,16 +8,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lineshaft.engine.engine import NEVER
-from lineshaft.engine.views.views import Overview, QueueView
+from lineshaft.engine.views.views import Overview
 from lineshaft.web import chart
 from lineshaft.web.attention import notices
 from lineshaft.web.language import Language
 from lineshaft.web.past import GRAINS
-from lineshaft.web.pulse import Trend
+from lineshaft.web.queue_list import queue_rows
 from lineshaft.web.render import href, language_of, prefix_of
 from lineshaft.web.site import Site
 
-__all__ = ["Tile", "home", "queue_rows"]
+__all__ = ["Tile", "home"]
 
 #: Queues that Home shows; the others are a click away.
 MOST_QUEUES: Final = 12
@@ -50,12 +49,12 @@ async def home(request: Request, site: Site) -> Response:
     foremost = site.look(lambda engine: engine.views.foremost_queues(MOST_QUEUES))
     # With ten thousand queues and workers each look takes a millisecond or two, and so does what is drawn: others have
     # their turn in between.
-    await asyncio.sleep(0)
+    await site.pace.rest()
     queues = sorted(foremost, key=lambda queue: queue.name)
     tiles = _tiles(request, site, overview)
-    await asyncio.sleep(0)
+    await site.pace.rest()
     drawn = _days(site, language, range_name) if range_name in _DAYS else _curve(site, language, range_name)
-    await asyncio.sleep(0)
+    await site.pace.rest()
     found = notices(request, site, overview, queues)
     return await site.page(
         request,
@@ -67,7 +66,7 @@ async def home(request: Request, site: Site) -> Response:
         ranges=ranges,
         tiles=tiles,
         chart=drawn,
-        queues=queue_rows(site, language, queues),
+        queues=queue_rows(site, language, prefix_of(request), queues),
         more_queues=overview.queues > len(queues),
         notices=found,
     )
@@ -200,32 +199,3 @@ def _days(site: Site, language: Language, name: str) -> dict[str, Any]:
         "failed_now": language.short(failed),
         "told": told.format(done=language.number(done), failed=language.number(failed), count=count),
     }
-
-
-def _rate(language: Language, trend: Trend | None) -> str:
-    rate = None if trend is None else trend.rate()
-    return "–" if rate is None else f"{language.rate(rate)} / s"
-
-
-def queue_rows(site: Site, language: Language, queues: Sequence[QueueView]) -> list[dict[str, Any]]:
-    """Queues as their table shows them."""
-    slow_ms = site.backend.settings().slow_after_ms
-    rows = []
-    site.pulse.show(queue.name for queue in queues)
-    for queue in queues:
-        trend = site.pulse.queues.get(queue.name)
-        rows.append(
-            {
-                "name": queue.name,
-                "size": queue.size,
-                "paused": queue.paused,
-                "latency_ms": queue.latency_seconds * 1000,
-                "slow": queue.latency_seconds * 1000 > slow_ms,
-                "full": queue.max_jobs is not None and queue.size >= queue.max_jobs,
-                "processed": queue.processed,
-                "failed": queue.failed,
-                "rate": _rate(language, trend),
-                "points": trend.points() if trend else "",
-            }
-        )
-    return rows

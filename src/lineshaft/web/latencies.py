@@ -11,6 +11,7 @@ from typing import Final
 
 from lineshaft.engine.engine import Engine
 from lineshaft.web.backend import Backend
+from lineshaft.web.pace import Pace
 
 __all__ = ["Latencies"]
 
@@ -23,8 +24,9 @@ FRESH_SECONDS: Final = 10.0
 class Latencies:
     """The latencies of all queues with jobs, as of a few seconds ago at most."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, pace: Pace) -> None:
         self._backend = backend
+        self._pace = pace
         self._known: dict[str, float] = {}
         self._read_at = float("-inf")
         self._lock = asyncio.Lock()
@@ -43,7 +45,7 @@ class Latencies:
         names = [name for _, name in nlargest(MOST_READ, ((size, name) for name, size in sizes if size))]
         for place in range(0, len(names), SLICE):
             known |= self._slice(names[place : place + SLICE])
-            await asyncio.sleep(0)
+            await self._pace.rest()
         return known
 
     def _slice(self, names: list[str]) -> dict[str, float]:

@@ -1,17 +1,17 @@
 """`/metrics`: the figures in the text format of Prometheus.
 
-They are read family by family, between which the loop serves others; writing them is done in a thread. Labels are
-bounded: queues beyond the first MOST_QUEUES, in the order of their names, are one, named `(other)`, which no queue can
-be; types beyond the first of a queue are `(other)` too (`engine.stats.outcomes`), and of all these pairs the first
-MOST_PAIRS are told apart. Verbs are those that the server knows.
+They are read and written in pieces, between which the loop serves others. (A thread that writes them would take the
+interpreter for five milliseconds at a time, and with it the loop.) Labels are bounded: queues beyond the first
+MOST_QUEUES, in the order of their names, are one, named `(other)`, which no queue can be; types beyond the first of a
+queue are `(other)` too (`engine.stats.outcomes`), and of all these pairs the first MOST_PAIRS are told apart. Verbs are
+those that the server knows.
 """
 
-import asyncio
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from itertools import accumulate
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
@@ -29,8 +29,8 @@ __all__ = ["metrics"]
 
 MOST_QUEUES: Final = 200
 AT_ONCE: Final = 50
-#: After so long others have their turn.
-STRETCH_SECONDS: Final = 0.0005
+#: Lines that are written at once.
+MOST_LINES: Final = 100
 #: Of queue, type and outcome.
 MOST_PAIRS: Final = 5000
 OTHER: Final = "(other)"
@@ -39,17 +39,14 @@ OTHER: Final = "(other)"
 async def metrics(request: Request, site: Site) -> Response:
     """GET /metrics"""
     site.need(request, Role.READER)
-    families: list[Metric] = []
-    queues = await _queues(site)
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    for family in _families(site, *queues):
-        families.append(family)
-        if loop.time() - began > STRETCH_SECONDS:
-            await asyncio.sleep(0)
-            began = loop.time()
-    text = await loop.run_in_executor(None, _written, families)
-    return Response(text, media_type=CONTENT_TYPE_LATEST)
+    await site.pace.begin()
+    written: list[bytes] = []
+    for family in _families(site, *await _queues(site)):
+        await site.pace.rest()
+        for text in _written(family):
+            written.append(text)
+            await site.pace.rest()
+    return Response(b"".join(written), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _queues(site: Site) -> tuple[list[QueueView], bool]:
@@ -61,25 +58,29 @@ async def _queues(site: Site) -> tuple[list[QueueView], bool]:
         after = found[-1].name if found else ""
         some, more = site.look(lambda engine: engine.views.queues(after=after, limit=AT_ONCE))  # noqa: B023 - looked at now
         found += some
-        await asyncio.sleep(0)
+        await site.pace.rest()
     return found, more
 
 
 class _Read(Collector):
-    """What was read, for the registry that writes it."""
+    """A family that was read, as what writes it wants it."""
 
-    def __init__(self, families: Iterable[Metric]) -> None:
-        self.families = families
+    def __init__(self, family: Metric) -> None:
+        self.family = family
 
     def collect(self) -> Iterable[Metric]:
-        """All of it."""
-        return self.families
+        """That family."""
+        return [self.family]
 
 
-def _written(families: list[Metric]) -> bytes:
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Read(families))
-    return generate_latest(registry)
+def _written(family: Metric) -> Iterator[bytes]:
+    """A family in pieces of so many lines, of which the first has its head."""
+    for first in range(0, max(len(family.samples), 1), MOST_LINES):
+        part = copy(family)
+        part.samples = family.samples[first : first + MOST_LINES]
+        text = generate_latest(_Read(part))
+        # What it is and of which type.
+        yield text.split(b"\n", 2)[2] if first else text
 
 
 def _families(site: Site, queues: list[QueueView], more: bool) -> Iterator[Metric]:

@@ -1,7 +1,6 @@
 """Queues: their list, the page of one with the jobs that wait in it, and what can be done with them."""
 
-import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -11,16 +10,16 @@ from starlette.responses import Response
 from lineshaft.engine.admin.mutate import MOST_JIDS
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.search.filter import EVERYTHING
-from lineshaft.engine.views.views import JobView
+from lineshaft.engine.views.views import JobView, QueueView
 from lineshaft.lifecycle import Place as Where
 from lineshaft.web.accounts import Role
 from lineshaft.web.exports import export_selected
 from lineshaft.web.forms import act, field_of, read_form, refused
-from lineshaft.web.home import Tile, queue_rows
+from lineshaft.web.home import Tile
 from lineshaft.web.lanes import FEW, lanes_shown
 from lineshaft.web.language import Language
 from lineshaft.web.pulse import MOST_QUEUES
-from lineshaft.web.queue_list import Asked, listed, orders
+from lineshaft.web.queue_list import Asked, QueueRow, listed, orders, queue_rows
 from lineshaft.web.render import href, language_of, prefix_of
 from lineshaft.web.rows import PAGE, Row, filter_of_page, number_of, query_of, row_of
 from lineshaft.web.search import Found, Place, looked, search
@@ -35,14 +34,14 @@ async def queues(request: Request, site: Site) -> Response:
     language, prefix, query = language_of(request), prefix_of(request), request.query_params
     asked = Asked(query.get("sort", ""), query.get("text", "").strip()[:255], number_of(query.get("after", "")))
     found = await listed(site, asked)
-    await asyncio.sleep(0)
+    await site.pace.rest()
     kept = {"sort": asked.order, "text": asked.text}
     return await site.page(
         request,
         "queues.html",
         "queues",
         language.gettext("Queues"),
-        queues=queue_rows(site, language, found.queues),
+        queues=queue_rows(site, language, prefix, found.queues),
         compact=False,
         asked=asked,
         size=found.size,
@@ -66,11 +65,11 @@ async def queue(request: Request, site: Site) -> Response:
     place = Place(wanted, queue=name)
     # What was found stays as it is; a live page only asks for what stands around it.
     found = Found([], "", 0) if site.is_live(request) and filtered else await search(site, place, cursor)
-    await asyncio.sleep(0)
+    await site.pace.rest()
     query = query_of(wanted)
     looked_at = number_of(request.query_params.get("seen", "")) + found.looked_at
     on = {"cursor": found.cursor, "seen": looked_at if filtered else 0}
-    row = queue_rows(site, language, [view])[0]
+    row = queue_rows(site, language, prefix, [view])[0]
     return await site.page(
         request,
         "queue.html",
@@ -78,7 +77,7 @@ async def queue(request: Request, site: Site) -> Response:
         name,
         queue=row,
         lanes=_lanes(site, language, name),
-        tiles=_queue_tiles(language, row, view.pushed, view.max_jobs),
+        tiles=_queue_tiles(language, row, view),
         jobs=queue_jobs(found.jobs, prefix),
         unreadable=found.unreadable,
         here=href(prefix, "queues", name),
@@ -105,16 +104,16 @@ def _lanes(site: Site, language: Language, name: str) -> dict[str, Any] | None:
     return None if found is None else {**lanes_shown(language, found), "more": found.more}
 
 
-def _queue_tiles(language: Language, row: Mapping[str, Any], pushed: int, most: int | None) -> list[Tile]:
-    text = language.gettext
+def _queue_tiles(language: Language, row: QueueRow, queue: QueueView) -> list[Tile]:
+    text, most = language.gettext, queue.max_jobs
     limit = text("of {count} at most").format(count=language.number(most)) if most is not None else ""
     return [
-        Tile(text("Jobs"), language.number(row["size"]), limit),
-        Tile(text("Latency"), language.span(row["latency_ms"]) if row["size"] else "–"),
-        Tile(text("Rate"), row["rate"]),
-        Tile(text("Pushed"), language.short(pushed)),
-        Tile(text("Processed"), language.short(row["processed"])),
-        Tile(text("Failed"), language.short(row["failed"])),
+        Tile(text("Jobs"), row.jobs, limit),
+        Tile(text("Latency"), row.latency),
+        Tile(text("Rate"), row.rate),
+        Tile(text("Pushed"), language.short(queue.pushed)),
+        Tile(text("Processed"), language.short(queue.processed)),
+        Tile(text("Failed"), language.short(queue.failed)),
     ]
 
 

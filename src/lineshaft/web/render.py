@@ -8,12 +8,10 @@ every template it stands in, which costs more than the piece. So what is repeate
 little is called for every row: a call from a template costs as much as three escaped values.
 """
 
-import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -25,12 +23,10 @@ from lineshaft import __version__
 from lineshaft.clock import format_instant
 from lineshaft.web.accounts import Role
 from lineshaft.web.language import Language, choose
+from lineshaft.web.pace import Pace
 from lineshaft.web.security import visitor_of
 
 __all__ = ["STATIC", "Renderer", "apart", "cut", "href", "language_of", "prefix_of"]
-
-#: After so long others have their turn.
-STRETCH_SECONDS: Final = 0.0005
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 STATIC: Final = Path(__file__).parent / "static"
@@ -68,7 +64,8 @@ def apart(name: str) -> str:
 class Renderer:
     """All templates, compiled."""
 
-    def __init__(self) -> None:
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
         self._env = Environment(
             loader=FileSystemLoader(TEMPLATES),
             autoescape=True,
@@ -87,12 +84,9 @@ class Renderer:
     async def page(self, request: Request, template: str, now: int, context: Mapping[str, Any]) -> bytes:
         """A page for this request, written a little at a time: a long one must not hold the loop."""
         written: list[str] = []
-        began = perf_counter()
         for piece in self._pieces(request, template, now, context):
             written.append(piece)
-            if perf_counter() - began > STRETCH_SECONDS:
-                await asyncio.sleep(0)
-                began = perf_counter()
+            await self._pace.rest()
         return "".join(written).encode("utf-8", "replace")
 
     def _pieces(self, request: Request, template: str, now: int, context: Mapping[str, Any]) -> Iterator[str]:

@@ -24,6 +24,7 @@ __all__ = [
     "number_of",
     "preview",
     "query_of",
+    "queue_href",
     "row_of",
     "timed_key_of",
 ]
@@ -102,13 +103,13 @@ def row_of(view: JobView, prefix: str, path: str = "") -> Row:
         errtype="" if failure is None else failure.errtype,
         message="" if failure is None else failure.message[:MESSAGE],
         href=href(prefix, path, key) if path else href(prefix, "jobs", view.jid),
-        queue_href=_queue_href(prefix, job.queue or DEFAULT_QUEUE),
+        queue_href=queue_href(prefix, job.queue or DEFAULT_QUEUE),
     )
 
 
 @lru_cache(maxsize=1000)
-def _queue_href(prefix: str, name: str) -> str:
-    """The link to a queue; most rows of a page lead to one of a few."""
+def queue_href(prefix: str, name: str) -> str:
+    """The link to a queue; most rows of a page lead to one of a few, and lists of queues are asked for again."""
     return href(prefix, "queues", name)
 
 

@@ -96,7 +96,7 @@ async def search(
 ) -> Found:
     """Jobs that match, a page of them at most, from `cursor` on, as far as one gets in a moment, or a share of it.
 
-    Who is `patient` waits for a look that has begun: a program that follows cursors comes on with each answer, however
+    Who is `patient` waits for a look that has begun: a program that follows a cursor comes on with each answer, however
     many search beside it. Raises Refusal for a bad cursor, Unavailable, StoreError.
     """
     jobs: list[JobView] = []
@@ -136,7 +136,7 @@ async def look_through(site: Site, place: Place, cursor: str, limit: int) -> Asy
         yield part
         if not cursor or found >= limit:
             return
-        await asyncio.sleep(0)
+        await site.pace.rest()
 
 
 async def count(site: Site, place: Place, cursor: str) -> AsyncGenerator[Count, None]:
@@ -158,7 +158,7 @@ async def count(site: Site, place: Place, cursor: str) -> AsyncGenerator[Count, 
         yield part
         if not cursor:
             return
-        await asyncio.sleep(0)
+        await site.pace.rest()
 
 
 async def count_on(site: Site, place: Place, before: Count, *, share: float = 1.0) -> Count:
@@ -186,7 +186,7 @@ async def _far(site: Site, place: Place, cursor: str, limit: int, *, fresh: bool
     for first in range(0, len(seen.hits), CONFIRMED):
         some = seen.hits[first : first + CONFIRMED]
         jobs += site.look(partial(_confirmed, some, place.filter))
-        await asyncio.sleep(0)
+        await site.pace.rest()
     return Found(jobs, seen.cursor.hex(), seen.looked_at)
 
 

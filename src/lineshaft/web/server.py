@@ -1,6 +1,5 @@
 """The server itself: its figures, its configuration, what was done on these pages."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -52,7 +51,7 @@ async def server(request: Request, site: Site) -> Response:
         Tile(text("Loop delay"), f"{language.decimal(max(late, default=0.0))} ms", text("the worst of 5 min")),
         Tile(text("Watching"), language.number(watching), language.ngettext("browser", "browsers", watching)),
     ]
-    await asyncio.sleep(0)
+    await site.pace.rest()
     durations = {**site.backend.durations(), "loop": site.pulse.loop}
     times = [_pictured(language, name, taken) for name, taken in durations.items()]
     facts = [
@@ -64,7 +63,7 @@ async def server(request: Request, site: Site) -> Response:
         (text("Failed"), language.number(overview.failed)),
         (text("Expired"), language.number(overview.expired)),
     ]
-    await asyncio.sleep(0)
+    await site.pace.rest()
     return await site.page(
         request,
         "server.html",

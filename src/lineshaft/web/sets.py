@@ -1,6 +1,5 @@
 """The timed sets: retries, scheduled and dead jobs. They are looked at here; `set_actions` changes them."""
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -47,9 +46,9 @@ async def timed(request: Request, site: Site, name: SetName) -> Response:
     wanted, order = place.filter, "newest" if place.newest else "oldest"
     # What was found stays as it is; a live page only asks for what stands around it.
     found = Found([], "", 0) if site.is_live(request) and wanted != EVERYTHING else await search(site, place, cursor)
-    await asyncio.sleep(0)
+    await site.pace.rest()
     rows = set_rows(found.jobs, prefix, name)
-    await asyncio.sleep(0)
+    await site.pace.rest()
     asked, exact = asked_of(request), query_of(wanted)
     size = getattr(overview, name.value)
     looked_at = number_of(query.get("seen", "")) + found.looked_at

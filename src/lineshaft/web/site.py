@@ -21,6 +21,7 @@ from lineshaft.web.accounts import Role
 from lineshaft.web.audit import Audit
 from lineshaft.web.backend import Backend
 from lineshaft.web.latencies import Latencies
+from lineshaft.web.pace import Pace
 from lineshaft.web.pulse import Pulse
 from lineshaft.web.render import Renderer, href, language_of, prefix_of
 from lineshaft.web.security import visitor_of
@@ -57,11 +58,12 @@ class Site:
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
-        self.renderer = Renderer()
+        self.pace = Pace()
+        self.renderer = Renderer(self.pace)
         self.audit = Audit()
         self.pulse = Pulse(backend)
         self.pulse.each_second = self._note_ends
-        self.latencies = Latencies(backend)
+        self.latencies = Latencies(backend, self.pace)
         self.host = socket.gethostname()
         #: Exports that are being sent.
         self.exports = 0
@@ -86,6 +88,7 @@ class Site:
         All who watch hear at the same moment that something has changed, so most ask at once.
         """
         if not self.is_live(request):
+            await self.pace.begin()
             return await make()
         who = _identity(request)
         made_at, body = self._shared.get(who, (float("-inf"), b""))
@@ -96,6 +99,7 @@ class Site:
         self._making[who] = done = asyncio.get_running_loop().create_future()
         made: bytes | None = None
         try:
+            await self.pace.begin()
             response = await make()
             if isinstance(response, HTMLResponse) and response.status_code == 200:
                 made = bytes(response.body)
@@ -116,7 +120,7 @@ class Site:
     ) -> Response:
         """Answer with a page; `page` is its name in the menu."""
         # What the handler has looked at is one piece of work, the menu and the page are others.
-        await asyncio.sleep(0)
+        await self.pace.rest()
         counts = self.look(lambda engine: engine.views.overview())
         shown = {
             "page": page,

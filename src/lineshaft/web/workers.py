@@ -1,6 +1,5 @@
 """Busy: the worker processes, the jobs in their hands, and the signals they hear of."""
 
-import asyncio
 from typing import Final
 
 from starlette.requests import Request
@@ -28,7 +27,7 @@ async def busy(request: Request, site: Site) -> Response:
     language, prefix, wid = language_of(request), prefix_of(request), request.query_params.get("wid", "")
     position, first = number_of(request.query_params.get("after", "")), number_of(request.query_params.get("from", ""))
     workers = site.look(lambda engine: engine.views.workers(limit=MOST_WORKERS, first=first, wid=wid))
-    await asyncio.sleep(0)
+    await site.pace.rest()
     held, more = site.look(lambda engine: engine.views.held(after=position, limit=PAGE, holder=wid))
     now = site.look(lambda engine: engine.views.overview()).now
     return await site.page(

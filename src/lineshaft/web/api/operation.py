@@ -117,6 +117,8 @@ def answering(site: Site, operation: Operation) -> Callable[[Request], Awaitable
             _need(request, operation)
             _understand(request, operation)
             body = await _body(request) if operation.method == "POST" and operation.takes is not None else b""
+            if operation.method == "GET":
+                await site.pace.begin()
             given = await operation.handler(Call(request, site, operation, body))
         except Exception as error:
             return _problem(error)

@@ -26,9 +26,12 @@ def timed(name: SetName) -> Handler:
 
 
 async def jobs_out(call: Call, place: Place) -> types.JobsOut:
-    """A page of jobs: what a search finds in a moment, and where the next one goes on."""
-    limit = call.number("limit", PAGE, MOST_ROWS, least=1)
-    found = await search(call.site, place, call.query("cursor"), limit=limit, patient=True)
+    """A page of jobs: what a search finds in a moment, and where the next one goes on.
+
+    The first answer comes at once, as that of a page does; who follows its cursor wants all there is, and waits.
+    """
+    limit, cursor = call.number("limit", PAGE, MOST_ROWS, least=1), call.query("cursor")
+    found = await search(call.site, place, cursor, limit=limit, patient=bool(cursor))
     total = call.look(place.size)
     return types.JobsOut([job_out(job) for job in found.jobs], found.cursor, found.looked_at, total, found.unreadable)
 
