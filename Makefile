@@ -24,7 +24,7 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 .DEFAULT_GOAL := help
 .PHONY: help run test simulate simulate-cluster fuzz soak connections pauses timely tight nightly nats check lint format \
 	types layers audit bench bench-quick bench-guard bench-libraries bench-page bench-backlog bench-scale \
-	bench-dashboard bench-cluster golden binary compiled docs docs-serve demo demo-cluster screenshots texts lock clean
+	bench-dashboard bench-cluster golden binary docs docs-serve demo demo-cluster screenshots texts lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -153,9 +153,6 @@ golden: $(DEV) ## write the golden data of a format that is not released yet ane
 
 binary: $(DEV) ## dist/lineshaft, one file that needs no Python
 	$(BIN)/python packaging/binary/build.py $(ARGS)
-
-compiled: $(DEV) ## a wheel in dist/ whose path of the commands is compiled, for this Python on this kind of machine
-	HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(BIN)/python -m hatchling build -t wheel $(ARGS)
 
 docs: $(DEV) ## the documentation's site, in build/site/site
 	$(BIN)/python packaging/site/build.py $(ARGS)
