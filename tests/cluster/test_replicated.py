@@ -1,5 +1,6 @@
 """The replicated store: to its engine it is a store like any other, whatever of it stands in the log already."""
 
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from lineshaft.cluster.memory_log import MemoryLink, MemoryLog
 from lineshaft.cluster.record import Record
 from lineshaft.cluster.replica import Replica, merged
 from lineshaft.cluster.replicated import ReplicatedStore
-from lineshaft.cluster.writer import Turn, Writer
+from lineshaft.cluster.writer import FOLLOW_MS, Turn, Writer
 from lineshaft.engine.keys import POSITION_KEY
 from lineshaft.errors import StoreBusy, StoreError
 from lineshaft.store.memory import MemoryStore
@@ -38,7 +39,10 @@ def made(log: MemoryLog) -> tuple[ReplicatedStore, MemoryLink, MemoryStore]:
     def stands(fold: Fold, turns: list[Turn]) -> None:
         store.stands(fold, turns)
 
-    store = ReplicatedStore(replica, Writer(link, replica.fold, stands, pytest.fail))
+    writer = Writer(
+        link, replica.fold, stands, pytest.fail, soon=lambda call: call(), clock=count(0, FOLLOW_MS).__next__
+    )
+    store = ReplicatedStore(replica, writer)
     return store, link, local
 
 

@@ -1,8 +1,10 @@
 """The writer: what is released stands in the log, in order, once; whatever the network does to its appends."""
 
+from collections.abc import Callable
 from functools import partial
-from itertools import permutations
+from itertools import count, permutations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,7 +12,12 @@ from lineshaft.cluster.fold import Fold, Verdict
 from lineshaft.cluster.memory_log import MemoryLink, MemoryLog, Request
 from lineshaft.cluster.port import Outcome
 from lineshaft.cluster.record import Record, decode_record, decode_transactions, encode_transaction
-from lineshaft.cluster.writer import Turn, Writer
+from lineshaft.cluster.writer import FOLLOW_MS, PATIENCE, Turn, Writer
+
+
+def at_once(callback: Callable[[], None]) -> None:
+    """Nothing else is there."""
+    callback()
 
 
 class Leader:
@@ -28,8 +35,9 @@ class Leader:
         self.leads = log.append(record.encode(), self.fold.sequence, f"{epoch}") == self.fold.sequence + 1
         if self.leads:
             self.fold.take(self.fold.sequence + 1, record)
-        # More in flight than a node has: whatever can overlap shall.
-        self.writer = Writer(self.link, self.fold, self._standing, self.lost.append, window=8)
+        # So much time passes between two looks at the clock that nothing waits for what is in flight.
+        clock = count(0, FOLLOW_MS).__next__
+        self.writer = Writer(self.link, self.fold, self._standing, self.lost.append, soon=at_once, clock=clock)
 
     def _standing(self, fold: Fold, turns: list[Turn]) -> None:
         assert fold is self.fold
@@ -98,6 +106,43 @@ def test_turns_that_wait_share_a_record() -> None:
     leader.link.settle()
     assert leader.released == list(range(1, 101))
     assert log.last == 1 + 8 + 1
+
+
+def test_turns_wait_for_the_append_before_them_and_for_others_that_come_with_them() -> None:
+    log, time, callbacks = MemoryLog(), 0, list[Callable[[], None]]()
+    leader = Leader(log, 1)
+    leader.writer = Writer(
+        leader.link, leader.fold, leader._standing, pytest.fail, soon=callbacks.append, clock=lambda: time
+    )
+
+    def pass_by(turns: int = 2 * PATIENCE) -> None:
+        for _ in range(turns):
+            now, callbacks[:] = list(callbacks), []
+            for callback in now:
+                callback()
+
+    for _ in range(3):
+        leader.commit()
+        pass_by(PATIENCE - 1)
+        assert not leader.link.requests
+    pass_by()
+    assert (len(leader.link.requests), callbacks) == (1, [])
+    # One is in flight: the next ones wait for it, as long as it does not take long.
+    leader.commit()
+    leader.commit()
+    assert callbacks == []
+    time += FOLLOW_MS
+    leader.commit()
+    pass_by()
+    assert len(leader.link.requests) == 2
+    leader.commit()
+    leader.link.settle()
+    assert leader.released == [1, 2, 3, 4, 5, 6]
+    pass_by()
+    leader.link.settle()
+    assert leader.released == [1, 2, 3, 4, 5, 6, 7]
+    assert log.last == 1 + 3
+    assert leader.writer.is_idle
 
 
 def test_a_turn_that_is_too_large_goes_in_parts() -> None:

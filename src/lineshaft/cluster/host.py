@@ -178,6 +178,10 @@ class ClusterHost:
         rescue.stand_by(self.server, why, MemoryStore())
         self._run(self._accept())
 
+    def soon(self, callback: Callable[[], None]) -> None:
+        """As `NodeShell.soon`."""
+        asyncio.get_running_loop().call_soon(callback)
+
     def released(self) -> None:
         """As `NodeShell.released`."""
         self.server.synced(None)

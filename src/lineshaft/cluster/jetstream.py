@@ -65,21 +65,6 @@ class _Ack(Struct):
     error: Fault | None = None
 
 
-def _outcome_of(answer: bytes) -> Outcome:
-    """What the answer to an append says."""
-    try:
-        ack = json.decode(answer, type=_Ack)
-    except DecodeError:
-        # Nobody listens to the stream at the moment: it has no leader.
-        return Failure.UNKNOWN
-    if ack.error is None:
-        return ack.seq
-    if ack.error.err_code == WRONG_LAST_SEQUENCE:
-        return Failure.REFUSED
-    log.error("the log refused an entry: %s", ack.error.description)
-    return Failure.UNKNOWN
-
-
 class JetStream:
     """A `Log` and a `Board` on one connection."""
 
@@ -94,7 +79,6 @@ class JetStream:
         # Appends: those to be sent, and those without an answer, in order.
         self._outgoing: deque[tuple[str, bytes, dict[str, str]]] = deque()
         self._wake = asyncio.Event()
-        self._is_sending = False
         self._awaited: dict[str, tuple[float, Callable[[Outcome], None]]] = {}
         self._inbox = client.new_inbox()
         self._count = 0
@@ -177,47 +161,39 @@ class JetStream:
             "Nats-Msg-Id": identity,
         }
         self._outgoing.append((token, data, headers))
-        if not self._is_sending:
-            self._wake.set()
+        self._wake.set()
 
     async def _send(self) -> None:
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            self._is_sending = True
-            await self._send_out()
-
-    async def _send_out(self) -> None:
-        """Publish what is to be sent; whoever has set `_is_sending` does it."""
-        try:
             while self._outgoing:
                 token, data, headers = self._outgoing.popleft()
                 if token not in self._awaited:
                     # The connection stood still meanwhile, and it is in doubt by now.
                     continue
-                reply = f"{self._inbox}.{token}"
                 try:
-                    await self.client.publish(self.access.stream, data, reply=reply, headers=headers)
+                    await self.client.publish(self.access.stream, data, reply=f"{self._inbox}.{token}", headers=headers)
                 except (NatsError, OSError) as error:
                     log.info("an append could not be sent: %s", error or type(error).__name__)
-        finally:
-            self._is_sending = False
+            self._wake.clear()
+            await self._wake.wait()
 
     async def _acknowledged(self, message: Msg) -> None:
         awaited = self._awaited.pop(message.subject.rpartition(".")[2], None)
         if awaited is None:
             return
-        outcome = _outcome_of(message.data)
-        if self._is_sending:
-            awaited[1](outcome)
-            return
-        # What this answer lets go is sent from here: a task that is woken for it would come behind all that has just
-        # come in.
-        self._is_sending = True
         try:
-            awaited[1](outcome)
-        finally:
-            await self._send_out()
+            ack = json.decode(message.data, type=_Ack)
+        except DecodeError:
+            # Nobody listens to the stream at the moment: it has no leader.
+            awaited[1](Failure.UNKNOWN)
+            return
+        if ack.error is None:
+            awaited[1](ack.seq)
+        elif ack.error.err_code == WRONG_LAST_SEQUENCE:
+            awaited[1](Failure.REFUSED)
+        else:
+            log.error("the log refused an entry: %s", ack.error.description)
+            awaited[1](Failure.UNKNOWN)
 
     # Reading
 

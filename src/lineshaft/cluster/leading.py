@@ -43,7 +43,7 @@ class Leading:
 
         `lost` is told that another node leads.
         """
-        self.writer = Writer(log, replica.fold, self._stands, lost)
+        self.writer = Writer(log, replica.fold, self._stands, lost, soon=shell.soon, clock=clock)
         self.store = ReplicatedStore(replica, self.writer, self.is_current)
         self.replica = replica
         self._shell = shell

@@ -1,5 +1,6 @@
 """The shell: what a node is called, and what its rules ask of the process around them."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct
@@ -29,6 +30,10 @@ class NodeShell(Protocol):
 
     def stand_by(self, why: NotLeading) -> None:
         """Answer what is owed with this error, close all clients' connections, forget everything."""
+        ...
+
+    def soon(self, callback: Callable[[], None]) -> None:
+        """Call back after the events that are already here."""
         ...
 
     def released(self) -> None:

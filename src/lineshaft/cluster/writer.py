@@ -1,4 +1,4 @@
-"""The writer: a leader's end of the log. Several appends are in flight at once, and replies go out in order.
+"""The writer: a leader's end of the log. Turns share records, and replies go out in order.
 
 ```
 turn ─> waiting ─> record 7 ─┐ expects 41 ── answer 42 ─> stands
@@ -8,12 +8,14 @@ turn ─> waiting ─> record 9 ─┘ expects 43 ── ...      ├─> doubt:
                                                       └─    else: what stands is released, the rest sent again
 ```
 
-Each append expects the sequence that the one before will have. While every answer is the predicted one, the entries
-are contiguous from the epoch's first on, so nobody else's stand between them and each of them counts by the fold's
-rule: its turns are released without reading anything. At any other answer (refused, none, another sequence) the writer
-sends no more until all answers are in, reads the log from the last entry that it is sure of, and folds it as every
-node does. What counts there stands; what does not is sent again, the same bytes under the same numbers. A late copy
-of the first attempt does no harm: of two entries with one number the first counts, and they say the same.
+Turns that come while an append is in flight, or with others, share the next record; several appends are in flight
+where a transaction has several parts, or the log is slow. Each expects the sequence that the one before will have.
+While every answer is the predicted one, the entries are contiguous from the epoch's first on, so nobody else's stand
+between them and each of them counts by the fold's rule: its turns are released without reading anything. At any other
+answer (refused, none, another sequence) the writer sends no more until all answers are in, reads the log from the last
+entry that it is sure of, and folds it as every node does. What counts there stands; what does not is sent again, the
+same bytes under the same numbers. A late copy of the first attempt does no harm: of two entries with one number the
+first counts, and they say the same.
 
 What is true after every call: `standing` was called for turns in the order of their commit, each once, and only for
 those that stand in the log under the fold's rule together with all before them.
@@ -33,10 +35,16 @@ from lineshaft.store.port import Changes, KeyRange
 
 __all__ = ["Turn", "Writer"]
 
-#: How many appends may be in flight. What is committed meanwhile shares the next record, and a record costs much the
-#: same whatever is in it: more in flight would mean smaller ones, and one alone would leave log and leader to wait for
-#: each other.
-WINDOW: Final = 2
+#: How many appends may be in flight.
+WINDOW: Final = 8
+
+#: So long what is committed waits for the append before it, and shares the next record: a record costs the log and all
+#: who read it much the same whatever is in it. Where the log is slower than that, several are in flight.
+FOLLOW_MS: Final = 3
+
+#: So many turns of the event loop in which nothing was committed go by before a record is made: those whose replies
+#: have just gone out are about to send their next commands. One takes microseconds, an append costs hundreds of them.
+PATIENCE: Final = 12
 
 #: What the log puts beside a record (its headers) counts as part of the entry.
 MARGIN_BYTES: Final = 1024
@@ -71,11 +79,16 @@ class Writer:
         standing: Callable[[Fold, list[Turn]], None],
         lost: Callable[[str], None],
         *,
-        window: int = WINDOW,
+        soon: Callable[[Callable[[], None]], None],
+        clock: Callable[[], int],
     ) -> None:
-        """`fold` has just taken the record that began the epoch; `window` appends may be in flight at once."""
+        """`fold` has just taken the record that began the epoch.
+
+        `soon` calls back after the events that are already here; `clock` gives milliseconds that only ever rise.
+        """
         self._log = log
-        self._window = window
+        self._soon = soon
+        self._clock = clock
         self._standing = standing
         self._lost = lost
         #: What stands for certain.
@@ -85,6 +98,11 @@ class Writer:
         self._waiting: deque[Turn] = deque()
         self._ready: deque[_Sent] = deque()
         self._sent: deque[_Sent] = deque()
+        #: When the last one was sent.
+        self._sent_at = 0
+        #: How many turns waited at the last look, and how many looks in vain are left; none is due while this is 0.
+        self._seen = 0
+        self._looks = 0
         #: How many bytes of turns do not stand yet.
         self.pending_bytes = 0
         self._in_doubt = False
@@ -95,7 +113,7 @@ class Writer:
         """Have a turn appended, behind all before it."""
         self._waiting.append(turn)
         self.pending_bytes += len(turn.data)
-        self._send()
+        self._gather()
 
     @property
     def is_idle(self) -> bool:
@@ -110,12 +128,32 @@ class Writer:
         """To be called now and then: reads the tail again where that failed."""
         self._maybe_look()
 
+    def _gather(self) -> None:
+        """Wait for more to share the next record, as long as it comes."""
+        if self._waiting and not self._looks and self._may_follow():
+            self._seen, self._looks = len(self._waiting), PATIENCE
+            self._soon(self._look)
+
+    def _look(self) -> None:
+        self._looks -= 1
+        if len(self._waiting) > self._seen:
+            self._seen, self._looks = len(self._waiting), PATIENCE
+        if self._looks:
+            self._soon(self._look)
+        else:
+            self._send()
+
+    def _may_follow(self) -> bool:
+        """Whether what waits need not wait for what is in flight."""
+        return not self._sent or self._clock() - self._sent_at >= FOLLOW_MS
+
     def _send(self) -> None:
-        while not self.is_over and not self._in_doubt and len(self._sent) < self._window:
+        while not self.is_over and not self._in_doubt and len(self._sent) < WINDOW:
             if not self._ready:
-                if not self._waiting:
+                if not self._waiting or not self._may_follow():
                     return
                 self._make_records()
+                self._sent_at = self._clock()
             one = self._ready.popleft()
             one.expected, one.outcome = self._predicted, None
             self._predicted += 1
@@ -148,7 +186,10 @@ class Writer:
             return
         while self._sent and self._sent[0].outcome is not None and not self.is_over:
             self._stands(self._fold.sequence + 1, self._sent[0].record)
-        self._send()
+        if self._ready:
+            self._send()
+        else:
+            self._gather()
 
     def _stands(self, sequence: int, record: Record | None) -> bool:
         """Fold the next entry; False when it begins another epoch."""
