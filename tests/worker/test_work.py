@@ -28,10 +28,12 @@ def version() -> int:
 
 @jobs.job
 def slow(seconds: float) -> None:
+    print("it runs", flush=True)
     time.sleep(seconds)
 
 @jobs.job
 def waits(path: str) -> None:
+    print("it runs", flush=True)
     while not os.path.exists(path):
         time.sleep(0.01)
 
@@ -99,7 +101,7 @@ def test_one_jobs_of_several(worker: Work, client: Client) -> None:
 def test_sigterm_lets_jobs_finish(worker: Work, client: Client) -> None:
     worker.start("myjobs")
     client.push(job_of("waits", str(worker.folder / "go-on")))
-    until(lambda: client.info()["faktory"]["sets"]["working"] == 1, worker)
+    until(lambda: "it runs" in worker.output.read_text(), worker)
     assert worker.process is not None
     worker.process.send_signal(signal.SIGTERM)
     until(lambda: "stopping" in worker.output.read_text(), worker)
@@ -112,7 +114,7 @@ def test_sigterm_lets_jobs_finish(worker: Work, client: Client) -> None:
 def test_jobs_that_cannot_be_stopped_are_left_behind(worker: Work, client: Client) -> None:
     worker.start("myjobs", "--stop-seconds", "0")
     client.push(job_of("slow", 90))
-    until(lambda: client.info()["faktory"]["sets"]["working"] == 1, worker)
+    until(lambda: "it runs" in worker.output.read_text(), worker)
     assert worker.end() == 1
     assert "still running, and left behind" in worker.output.read_text()
 
