@@ -19,8 +19,8 @@ from lineshaft.job import DEFAULT_QUEUE, encode_job
 
 __all__ = ["expire_leases", "promote", "prune_dead", "recover_vanished"]
 
-#: Jobs per slice: about two milliseconds of work.
-SLICE: Final = 100
+#: Jobs per slice: about a millisecond and a half of work.
+SLICE: Final = 150
 
 
 def promote(state: State, timed: TimedSet) -> None:
