@@ -206,6 +206,20 @@ def test_many_are_given_back_in_slices() -> None:
     assert box.fetch_all("w2") == [jid for jid in jids if jid not in ("00000", "00200", "00249")]
 
 
+def test_a_store_that_is_opened_again_in_between_goes_on() -> None:
+    box = Box()
+    box.push(*(f"{number:05d}" for number in range(250)))
+    jids = box.fetch_all()
+    box.restart()
+    box.engine.advance(NOW)
+    box.holds("00249")
+    assert box.held() == jids[100:]
+    box.engine.reload(box.store)
+    while box.engine.deadline() == NOW:
+        box.tick()
+    assert box.held() == ["00249"]
+
+
 def test_a_flush_in_between() -> None:
     box = Box()
     box.push(*(f"{number:05d}" for number in range(150)))

@@ -8,6 +8,7 @@ import pytest
 
 from invariants import check_memory, check_store
 from lineshaft.engine import index
+from lineshaft.engine.agenda.due import SLICE
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.retry import Report
 from lineshaft.engine.settings import Settings
@@ -189,7 +190,7 @@ def test_a_worker_that_comes_back_while_its_jobs_are_recovered_is_still_one_that
     store = FaultyStore()
     engine = new_engine(store)
     beating_worker(engine, "worker-1")
-    for number in range(150):
+    for number in range(SLICE + 50):
         engine.push(job(f"job-{number:06}"))
         engine.fetch(["default"], "worker-1")
     engine.commit()

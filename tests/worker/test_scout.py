@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import pytest
+
 from lineshaft.client import Client
 from lineshaft.client.commands import Heard
 from lineshaft.errors import PeerError
@@ -247,8 +249,12 @@ def test_a_connection_that_breaks_before_it_is_told_is_no_other_s_to_tell() -> N
         first = await scene.scouted()
         scene.held.append("runs")
         assert (await first.hears())[0].startswith(b"BEAT ")
+        assert scene.way.is_set()
         first.writer.close()
-        again = await scene.scouted()
+        again = await scene.server.next_peer()
+        assert await again.hears() == [b"INFO"]
+        assert not scene.way.is_set(), "nobody goes ahead of it"
+        again.says(OURS)
         scene.held.append("runs too")
         cancelled = b'$40\r\n{"state":"running","cancelled":["runs"]}\r\n'
         assert await scene.told(again, cancelled) == ["runs", "runs too"]
@@ -258,11 +264,12 @@ def test_a_connection_that_breaks_before_it_is_told_is_no_other_s_to_tell() -> N
     play(scene)
 
 
-def test_another_server_is_told_nothing() -> None:
+@pytest.mark.parametrize("info", [ANOTHER, b"-ERR not for you\r\n", b"+pong\r\n", b"$4\r\npong\r\n"])
+def test_another_server_is_told_nothing(info: bytes) -> None:
     async def scene(server: Server, exchange: Exchange) -> None:
         scene = Scene(server, exchange)
         await scene.break_one()
-        scouting = await scene.scouted(ANOTHER)
+        scouting = await scene.scouted(info)
         assert await scouting.hears() == [b"END"]
         await scene.end(scouting)
 

@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     add("--prefetch", int, 0, "how many are fetched ahead", metavar="N")
     add("--stop-seconds", float, 25.0, "how long running jobs have at the end", metavar="S")
     add("--label", str, None, "shown on the server's pages; may be repeated", action="append", metavar="TEXT")
-    add("--wid", str, None, "the worker's name [random]", metavar="NAME")
+    add("--wid", str, None, "the worker's name, which no other process may have [random]", metavar="NAME")
     add("--log-format", str, "console", "console or json", choices=["console", "json"])
     add("--log-level", str, "info", "debug, info, warning or error", choices=["debug", "info", "warning", "error"])
     made.add_argument("--reload", action="store_true", help="for development: start anew when a source file changes")

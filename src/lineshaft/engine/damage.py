@@ -4,8 +4,7 @@ Whoever meets such a row notes it on the turn and goes on without it; before the
 what was noted: the row to X <its key>, bytes untouched, and every count of it with it, in the same commit. So a row is
 met once, and nobody else's work stops. To the features that it used it is as if it had been removed. The record of a
 lane is set aside in the same way; what it said is counted anew. So is a callback that cannot be enqueued, by the batch
-itself, to which it is lost then (`batches`).
-`lineshaft check` can put a repaired row back under its key.
+itself, to which it is lost then (`batches`): whoever reads it under X pushes that job by hand.
 """
 
 import re

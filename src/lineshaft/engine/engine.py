@@ -32,7 +32,7 @@ from lineshaft.engine.hooks import Hooks, fetch_hooked, push_bulk_hooked, push_h
 from lineshaft.engine.leases import NEVER
 from lineshaft.engine.periodic import SkippedRun
 from lineshaft.engine.push import accept, push, push_bulk
-from lineshaft.engine.reconcile import reconcile
+from lineshaft.engine.reconcile import reconcile, still_unheld
 from lineshaft.engine.retry import Report
 from lineshaft.engine.search.filter import Filter
 from lineshaft.engine.search.scan import Sought
@@ -135,6 +135,7 @@ class Engine:
         state.load()
         if now is None:
             state.leases.inherit(before.leases.first_group)
+            state.unheld = still_unheld(state, before)
         # Whoever waits for a chore that was begun in a turn that is lost is told that it ended.
         state.chores.finished = [n for n in before.chores.active if n not in state.chores.active]
         self._bind(state)

@@ -18,9 +18,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from lineshaft.engine.finish import give_back_leased
+from lineshaft.engine.records import Lease
 from lineshaft.engine.state import State
 
-__all__ = ["give_back_unheld", "reconcile"]
+__all__ = ["give_back_unheld", "reconcile", "still_unheld"]
 
 #: Jobs per slice: about two milliseconds of work.
 SLICE: Final = 100
@@ -30,11 +31,18 @@ def reconcile(state: State, holder: str, holding: Iterable[str]) -> None:
     """This holder has the jobs with these jids, and no others from before the start. Raises StoreError.
 
     The first slice is given back at once, the others by `tick`. A crash before the last one breaks the worker's
-    connection, and it says it again.
+    connection, and it says it again; a store that is opened again breaks none, so what is left goes on.
     """
     named = set(holding)
     state.unheld += [lease for lease in reversed(state.leases.take_inherited(holder)) if lease.jid not in named]
     give_back_unheld(state)
+
+
+def still_unheld(state: State, before: State) -> list[Lease]:
+    """What of `before.unheld` is leased as it was in a state that was loaded anew."""
+    known = state.leases.by_seq
+    pairs = ((old, known.get(old.seq)) for old in before.unheld)
+    return [new for old, new in pairs if new is not None and (new.holder, new.group) == (old.holder, old.group)]
 
 
 def give_back_unheld(state: State) -> None:

@@ -18,6 +18,7 @@ from lineshaft.server.commit import Holder
 from lineshaft.server.delivery import finish_chores
 from lineshaft.server.errands import Errand
 from lineshaft.server.orphans import Orphan, fetched_in
+from lineshaft.server.pace import Pace
 from lineshaft.server.session import Session
 from lineshaft.store.port import Store
 
@@ -38,6 +39,7 @@ def store_failed(server: "Server", failure: StoreError) -> None:
         return
     log.critical("storage failed: %s", failure)
     server.failed = failure
+    server.pace = Pace()
     server.refuse_all(True)
     if server.stalled:
         # The turn that waited is lost with all the others.

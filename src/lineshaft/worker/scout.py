@@ -26,8 +26,8 @@ from typing import Final
 from lineshaft.client.awaiting import AwaitingTalker, HeldLink
 from lineshaft.client.commands import Heard
 from lineshaft.client.lines import decoded, line
-from lineshaft.errors import LineshaftError
-from lineshaft.protocol.resp import ErrorReply, Reply
+from lineshaft.errors import LineshaftError, PeerError
+from lineshaft.protocol.resp import Reply
 from lineshaft.worker.exchange import Exchange
 from lineshaft.worker.memory import resident_kb
 from lineshaft.worker.replies import check_replies, is_lasting, is_lineshaft
@@ -71,6 +71,8 @@ class Scout:
     async def _go(self) -> None:
         try:
             while self._is_wanted:
+                # Those that went on after the last try wait again, or this one would wait for their FETCHes.
+                self._way.clear()
                 try:
                     await self._tell()
                 except (LineshaftError, OSError) as failure:
@@ -87,16 +89,16 @@ class Scout:
         link = HeldLink(self._talker)
         try:
             info = await _ask(link, b"INFO")
+            check_replies([b"INFO"], [info])
             # What broke until now is older than this connection.
             self._is_wanted = False
+            if not _is_ours(info):
+                return
             older = self._exchange.renew()
             self._way.set()
-            if isinstance(info, ErrorReply):
-                raise info.refusal()
-            if is_lineshaft(info):
-                if older:
-                    await asyncio.wait(older)
-                await self._beat(link)
+            if older:
+                await asyncio.wait(older)
+            await self._beat(link)
         finally:
             link.close()
 
@@ -113,6 +115,13 @@ class Scout:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+
+
+def _is_ours(info: Reply) -> bool:
+    try:
+        return is_lineshaft(info)
+    except PeerError:
+        return False
 
 
 async def _ask(link: HeldLink, command: bytes) -> Reply:
