@@ -2,6 +2,7 @@
 
 from cluster.box import Box, ask
 from cluster.test_node import OK, connect, push, same
+from invariants import rows_of
 from lineshaft.cluster.presence import LEASE_MS, Role
 from lineshaft.cluster.replicated import ReplicatedStore
 from lineshaft.errors import StoreError
@@ -81,6 +82,12 @@ def test_whoever_steps_down_and_cannot_read_its_store_serves_nobody_either() -> 
     leader.node.step_down("a test wants it")
     assert peer.closed
     assert [str(failure) for failure in leader.failures] == ["the disk cannot be read"]
+    # What it led with is ahead of its store: it writes nothing behind that, though the disk can be read again.
+    store.is_broken = False
+    before = rows_of(store)
+    box.advance(10)
+    assert leader.node.role is Role.STOPPED
+    assert rows_of(store) == before
 
 
 def test_a_leader_that_slept_longer_than_its_lease_promises_nothing_when_it_wakes() -> None:

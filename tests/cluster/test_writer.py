@@ -145,6 +145,28 @@ def test_turns_wait_for_the_append_before_them_and_for_others_that_come_with_the
     assert leader.writer.is_idle
 
 
+def test_a_stream_of_turns_is_not_waited_for_without_end() -> None:
+    log, time, callbacks = MemoryLog(), 0, list[Callable[[], None]]()
+    leader = Leader(log, 1)
+    leader.writer = Writer(
+        leader.link, leader.fold, leader._standing, pytest.fail, soon=callbacks.append, clock=lambda: time
+    )
+    for _ in range(FOLLOW_MS):
+        assert not leader.link.requests
+        for _ in range(PATIENCE):
+            leader.commit()
+            now, callbacks[:] = list(callbacks), []
+            for callback in now:
+                callback()
+        time += 1
+    for _ in range(PATIENCE):
+        leader.commit()
+        now, callbacks[:] = list(callbacks), []
+        for callback in now:
+            callback()
+    assert len(leader.link.requests) == 1
+
+
 def test_a_turn_that_is_too_large_goes_in_parts() -> None:
     log = MemoryLog()
     leader = Leader(log, 1)

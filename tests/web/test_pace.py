@@ -139,3 +139,35 @@ def test_a_page_that_takes_no_time_waits_for_nobody(pieces: int) -> None:
     rounds = Rounds(others_seconds=0.004)
     rounds.play(rounds.page("one", pieces))
     assert sum(bool(made) for made in rounds.made) == pieces
+
+
+def test_one_comes_on_in_each_round_though_others_are_woken_late() -> None:
+    # Two pages, between whose wake-ups others take long: the first in the line is woken when all of the time is over.
+    rounds = Rounds()
+
+    async def others() -> None:
+        for _ in range(400):
+            rounds.now += 0.002
+            await asyncio.sleep(0)
+
+    done: list[str] = []
+
+    def finishing(name: str) -> Callable[[], Coroutine[Any, Any, None]]:
+        async def make() -> None:
+            await rounds.page(name, 20)()
+            done.append(name)
+
+        return make
+
+    async def late() -> None:
+        await others()
+        done.append("others")
+
+    rounds.play(finishing("one"), late, finishing("two"))
+    assert done[-1] == "others"
+
+
+def test_short_pages_that_begin_together_make_a_round_no_longer_than_that() -> None:
+    rounds = Rounds()
+    rounds.play(*(rounds.page(str(number), 1) for number in range(300)))
+    assert max(rounds.sizes()) * PIECE_SECONDS <= MOST_SECONDS + LEAST_SECONDS

@@ -316,6 +316,9 @@ class Node:
         try:
             self.reading.resume()
         except StoreError as error:
+            # What was read and what is in the store are no longer the same: nothing more may be written behind it.
+            self.reading.stop()
+            self.role = Role.STOPPED
             self.shell.fail(error)
             return
         self._post(now)

@@ -81,6 +81,7 @@ class Snapshots:
         Raises StoreError.
         """
         with self._busy:
+            self._go_on()
             space = _emptied(self._data / TAKING)
             try:
                 store.checkpoint(space / "copy")
@@ -101,6 +102,7 @@ class Snapshots:
         Raises StoreError when there is none.
         """
         with self._busy:
+            self._go_on()
             space = _emptied(self._data / LOADING)
             sequence = self._talk(lambda api: _get(self._access, api, space / PACKED))
             with tarfile.open(space / PACKED) as tar:
@@ -116,7 +118,7 @@ class Snapshots:
             return sequence
 
     def end(self, within: float = END_SECONDS) -> None:
-        """From another thread: take and load nothing more, and wait until what is under way has failed."""
+        """From another thread: take and load no more, and wait (at most so long) until what is under way has failed."""
         self._ending.set()
         if self._busy.acquire(timeout=within):
             self._busy.release()

@@ -103,6 +103,8 @@ class Writer:
         #: How many turns waited at the last look, and how many looks in vain are left; none is due while this is 0.
         self._seen = 0
         self._looks = 0
+        #: When the looks began.
+        self._looks_since = 0
         #: How many bytes of turns do not stand yet.
         self.pending_bytes = 0
         self._in_doubt = False
@@ -129,14 +131,15 @@ class Writer:
         self._maybe_look()
 
     def _gather(self) -> None:
-        """Wait for more to share the next record, as long as it comes."""
+        """Wait for more to share the next record, as long as it comes, but no longer than FOLLOW_MS."""
         if self._waiting and not self._looks and self._may_follow():
             self._seen, self._looks = len(self._waiting), PATIENCE
+            self._looks_since = self._clock()
             self._soon(self._look)
 
     def _look(self) -> None:
         self._looks -= 1
-        if len(self._waiting) > self._seen:
+        if len(self._waiting) > self._seen and self._clock() - self._looks_since < FOLLOW_MS:
             self._seen, self._looks = len(self._waiting), PATIENCE
         if self._looks:
             self._soon(self._look)

@@ -47,6 +47,10 @@ class Pace:
         self._clock = clock
         #: Until then pages may be made in this round.
         self._until = 0.0
+        #: Since when pages are made in this round.
+        self._began_at = 0.0
+        #: One who stood in the line has come on in this round: one does, however late the others let him.
+        self._came_on = False
         #: Since when the others have their turn, as far as it is known.
         self._left_at = 0.0
         #: Pages have had something of this round, so that the next is awaited.
@@ -60,8 +64,10 @@ class Pace:
         if self._line or (self._awaits_round and now >= self._until):
             await self._next_turn()
         else:
+            if not self._awaits_round:
+                self._began_at = now
             self._await_round()
-            self._until = max(self._until, now + LEAST_SECONDS)
+            self._until = max(self._until, min(now + LEAST_SECONDS, self._began_at + MOST_SECONDS))
 
     async def rest(self) -> None:
         """Between two pieces: let the others have their turn, if it is time for that."""
@@ -75,7 +81,11 @@ class Pace:
             while True:
                 self._await_round()
                 await asyncio.sleep(0)
-                if self._clock() < self._until and self._is_next(me):
+                now = self._clock()
+                if self._is_next(me) and (now < self._until or not self._came_on):
+                    if now >= self._until:
+                        self._until = now + LEAST_SECONDS
+                    self._came_on = True
                     return
                 me.woken_in = self._round
         finally:
@@ -94,7 +104,8 @@ class Pace:
 
     def _begin_round(self) -> None:
         now = self._clock()
-        self._awaits_round = False
+        self._awaits_round = self._came_on = False
+        self._began_at = now
         self._round += 1
         least = LEAST_SECONDS * max(len(self._line), 1)
         self._until = now + min(max((now - self._left_at) * SHARE, least), MOST_SECONDS)
