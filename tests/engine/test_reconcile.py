@@ -186,7 +186,8 @@ def test_to_lead_is_a_start() -> None:
     assert box.held() == []
 
 
-def test_many_are_given_back_in_slices() -> None:
+def one_of_many() -> tuple[Box, list[str]]:
+    """Of 250 jobs the worker has the last; the first slice of the others was given back."""
     box = Box()
     box.push(*(f"{number:05d}" for number in range(250)))
     jids = box.fetch_all()
@@ -194,6 +195,11 @@ def test_many_are_given_back_in_slices() -> None:
     box.engine.advance(NOW)
     box.holds("00249")
     assert box.held() == jids[100:]
+    return box, jids
+
+
+def test_many_are_given_back_in_slices() -> None:
+    box, jids = one_of_many()
     # Meanwhile one of them ends, and another is fetched anew.
     assert box.engine.ack("job-00200", "w1")
     assert box.fetch("w2") == "00000"
@@ -207,13 +213,7 @@ def test_many_are_given_back_in_slices() -> None:
 
 
 def test_a_store_that_is_opened_again_in_between_goes_on() -> None:
-    box = Box()
-    box.push(*(f"{number:05d}" for number in range(250)))
-    jids = box.fetch_all()
-    box.restart()
-    box.engine.advance(NOW)
-    box.holds("00249")
-    assert box.held() == jids[100:]
+    box, _ = one_of_many()
     box.engine.reload(box.store)
     while box.engine.deadline() == NOW:
         box.tick()
