@@ -1,6 +1,7 @@
 """A worker that has come back says what it has: what else it held at the start is given back, and nothing besides."""
 
 import json
+from collections.abc import Sized
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from harness import Harness, Peer
 from invariants import check_memory, check_store
 from lineshaft.engine import keys
 from lineshaft.engine.engine import Engine
-from lineshaft.engine.records import LaneRules
+from lineshaft.engine.records import LaneRules, encode_record
 from lineshaft.engine.settings import QueueLimits, Settings, Throttle
 from lineshaft.engine.value import split_value
 from lineshaft.errors import StoreError
@@ -367,3 +368,22 @@ def test_a_list_that_is_too_long_is_refused() -> None:
     assert holding(worker, *["job-00001"] * 10_000) == b"+OK\r\n"
     refused = holding(worker, *["job-00001"] * 10_001)
     assert refused == b"-ERR invalid JSON: Expected `array` of length <= 10000 - at `$.holding`\r\n"
+
+
+def test_a_slice_writes_the_group_of_its_jobs_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    box = Box()
+    box.push(*(f"{number:05d}" for number in range(250)))
+    box.fetch_all()
+    box.restart()
+    written: list[int] = []
+
+    def encode(leases: Sized) -> bytes:
+        written.append(len(leases))
+        return encode_record(leases)
+
+    monkeypatch.setattr("lineshaft.engine.leases.encode_record", encode)
+    box.holds("00249")
+    assert written == [150]
+    box.tick()
+    box.tick()
+    assert written == [150, 50, 1]

@@ -12,7 +12,8 @@ oldest.
 
 On disk, the leases that one turn granted are one record, a group, and an entry of it counts for as long as its job
 lies under the key that it names. So an ACK or FAIL, which takes the job away from there, writes nothing for the
-lease; only a job that returns to its queue has its group written again without it. A group goes with its last lease.
+lease; only a job that returns to its queue has its group written again without it, once for all that return in one
+turn. A group goes with its last lease.
 
 Those that were there when this server started are *inherited*: their replies may have died with the life before. They
 are the ones of older groups, so no lease need say it. A holder that says what it still has lets go of the others
@@ -22,7 +23,7 @@ are the ones of older groups, so no lease need say it. A holder that says what i
 nearly all leases end long before their time. When it has passed, `take_expired` looks through the leases in slices,
 hands out those that ran out, and knows the true bound when it is through.
 
-What is true after every call: `by_seq` and `by_jid` hold the same leases; once `settle` has run, so do the groups,
+What is true after every call: `by_seq` and `by_jid` hold the same leases; once a turn is settled, so do the groups,
 but for entries whose job is no longer where they say.
 """
 
@@ -74,6 +75,8 @@ class Leases:
         self.ended_young = False
         #: The seqs of each written group whose leases have not ended.
         self.groups: dict[int, set[int]] = {}
+        #: Those that this turn has to write again.
+        self.stale: set[int] = set()
         #: Groups before this one are from before the start.
         self.first_group = 1
         #: By holder, the seqs in such groups as they were at the start, until the holder has said what it has.
@@ -132,6 +135,7 @@ class Leases:
         self.fresh.clear()
         self.ended_young = False
         self.groups.clear()
+        self.stale.clear()
         self.inherited.clear()
         self.next_expiry = NEVER
         self._look = []
@@ -162,6 +166,14 @@ class Leases:
             self.groups[self.group] = {lease.seq for lease in live}
         self.group += 1
         self.fresh = []
+
+    def settle_stale(self) -> None:
+        """Put the groups that have changed into the turn."""
+        for group in self.stale:
+            # One whose leases have all ended since is deleted already.
+            if seqs := self.groups.get(group):
+                self.turn.changes[keys.lease_key(group)] = encode_record([self.by_seq[seq] for seq in seqs])
+        self.stale.clear()
 
     def keep(self, lease: Lease) -> None:
         """Take a lease into memory."""
@@ -225,9 +237,9 @@ class Leases:
             self.rewrite(lease)
 
     def rewrite(self, lease: Lease) -> None:
-        """Write what has changed in a lease; one of this turn is written at its end anyway. An effect."""
-        if (seqs := self.groups.get(lease.group)) is not None:
-            self.turn.changes[keys.lease_key(lease.group)] = encode_record([self.by_seq[seq] for seq in seqs])
+        """Write what has changed in a lease when the turn ends, as one of this turn is anyway. An effect."""
+        if lease.group in self.groups:
+            self.stale.add(lease.group)
 
     def all_of(self, jid: str) -> list[Lease]:
         """The leases of all jobs with this jid, oldest first."""

@@ -213,6 +213,8 @@ class State:
         """Put the records of all that moved into the turn; the last thing before its commit."""
         if self.leases.fresh:
             self.leases.settle()
+        if self.leases.stale:
+            self.leases.settle_stale()
         self.index.settle(self.order)
         if self.queues.dirty:
             self.queues.settle(self.order + 1)
