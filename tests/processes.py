@@ -76,13 +76,17 @@ class ServerProcess:
     ) -> None:
         self.host = host
         self.data, self.config = root / "data", root / "config"
-        (self.config / "conf.d").mkdir(parents=True, exist_ok=True)
-        (self.config / "conf.d" / "test.toml").write_text(config)
+        self.configure(config)
         self.log = root / "server.log"
         self.port = free_port()
         self.web_port = free_port() if web else 0
         self.environment = {**os.environ, **(environment or {})}
         self.process: subprocess.Popen[bytes] | None = None
+
+    def configure(self, config: str) -> None:
+        """What holds from the next start on."""
+        (self.config / "conf.d").mkdir(parents=True, exist_ok=True)
+        (self.config / "conf.d" / "test.toml").write_text(config)
 
     def start(self) -> None:
         command = [sys.executable, "-m", "lineshaft", "serve", "-b", f"{self.host}:{self.port}"]

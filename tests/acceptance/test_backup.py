@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from acceptance.clients.programs import wait_until
-from faults.load import Ledger, Load
+from faults.features import CONFIG
+from faults.ledger import Ledger
+from faults.load import Load
 from invariants import check_store, leases_in, rows_of
 from lineshaft.cli.main import run_command
 from lineshaft.engine.value import split_value
@@ -46,7 +48,7 @@ def check_copy(path: Path, *, there: set[str], gone: set[str], leased: set[str])
         rows = rows_of(store)
     finally:
         store.close()
-    live = {decode_stored(split_value(value)[1]).jid for key, value in rows.items() if key[:1] in {b"R", b"T"}}
+    live = {decode_stored(split_value(value)[1]).jid for key, value in rows.items() if key[:1] in {b"R", b"T", b"V"}}
     assert not there - live, "a job is missing that was acknowledged before the backup began"
     assert not gone & live, "a job is there that was done before the backup began"
     assert not leased - {lease.jid for lease in leases_in(rows).values()}, "a lease is missing"
@@ -70,7 +72,7 @@ def test_a_backup_under_load(tmp_path: Path, elsewhere: Path, capsys: pytest.Cap
     ledger, stop = Ledger(), threading.Event()
     waits: list[float] = []
     longest, copies = [], []
-    with ServerProcess(tmp_path / "server") as server:
+    with ServerProcess(tmp_path / "server", CONFIG) as server:
         load = Load(server.port, 0, ledger)
         load.start()
         watcher = threading.Thread(target=watch, args=(server.port, stop, waits))

@@ -1,9 +1,9 @@
 """Nothing lost: a server under load is killed again and again, and every time its disk is held against the clients.
 
-The load (`faults.load`) has every kind of job in it: of every priority, unique, tracked, scheduled, in batches; and
-workers that finish, fail, give back and keep what they fetch. The law, checked on the disk itself after each kill: a
-push that was answered is there, unless its ACK was sent; an ACK that was answered is not undone; a job whose FETCH was
-answered is leased; a batch that was committed is known; no job is in two places.
+The load (`faults.load`, `faults.features`) has every kind of job in it: of every priority, unique, tracked, scheduled,
+expiring, periodic, in batches, in lanes, behind a throttle; workers that finish, fail, give back and keep what they
+fetch; and operators who cancel, mutate, pause and remove. The laws, held against the disk itself after each kill, stand
+in `faults.laws`.
 """
 
 import os
@@ -13,15 +13,22 @@ from pathlib import Path
 
 import pytest
 
-from faults.load import Ledger, Load, check_disk
+from faults.features import CONFIG, HISTORY
+from faults.laws import CASES, check_disk
+from faults.ledger import Ledger
+from faults.load import Load
 from processes import ServerProcess
 
 ROUNDS = int(os.environ.get("LINESHAFT_KILLS", "50"))
+#: From so many on every law has met its case.
+ENOUGH = 20
 
 
 def run_round(server: ServerProcess, number: int, ledger: Ledger, seconds: float, *, clean: bool) -> None:
+    keeps_history = number % 2 == 1
+    server.configure(CONFIG + HISTORY * keeps_history)
     server.start()
-    load = Load(server.port, number, ledger)
+    load = Load(server.port, number, ledger, keeps_history=keeps_history)
     load.start()
     # However slow the machine is, in most rounds the load is under way when the server dies.
     if number % 3:
@@ -44,6 +51,8 @@ def test_killed_again_and_again(tmp_path: Path) -> None:
         check_disk(server.data, ledger)
     assert ledger.committed
     assert ledger.refused, "no unique job was refused"
+    if ROUNDS >= ENOUGH:
+        assert {case for case in CASES if not ledger.seen[case]} == set()
     print(f"{ROUNDS} kills: {len(ledger.pushed)} pushed, {len(ledger.acked)} acked, none lost")
 
 

@@ -1,59 +1,39 @@
-"""A mixed load on a real server, and what its clients were told: jobs of every kind, batches, workers of every habit.
+"""A mixed load on a real server: jobs of every kind, batches, workers of every habit, operators.
 
-After a crash the server's files are held against it (`check_disk`): a push that was answered is there, unless something
-was sent that may have ended it; no job is in two places; every law of `invariants` and of `lineshaft check` holds. What
-was answered and is not synced (a lease, an ACK) is asked for after a kill only.
+Who uses limits, lanes, pauses, ends by time and the verbs of operators is in `features`; what all of them were told is
+in the `ledger`; and the `laws` hold it against the server's files when it has died.
 """
 
 import json
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 
-from invariants import check_store, leases_in, rows_of
-from lineshaft.engine.check.check import check
-from lineshaft.engine.value import split_value
-from lineshaft.job import decode_stored
-from lineshaft.store.rocks import RocksStore
+from faults.features import DAY, instant, operate, produce, work
+from faults.ledger import Ledger
 from wire_client import WireClient, WireError
 
-__all__ = ["Ledger", "Load", "check_disk"]
+__all__ = ["Load"]
 
 PRODUCERS = WORKERS = 3
 QUEUES = ("q0", "q1", "q2")
-#: A loop of a thousand kills is longer than the half hour that a job is reserved for by default.
-DAY = 86_400
-
-
-@dataclass
-class Ledger:
-    """What the clients were told, over all lives of the server."""
-
-    pushed: set[str] = field(default_factory=set)
-    fetched: set[str] = field(default_factory=set)
-    #: What was sent that lets go of a job, by jid.
-    let_go: set[str] = field(default_factory=set)
-    acked: set[str] = field(default_factory=set)
-    #: What an ACK with a durable reply behind it has told of.
-    acked_for_good: set[str] = field(default_factory=set)
-    #: Batches that were committed, and the most that was shown of each.
-    committed: set[str] = field(default_factory=set)
-    totals: dict[str, int] = field(default_factory=dict)
-    refused: int = 0
 
 
 class Load:
     """Clients that run until they are stopped or the server is gone; `life` names their jobs."""
 
-    def __init__(self, port: int, life: int, ledger: Ledger) -> None:
+    def __init__(self, port: int, life: int, ledger: Ledger, *, keeps_history: bool = False) -> None:
         self.port, self.ledger = port, ledger
         self.stop = threading.Event()
         self.errors: list[BaseException] = []
-        targets = [(self._produce, f"r{life}p{n}") for n in range(PRODUCERS)]
-        targets += [(self._work, f"r{life}w{n}") for n in range(WORKERS)]
-        self.threads = [threading.Thread(target=self._run, args=each) for each in targets]
+        ledger.begin(keeps_history=keeps_history)
+        targets: list[Callable[[], None]] = [partial(self._produce, f"r{life}p{n}") for n in range(PRODUCERS)]
+        targets += [partial(self._work, f"r{life}w{n}") for n in range(WORKERS)]
+        featured = [(produce, f"r{life}f"), (operate, f"r{life}o"), (work, "limited-0"), (work, "limited-1")]
+        targets += [partial(actor, port, self.stop, ledger, name) for actor, name in featured]
+        self.threads = [threading.Thread(target=self._run, args=(each,)) for each in targets]
 
     def start(self) -> None:
         """Let all clients begin."""
@@ -76,11 +56,11 @@ class Load:
         if self.errors:
             raise self.errors[0]
 
-    def _run(self, target: object, name: str) -> None:
+    def _run(self, target: Callable[[], None]) -> None:
         # The server was killed, or told to stop and refuses what comes now.
         try:
             with suppress(OSError, EOFError, ValueError, WireError):
-                target(name)  # type: ignore[operator]
+                target()
         except BaseException as error:
             self.errors.append(error)
 
@@ -113,8 +93,7 @@ class Load:
         if count % 7 == 0:
             custom["unique_for"], fields["args"] = 600, [count % 3]
         if count % 11 == 0:
-            at = time.time() + (count % 5) * 0.05
-            fields["at"] = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at * 1000) % 1000:03d}Z"
+            fields["at"] = instant(time.time() + (count % 5) * 0.05)
         if custom:
             fields["custom"] = custom
         try:
@@ -143,33 +122,8 @@ class Load:
                     client.fail(jid, errtype="E", message="m", retry_in=count % 2)
                 elif count % 17 == 0:
                     client.command(b"REQUEUE " + json.dumps({"jid": jid}).encode())
-                elif count % 3 == 0:
-                    client.command(b"ACK " + json.dumps({"jid": jid, "result": count}).encode())
-                    ledger.acked.add(jid)
                 else:
-                    client.ack(jid)
-                    ledger.acked.add(jid)
-
-
-def check_disk(data: Path, ledger: Ledger, *, is_power_cut: bool = False) -> None:
-    """Hold what lies on disk against what the clients were told."""
-    store = RocksStore(data)
-    try:
-        check_store(store)
-        # A start deletes the records of leases whose jobs have gone; until then that is only untidy.
-        found = [finding for finding in check(store) if "the next start deletes it" not in str(finding)]
-        assert not found, found[:3]
-        rows = rows_of(store)
-    finally:
-        store.close()
-    live = {decode_stored(split_value(value)[1]).jid for key, value in rows.items() if key[:1] in {b"R", b"T", b"V"}}
-    leased = {lease.jid for lease in leases_in(rows).values()}
-    missing = ledger.pushed - ledger.let_go - live
-    assert not missing, f"acknowledged pushes are missing: {sorted(missing)[:5]}"
-    batches = {key[2:].decode() for key in rows if key[:2] == b"Bb"}
-    assert ledger.committed <= batches, "a committed batch is missing"
-    if not is_power_cut:
-        back = ledger.acked & live
-        assert not back, f"jobs came back whose ACK was answered: {sorted(back)[:5]}"
-        lost = ledger.fetched - ledger.let_go - leased
-        assert not lost, f"leases are missing: {sorted(lost)[:5]}"
+                    result = {"result": count} if count % 3 == 0 else {}
+                    sent = time.monotonic()
+                    client.command(b"ACK " + json.dumps({"jid": jid, **result}).encode())
+                    ledger.acknowledged(jid, sent)

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from faults.load import Ledger, Load, check_disk
+from faults.features import CONFIG
+from faults.laws import check_disk
+from faults.ledger import Ledger
+from faults.load import Load
 from faults.power_cut import PowerCut, build_library
 from lineshaft.errors import StoreError
 from lineshaft.store.rocks import RocksStore
@@ -31,7 +34,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_power_is_cut_again_and_again(library: Path, tmp_path: Path) -> None:
     chance = random.Random(2026)
     ledger = Ledger()
-    server = ServerProcess(tmp_path)
+    server = ServerProcess(tmp_path, CONFIG)
     power = PowerCut(library, server.data, tmp_path)
     server.environment |= power.environment
     lost = []

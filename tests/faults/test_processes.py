@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from faults.load import Ledger, check_disk
+from faults.laws import check_disk
+from faults.ledger import Ledger
 from processes import ServerProcess
 from wire_client import WireClient, WireError
 

@@ -25,8 +25,8 @@ from pathlib import Path
 
 import uvloop
 
-from faults.load import Ledger as Promised
-from faults.load import check_disk
+from faults.laws import check_disk
+from faults.ledger import Ledger as Promised
 from load.admin import admin
 from load.figures import Usage, percentile, usage_of
 from load.graph import draw

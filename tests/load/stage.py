@@ -21,6 +21,7 @@ __all__ = ["CONFIG", "FEATURES", "Ledger", "Stage"]
 
 #: What is kept after its end is kept for a short time, so that a run comes to its full size early. Tracks, which have
 #: no such setting, stay for half an hour.
+#: What may run at once of the lanes of `lanes` and `strict`, `faults.laws` knows as well.
 CONFIG = """
 [storage]
 memory = "16MiB"
