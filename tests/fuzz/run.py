@@ -13,7 +13,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["lineshaft"]):
-    from fuzz.targets import TARGETS
+    from fuzz.targets import MADE, TARGETS
 
 
 def main() -> None:
@@ -22,6 +22,8 @@ def main() -> None:
     logging.getLogger("lineshaft").setLevel(logging.CRITICAL + 1)
     kept = Path("build/fuzz") / target
     kept.mkdir(parents=True, exist_ok=True)
+    for number, data in enumerate(MADE[target]() if target in MADE else []):
+        (kept / f"made-{number:03}").write_bytes(data)
     corpus = Path(__file__).with_name("corpus") / target
     options = [f"-max_total_time={seconds}", "-max_len=4096", "-timeout=20", f"-artifact_prefix={kept}/broken-"]
     atheris.Setup([sys.argv[0], *options, str(kept), str(corpus)], TARGETS[target])

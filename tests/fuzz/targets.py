@@ -4,28 +4,24 @@ They need no fuzzer: `test_fuzz` gives them the corpus and bytes made from it by
 atheris finds to reach new code.
 """
 
-import json
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 
-from harness import Harness, Peer
+from fuzz.stock import AFTER, NOW, RULES, SCRIPT, damages, note, stock, stocked
+from harness import Harness
 from invariants import check_memory, check_store, rows_of
 from lineshaft.config.load import Flags, load_config
 from lineshaft.engine.check.check import check
 from lineshaft.engine.engine import Engine
-from lineshaft.engine.settings import Settings
 from lineshaft.errors import ConfigError, PeerError, StoreCorrupt
 from lineshaft.protocol.framing import LineBuffer
 from lineshaft.protocol.resp import ReplyParser
 from lineshaft.store.faulty import FaultyStore
 from lineshaft.store.memory import MemoryStore
 
-__all__ = ["TARGETS"]
-
-NOW = 1_764_000_000_000
+__all__ = ["MADE", "TARGETS"]
 
 
 def framing(data: bytes) -> None:
@@ -58,8 +54,8 @@ def replies(data: bytes) -> None:
 
 def commands(data: bytes) -> None:
     """Invariant: every line has one reply or closes the connection; none is an internal error; every law holds."""
-    harness = Harness()
-    peer = _stocked(harness)
+    harness = Harness(rules=RULES, now=NOW)
+    peer = stocked(harness)
     peer.take()
     peer.send(data + b"\r\n")
     for _ in range(200):
@@ -96,27 +92,28 @@ def config(data: bytes) -> None:
 
 def records(data: bytes) -> None:
     """Invariant: a damaged row is named or set aside; the start says so, or the server works for everybody else."""
-    rows = dict(_stock())
+    rows = dict(stock())
     names = sorted(rows)
     name = names[int.from_bytes(data[:2]) % len(names)]
     rows[name] = data[2:]
     list(check(MemoryStore(rows)))
     said = ""
     try:
-        Engine(FaultyStore(rows), Settings(), lambda: 0.5, NOW)
+        Engine(FaultyStore(rows), RULES, lambda: 0.5, AFTER)
     except StoreCorrupt as error:
         said = str(error)
     if said:
         assert "lineshaft check" in said or "format" in said, said
         return
-    harness = Harness(store=FaultyStore(rows), now=NOW)
+    harness = Harness(rules=RULES, store=FaultyStore(rows), now=AFTER)
     peer = harness.worker("worker-2")
-    for line in _SCRIPT:
+    for line in SCRIPT:
         received = peer.ask(line)
         harness.advance(0.1)
         received += peer.take()
         assert b"internal error" not in received, (name, line, received[:300])
-    # What time brings meets the row as well.
+    # The pages, and what time brings, meet the row as well.
+    note(harness)
     harness.advance(7200)
     peer = harness.connect()
     assert peer.ask('PUSH {"jid":"afterwards","jobtype":"T","args":[],"queue":"quiet"}') == b"+OK\r\n", name
@@ -133,57 +130,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
 }
 """Every target."""
 
-_SCRIPT = [
-    "INFO",
-    "FETCH a b c default calls",
-    "FETCH a b c default calls",
-    "FETCH a b c default calls",
-    "FETCH a b c default calls",
-    'ACK {"jid":"held-0001"}',
-    'FAIL {"jid":"held-0002","errtype":"E"}',
-    'CANCEL {"jid":"later-001"}',
-    'CANCEL {"jid":"ready-001"}',
-    "TRACK GET track-001",
-    "QUEUE LATENCY a b c default",
-    'MUTATE {"cmd":"requeue","target":"retries"}',
-    'MUTATE {"cmd":"kill","target":"scheduled"}',
-    "BATCH STATUS b-unknown",
-    'PUSH {"jid":"alike-002","jobtype":"T","args":[1],"queue":"a","custom":{"unique_for":60}}',
-    "QUEUE REMOVE b",
-]
-
-
-def _stocked(harness: Harness) -> Peer:
-    """A server in which every kind of row exists; the peer is a worker."""
-    peer = harness.worker("worker-1")
-    bid = peer.ask('BATCH NEW {"success":{"jobtype":"C","args":[],"queue":"calls"},"death":{"jobtype":"C","args":[]}}')
-    custom = {"bid": bid.split(b"\r\n")[1].decode()}
-    jobs: list[dict[str, object]] = [
-        {"jid": "held-0001", "queue": "a"},
-        {"jid": "held-0002", "queue": "a", "custom": {"track": 1, "unique_for": 600, "expires_in": 6000}},
-        {"jid": "tries-001", "queue": "a"},
-        {"jid": "deads-001", "queue": "a", "retry": -1, "custom": custom},
-        {"jid": "ready-001", "queue": "b", "priority": 7, "custom": custom},
-        {"jid": "ready-002", "queue": "default", "custom": {"expires_in": 300, "track": 1}},
-        {"jid": "later-001", "queue": "b", "at": "2025-11-24T17:00:00Z"},
-        {"jid": "alike-001", "queue": "a", "args": [1], "custom": {"unique_for": 600}},
-    ]
-    for job in jobs:
-        assert peer.ask("PUSH " + json.dumps({"jobtype": "T", "args": [], **job})) == b"+OK\r\n"
-    for _ in range(4):
-        assert peer.ask("FETCH a").startswith(b"$")
-    assert peer.ask('FAIL {"jid":"tries-001","errtype":"E","message":"m"}') == b"+OK\r\n"
-    assert peer.ask('FAIL {"jid":"deads-001","errtype":"E","message":"m"}') == b"+OK\r\n"
-    assert peer.ask('CANCEL {"jid":"held-0002"}') == b"+OK\r\n"
-    harness.advance(0.01)
-    return peer
-
-
-@cache
-def _stock() -> dict[bytes, bytes]:
-    harness = Harness()
-    _stocked(harness)
-    return rows_of(harness.store)
+MADE: dict[str, Callable[[], list[bytes]]] = {"records": damages}
+"""What belongs to the corpus of a target beside its files, since it follows the code."""
 
 
 def _count(received: bytes) -> int:

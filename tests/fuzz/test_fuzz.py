@@ -2,13 +2,16 @@
 
 import logging
 import os
+import re
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from docs.pages import read, section
 from fuzz.mutate import mutated
-from fuzz.targets import TARGETS
+from fuzz.stock import ALL_KINDS, kind_of, stock
+from fuzz.targets import MADE, TARGETS
 
 CORPUS = Path(__file__).with_name("corpus")
 #: How many inputs each target is given beside its corpus.
@@ -16,12 +19,19 @@ INPUTS = int(os.environ.get("LINESHAFT_FUZZ", "150"))
 
 
 def corpus_of(target: str) -> list[bytes]:
-    return [path.read_bytes() for path in sorted((CORPUS / target).iterdir())]
+    made = MADE[target]() if target in MADE else []
+    return [path.read_bytes() for path in sorted((CORPUS / target).iterdir())] + made
 
 
 @pytest.fixture(autouse=True)
 def quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL + 1, logger="lineshaft")
+
+
+def test_every_kind_of_row_is_there_to_be_damaged() -> None:
+    assert {kind_of(key) for key in stock()} == ALL_KINDS
+    page = read("docs/format.md")
+    assert {kind[0] for kind in ALL_KINDS} == set(re.findall(r"^\| `([A-Z])", section(page, "Keys"), re.MULTILINE))
 
 
 @pytest.mark.parametrize("target", TARGETS)
