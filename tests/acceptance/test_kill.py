@@ -21,7 +21,7 @@ from processes import ServerProcess
 
 ROUNDS = int(os.environ.get("LINESHAFT_KILLS", "50"))
 #: From so many on every law has met its case.
-ENOUGH = 20
+ENOUGH = 40
 
 
 def run_round(server: ServerProcess, number: int, ledger: Ledger, seconds: float, *, clean: bool) -> None:

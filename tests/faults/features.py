@@ -38,7 +38,7 @@ DAY = 86_400
 #: How many jobs of the throttled queue, and of each lane of `lanes`, run at once.
 THROTTLED, LANE = 2, 2
 #: So many of the throttled queue begin in that time: fewer than would, so that it matters what a kill leaves of it.
-RATE, PER_SECONDS = 30, 5
+RATE, PER_SECONDS = 16, 8
 
 #: The workers say what they hold, and are away between two lives of the server, which may be long on a busy machine.
 CONFIG = f"""
@@ -72,7 +72,7 @@ reserve_for = "1d"
 #: In addition, for some lives: with it an ACK takes another way through the server.
 HISTORY = '[history]\ncompleted = "20s"\n'
 
-WORKED = "narrow:4 lanes:3 strict:3 paused:2 often:2"
+WORKED = "narrow:6 lanes:3 strict:3 paused:2 often:2"
 
 
 def instant(moment: float) -> str:
@@ -90,7 +90,7 @@ def produce(port: int, stop: Event, ledger: Ledger, name: str) -> None:
         while not stop.is_set():
             count += 1
             jid = f"{name}-{count:06d}"
-            custom: dict[str, Any] = {"tenant": "abc"[count % 3]}
+            custom: dict[str, Any] = {"tenant": "ab"[count % 2]}
             fields = {"queue": ("lanes", "narrow", "strict", "narrow", "paused")[count % 5], "reserve_for": DAY}
             if count % 7 == 0:
                 custom["track"] = 1
@@ -112,15 +112,19 @@ def work(port: int, stop: Event, ledger: Ledger, name: str) -> None:
     """Fetch and end, with up to four jobs in hand; the name is the wid of all lives."""
     chance = Random(f"{name}/{len(ledger.fetched)}")
     with WireClient(port, {"v": 2, "wid": name, "hostname": "h", "pid": 1, "labels": []}) as client:
-        hand = _say_what_it_holds(client, ledger, name)
+        hand, limited = _say_what_it_holds(client, ledger, name), set[str]()
         while not stop.is_set():
             if len(hand) >= chance.randint(3, 4):
-                _end(client, ledger, hand.pop(chance.randrange(len(hand))), chance)
+                # Those that few may have at once are kept longer, so that their limits are often reached.
+                others = [jid for jid in hand if jid not in limited]
+                _end(client, ledger, hand, chance.choice(others if others and chance.random() < 0.7 else hand), chance)
             if (job := _fetch(client, ledger)) is not None:
                 hand.append(job["jid"])
                 ledger.fetched.add(job["jid"])
+                if job["queue"] in {"narrow", "lanes"}:
+                    limited.add(job["jid"])
             elif hand:
-                _end(client, ledger, hand.pop(0), chance)
+                _end(client, ledger, hand, hand[0], chance)
 
 
 def _say_what_it_holds(client: WireClient, ledger: Ledger, name: str) -> list[str]:
@@ -153,7 +157,8 @@ def _fetch(client: WireClient, ledger: Ledger) -> dict[str, Any] | None:
     return job
 
 
-def _end(client: WireClient, ledger: Ledger, jid: str, chance: Random) -> None:
+def _end(client: WireClient, ledger: Ledger, hand: list[str], jid: str, chance: Random) -> None:
+    hand.remove(jid)
     ledger.let_go.add(jid)
     told, draw = json.dumps({"jid": jid}).encode(), chance.random()
     if draw < 0.1:
@@ -234,24 +239,20 @@ class Operator:
         self._order(b"QUEUE REMOVE removed", [*jids, *self._left("removed")], "gone")
 
     def pause(self) -> None:
-        """A queue, for a moment."""
-        ledger = self.ledger
-        for word, is_paused in (("PAUSE", True), ("RESUME", False)):
-            ledger.is_paused = None
-            ledger.switches += 1
-            self.client.command(f"QUEUE {word} paused".encode())
-            ledger.is_paused = is_paused
-            self._push("kept", 1)
+        """A queue, until the next time."""
+        ledger, is_paused = self.ledger, not self.ledger.is_paused
+        ledger.is_paused = None
+        ledger.switches += 1
+        self.client.command(f"QUEUE {'PAUSE' if is_paused else 'RESUME'} paused".encode())
+        ledger.is_paused = is_paused
 
     def halt(self) -> None:
-        """A periodic job, for a moment; and another runs now."""
-        ledger = self.ledger
+        """A periodic job, until the next time; and another runs now."""
+        ledger, is_halted = self.ledger, not self.ledger.is_halted
         self.client.command(b"CRON RUN often")
-        for word, is_halted in (("PAUSE", True), ("RESUME", False)):
-            ledger.is_halted = None
-            self.client.command(f"CRON {word} halted".encode())
-            ledger.is_halted = is_halted
-            self._push("kept", 1)
+        ledger.is_halted = None
+        self.client.command(f"CRON {'PAUSE' if is_halted else 'RESUME'} halted".encode())
+        ledger.is_halted = is_halted
 
     def _left(self, queue: str) -> list[str]:
         """Jobs of those before it that may still lie in this queue."""

@@ -71,7 +71,7 @@ class Found:
     leases: dict[int, Lease]
     #: By jid: `ready`, `leased`, `flagged`, `scheduled`, `retries`, `dead`, or `swept` (of a queue that was removed).
     jobs: dict[str, str]
-    #: By queue and lane: the orders of all jobs there, those that are leased too.
+    #: By queue and lane: the orders of all jobs there, those that are leased too, and those that come back to it.
     lanes: dict[tuple[str, bytes], list[int]]
 
 
@@ -109,10 +109,14 @@ def _read(rows: dict[bytes, bytes]) -> Found:
     for key, value in rows.items():
         if key[:1] not in {b"R", b"T", b"V"}:
             continue
-        jid = decode_stored(split_value(value)[1]).jid
+        extras, payload = split_value(value)
+        job = decode_stored(payload)
+        jid = job.jid
         assert jid not in jobs, f"{jid} is there twice"
         if key[:1] == b"T":
             jobs[jid] = SETS[key[1:2]]
+            if extras.place:
+                lanes[job.queue, extras.lane.encode()].append(extras.place)
             continue
         queue, generation, _ = keys.ready_parts(key)
         jobs[jid] = leased.get(key) or ("ready" if (queue, generation) in current else "swept")
