@@ -11,8 +11,10 @@ from lineshaft.clock import format_instant
 from lineshaft.engine import keys
 from lineshaft.engine.check.check import check
 from lineshaft.engine.check.findings import Law
+from lineshaft.engine.features.features import FEATURES
 from lineshaft.engine.records import LaneRules
 from lineshaft.engine.settings import QueueLimits, Settings
+from lineshaft.engine.value import LETTERS
 from lineshaft.store.faulty import FaultyStore
 from lineshaft.store.memory import MemoryStore
 
@@ -307,3 +309,48 @@ def test_a_callback_that_cannot_be_read_is_set_aside(
     assert (key in left, left[keys.aside_key(key)]) == (False, rows[key])
     assert peer.ask_json(f"BATCH STATUS {bid}")["pending"] == 0
     assert is_clean(harness)
+
+
+@pytest.mark.parametrize(
+    ("whole", "torn"),
+    [
+        (b'"uses":"u"', b'"uses":"!"'),
+        (b'"lock":"', b'"lock":"x'),
+        (b'{"uses":', b'{"seq":18446744073709551616,"uses":'),
+        (b'{"uses":', b'{"priority":-7,"uses":'),
+    ],
+    ids=["an unknown feature", "no digest", "a number too large", "no priority"],
+)
+@pytest.mark.parametrize("way", ["fetched", "due", "held"])
+def test_what_the_server_keeps_about_a_job_may_be_damaged(
+    whole: bytes, torn: bytes, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = Harness()
+    peer = before.worker("worker-1")
+    at = {"at": format_instant(before.clock() + 5000)} if way == "due" else {}
+    line = {"jid": "broken-01", "jobtype": "T", "args": [], "custom": {"unique_for": 9000}, **at}
+    assert peer.ask("PUSH " + json.dumps(line)) == OK
+    assert peer.ask("PUSH " + json.dumps({"jid": "behind-01", "jobtype": "T", "args": [], **at})) == OK
+    if way == "held":
+        assert peer.ask_json("FETCH default")["jid"] == "broken-01"
+    before.advance(0.01)
+    rows = rows_of(before.store)
+    (key,) = [key for key, value in rows.items() if b'"jid":"broken-01"' in value]
+    extras, _, payload = rows[key].partition(b"\n")
+    assert whole in extras
+    rows[key] = extras.replace(whole, torn) + b"\n" + payload
+    harness = Harness(store=FaultyStore(rows), now=before.clock())
+    peer = harness.worker("worker-1")
+    harness.advance(6)
+    if way == "held":
+        assert b"internal error" not in peer.ask('FAIL {"jid":"broken-01","errtype":"E","message":"m"}')
+    assert peer.ask_json("FETCH default")["jid"] == "behind-01"
+    assert caplog.text.count("was set aside") == 1
+    assert "Traceback" not in caplog.text
+    harness.advance(0.01)
+    check_memory(harness.server.engine)
+    assert Law.SET_ASIDE in {found.law for found in check(MemoryStore(rows_of(harness.store)))}
+
+
+def test_the_letters_of_the_features_are_those_that_are_read() -> None:
+    assert set(LETTERS) == set(FEATURES)

@@ -8,27 +8,38 @@ What the server alone keeps about a job stands in a line before it, and only whe
 A JSON object cannot start with `+` and our JSON holds no newline outside strings, so the two cannot be confused.
 """
 
-from typing import Final
+from typing import Annotated, Final
 
-from msgspec import Struct, json, structs
+from msgspec import Meta, Struct, json, structs
 
 from lineshaft.job import DEFAULT_PRIORITY
 
-__all__ = ["NO_EXTRAS", "Extras", "Head", "decode_head", "join_moved", "join_value", "split_value"]
+__all__ = ["LETTERS", "NO_EXTRAS", "Extras", "Head", "decode_head", "join_moved", "join_value", "split_value"]
+
+
+#: What stands for a feature in `Extras.uses` (see `features.FEATURES`).
+LETTERS: Final = "usetbk"
+
+_Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+_Instant = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+_Priority = Annotated[int, Meta(ge=1, le=9)]
 
 
 class Extras(Struct, frozen=True, omit_defaults=True, gc=False):
-    """What the server keeps about a job and no worker is shown; the defaults are what most jobs have."""
+    """What the server keeps about a job and no worker is shown; the defaults are what most jobs have.
 
-    seq: int = 0  #: the job's identity, where the order in its key is another
-    priority: int = DEFAULT_PRIORITY
-    recoveries: int = 0  #: how often it was taken back from a worker that vanished
+    Bounds are held against what is read, so that damage is met there, and not where something is made of it.
+    """
+
+    seq: _Count = 0  #: the job's identity, where the order in its key is another
+    priority: _Priority = DEFAULT_PRIORITY
+    recoveries: _Count = 0  #: how often it was taken back from a worker that vanished
     former: str = ""  #: the worker that it was taken back from last; its late ACK still counts
     uses: str = ""  #: the features that the job uses, a letter each (see `features.FEATURES`)
     lock: str = ""  #: the digest of a unique job, in hexadecimal
     backoff: str = ""  #: how long the job waits after a failure, as it was sent
-    expires: int = 0  #: from this instant on an expiring job is not to run any more
-    place: int = 0  #: the order that the job keeps in its lane while it waits in a set; it holds that lane
+    expires: _Instant = 0  #: from this instant on an expiring job is not to run any more
+    place: _Count = 0  #: the order that the job keeps in its lane while it waits in a set; it holds that lane
     lane: str = ""  #: that lane
     bid: str = ""  #: the batch that it belongs to, or whose callback it is
     role: str = ""  #: of a callback: which one
@@ -79,7 +90,18 @@ def split_value(value: bytes) -> tuple[Extras, bytes]:
     if value[:1] != b"+":
         return NO_EXTRAS, value
     line, _, payload = value.partition(b"\n")
-    return _decode_extras(line[1:]), payload
+    extras = _decode_extras(line[1:])
+    if extras.uses:
+        _check(extras)
+    return extras, payload
+
+
+def _check(extras: Extras) -> None:
+    """Raises ValueError for a feature that there is not, or a lock that is none."""
+    if extras.uses.strip(LETTERS):
+        raise ValueError("it uses what there is not")
+    if extras.lock:
+        bytes.fromhex(extras.lock)
 
 
 class Head(Struct, gc=False):

@@ -46,7 +46,6 @@ class Law(StrEnum):
     SEQUENCE = "sequence too low"
     LEASE = "lease of another job"
     LEASED_TWICE = "job leased twice"
-    FEATURE = "job with a feature that there is none"
     EXPIRY = "nothing that ends it"
     HISTORY = "history entry astray"
     ENDED = "leases that have all ended"

@@ -15,7 +15,6 @@ from lineshaft.engine.check.index import IndexLaws
 from lineshaft.engine.check.lanes import LaneLaws
 from lineshaft.engine.check.reader import Reader
 from lineshaft.engine.features.expiring import END as EXPIRES
-from lineshaft.engine.features.features import FEATURES
 from lineshaft.engine.naming import check_queue_name
 from lineshaft.engine.records import (
     LanesRecord,
@@ -185,9 +184,7 @@ class JobLaws:
         is_dead = SETS[code] is Place.DEAD
         self._hold_features(key, job, seq, extras, waits=not is_dead)
         self.batches.job(key, job.jid, seq, extras, is_dead=is_dead)
-        if not 1 <= extras.priority <= 9:
-            self.report(Law.MISPLACED, key, f"job {job.jid} has the priority {extras.priority}: there is no such line")
-        elif job.queue not in self._queues:
+        if job.queue not in self._queues:
             try:
                 check_name(job.queue or "")
             except ValueError as error:
@@ -196,12 +193,6 @@ class JobLaws:
             self.index.find(key, job.jid, seq, order, is_required=True)
 
     def _hold_features(self, key: bytes, job: Job, seq: int, extras: Extras, *, waits: bool) -> None:
-        unknown = set(extras.uses) - FEATURES.keys()
-        if unknown:
-            what = (
-                f"job {job.jid} uses the features {''.join(sorted(unknown))!r}, and there are none: it can never move"
-            )
-            self.report(Law.FEATURE, key, what)
         if waits and extras.expires:
             entry = keys.expiry_key(extras.expires, EXPIRES, seq.to_bytes(8))
             self.ends.hold(key, entry, key, f"job {job.jid} is not swept when it has expired")
