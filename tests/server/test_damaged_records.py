@@ -12,9 +12,10 @@ from lineshaft.engine import keys
 from lineshaft.engine.check.check import check
 from lineshaft.engine.check.findings import Law
 from lineshaft.engine.features.features import FEATURES
-from lineshaft.engine.records import LaneRules
+from lineshaft.engine.records import ChoreRecord, LaneRules, SetRecord, encode_record
 from lineshaft.engine.settings import QueueLimits, Settings
 from lineshaft.engine.value import LETTERS
+from lineshaft.errors import StoreCorrupt
 from lineshaft.store.faulty import FaultyStore
 from lineshaft.store.memory import MemoryStore
 
@@ -354,3 +355,62 @@ def test_what_the_server_keeps_about_a_job_may_be_damaged(
 
 def test_the_letters_of_the_features_are_those_that_are_read() -> None:
     assert set(LETTERS) == set(FEATURES)
+
+
+def rewritten(before: Harness, key: bytes, value: bytes) -> FaultyStore:
+    """A store with the same rows, one of which says something else."""
+    before.advance(0.01)
+    return FaultyStore(rows_of(before.store) | {key: value})
+
+
+def test_a_set_that_counts_more_dead_jobs_than_there_are_is_pruned_once() -> None:
+    before = Harness()
+    peer = before.worker("worker-1")
+    assert peer.ask("PUSH " + json.dumps({"jid": "dead-0001", "jobtype": "T", "args": [], "retry": -1})) == OK
+    assert peer.ask_json("FETCH default")["jid"] == "dead-0001"
+    assert peer.ask('FAIL {"jid":"dead-0001"}') == OK
+    assert peer.ask('MUTATE {"cmd":"clear","target":"dead"}') == OK
+    store = rewritten(before, b"Sd", encode_record(SetRecord(1_000_000, 0)))
+    harness = Harness(store=store, now=before.clock())
+    for _ in range(20):
+        harness.server.engine.advance(harness.clock())
+        due = harness.server.engine.tick()
+        harness.server.engine.commit()
+    assert due > harness.clock(), "it has nothing more to do"
+    check_store(harness.store)
+
+
+SWEPT = keys.ready_range("a", 1)
+
+
+@pytest.mark.parametrize(
+    ("cursor", "end"),
+    [(b"", SWEPT[1]), (b"", b"S"), (SWEPT[0], b"S"), (SWEPT[0], b"R"), (SWEPT[0][:-8], SWEPT[1]), (b"R\xff", b"R\xff")],
+)
+def test_a_removed_queue_whose_sweep_is_damaged_takes_nothing_else_with_it(cursor: bytes, end: bytes) -> None:
+    before = Harness()
+    peer = before.connect()
+    assert peer.ask("PUSH " + job("kept-0001")) == OK
+    store = rewritten(before, keys.chore_key(99), encode_record(ChoreRecord("sweep", end, cursor, 99)))
+    harness = Harness(store=store, now=before.clock())
+    harness.advance(1)
+    peer = harness.worker("worker-1")
+    assert peer.ask_json("FETCH default")["jid"] == "kept-0001"
+    assert not [key for key in rows_of(harness.store) if key[:1] in b"CX"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (b"N", b"9" * 23),
+        (b"Qdefault", encode_record((1, 0, False, 0, (1 << 64) - 1, 0, 0, []))),
+        (b"Sr", encode_record(((1 << 64) - 1, 0))),
+    ],
+)
+def test_numbers_that_cannot_be_are_told_of_at_the_start(key: bytes, value: bytes) -> None:
+    before = Harness()
+    assert before.connect().ask("PUSH " + job("ready-001")) == OK
+    store = rewritten(before, key, value)
+    with pytest.raises(StoreCorrupt, match="lineshaft check"):
+        Harness(store=store, now=before.clock())
+    assert list(check(MemoryStore(rows_of(store))))

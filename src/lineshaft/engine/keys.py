@@ -78,6 +78,7 @@ __all__ = [
     "history_jid_range",
     "history_key",
     "is_ready",
+    "is_within_queue",
     "lane_age_key",
     "lane_key",
     "lane_name",
@@ -176,6 +177,14 @@ def ready_range(name: str, generation: int) -> tuple[bytes, bytes]:
 def laned_range(name: str, generation: int) -> tuple[bytes, bytes]:
     """The range of all ready jobs of one generation of a queue that are in a lane."""
     return _of_queue(b"V", name, generation), _of_queue(b"V", name, generation + 1)
+
+
+def is_within_queue(key: bytes, end: bytes) -> bool:
+    """Whether `end` is that of a `ready_range` or `laned_range`, and a key lies in it."""
+    if not is_ready(end) or len(end) < 2 or len(end) != 10 + end[1]:
+        return False
+    stem, generation = end[:-8], int.from_bytes(end[-8:])
+    return generation > 0 and key.startswith(stem + (generation - 1).to_bytes(8))
 
 
 def ready_stem(name: str, generation: int) -> bytes:

@@ -3,11 +3,12 @@
 Records are MessagePack arrays: a field is added at the end, with a default, and old records still read.
 """
 
-from typing import Final
+from typing import Annotated, Final
 
-from msgspec import Struct, msgpack
+from msgspec import Meta, Struct, msgpack
 
 __all__ = [
+    "LARGEST_FIGURE",
     "BucketRecord",
     "ChoreRecord",
     "DayRecord",
@@ -47,6 +48,11 @@ __all__ = [
     "decode_worker",
     "encode_record",
 ]
+
+
+#: Nobody counts that far: a larger figure is damaged, and one more would be none that can be written.
+LARGEST_FIGURE: Final = 1 << 62
+Figure = Annotated[int, Meta(le=LARGEST_FIGURE)]
 
 
 class Lease(Struct, array_like=True, gc=False):
@@ -116,10 +122,10 @@ class QueueRecord(Struct, array_like=True, gc=False):
     generation: int
     created_at: int
     paused: bool
-    size: int  #: ready and not leased
-    pushed: int
-    processed: int
-    failed: int
+    size: Figure  #: ready and not leased
+    pushed: Figure
+    processed: Figure
+    failed: Figure
     cursors: list[tuple[int, int]]  #: (priority, no unleased job stands before this order)
     lanes: LanesRecord | None = None  #: left out where there are none
 
@@ -127,7 +133,7 @@ class QueueRecord(Struct, array_like=True, gc=False):
 class SetRecord(Struct, array_like=True, gc=False):
     """How many jobs a timed set holds, and the instant before which there is none."""
 
-    size: int
+    size: Figure
     cursor: int
 
 

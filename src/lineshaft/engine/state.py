@@ -20,6 +20,7 @@ from lineshaft.engine.leases import Leases
 from lineshaft.engine.periodic import PeriodicJobs
 from lineshaft.engine.ready import Queue, Queues
 from lineshaft.engine.records import (
+    LARGEST_FIGURE,
     DayRecord,
     LaneRules,
     LanesRecord,
@@ -117,6 +118,8 @@ class State:
     def _load(self) -> None:
         self._load_format()
         self.order = self.orders_reserved = int(self.turn.get(keys.SEQUENCE_KEY) or b"0")
+        if self.order > LARGEST_FIGURE:
+            raise ValueError("numbers that high are never reached")
         totals = self.turn.get(keys.TOTALS_KEY)
         self.totals = decode_totals(totals) if totals else TotalsRecord()
         self.leases.load()

@@ -83,6 +83,10 @@ class TimedSet:
         self.size, self.cursor, self.next_due, self.dirty = 0, 0, NEVER, False
         self.first_key = self.prefix
 
+    def forget_size(self) -> None:
+        """There is no job, whatever its record said: it was damaged."""
+        self.size, self.dirty = 0, True
+
     def settle(self) -> None:
         """Put the set's record into the turn, if it changed."""
         if self.dirty:

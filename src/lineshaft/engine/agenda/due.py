@@ -70,6 +70,8 @@ def prune_dead(state: State) -> None:
     pruned = dead.due(state.now - settings.dead_keep, SLICE)
     if not pruned and dead.size > settings.dead_max:
         pruned = dead.oldest(min(SLICE, dead.size - settings.dead_max))
+        if not pruned and not state.turn.damaged:
+            dead.forget_size()
     for waiting in pruned:
         discard(state, waiting, Ending.PRUNED)
 

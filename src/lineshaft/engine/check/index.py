@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from lineshaft.engine import keys
 from lineshaft.engine.check.findings import Law, MalformedKey, Report, Severity, shown
 from lineshaft.engine.check.reader import Reader
+from lineshaft.engine.records import LARGEST_FIGURE
 from lineshaft.engine.value import split_value
 from lineshaft.job import UNREADABLE, decode_stored
 
@@ -61,7 +62,10 @@ class IndexLaws:
     def sequence(self, key: bytes, value: bytes) -> None:
         """How far numbers are reserved. Raises MalformedKey, ValueError."""
         self.reserved = None
-        self.reserved = _single_decimal(key, keys.SEQUENCE_KEY, value)
+        reserved = _single_decimal(key, keys.SEQUENCE_KEY, value)
+        if reserved > LARGEST_FIGURE:
+            raise ValueError("numbers that high are never reached")
+        self.reserved = reserved
 
     def watermark_row(self, key: bytes, value: bytes) -> None:
         """From which number on jobs have their entries. Raises MalformedKey, ValueError."""
