@@ -58,7 +58,7 @@ NODE_WORKERS = (
     NodeWorker("BullMQ, Redis syncs every second", "bullmq", "redis", Redis("everysec"), "never"),
     NodeWorker("BullMQ, Redis in memory", "bullmq", "redis", Redis("off"), "never"),
 )
-NODE_SETTINGS = (Setting(50), Setting(50, 2))
+NODE_SETTINGS = (Setting(50, jobs=50_000), Setting(50, 2, jobs=50_000))
 
 
 @dataclass(frozen=True)
