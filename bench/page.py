@@ -104,7 +104,7 @@ def _counted(which: str, chosen: Sequence[Verdict]) -> str:
     split = sum(one.is_met and one.is_split for one in chosen)
     whole = sum(one.is_met for one in chosen) - split
     doubtful = sum(one.is_doubtful for one in chosen)
-    told = f" In {doubtful} the undisturbed rounds alone say otherwise." if doubtful else ""
+    told = f" Of {doubtful} the undisturbed rounds alone say otherwise." if doubtful else ""
     return (
         f"{len(chosen)} targets {which}: **{whole} are met in every round, {split} narrowly (by the median, but not in "
         f"every round), {len(chosen) - whole - split} are not met.**{told}\n"

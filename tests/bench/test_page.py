@@ -101,7 +101,7 @@ def test_what_undisturbed_rounds_alone_say_stands_beside(tmp_path: Path) -> None
         results.add("cycle, 50 connections", "always", measures)
     said = parts(results)["verdicts"]
     assert "| 0.92 | 0.7 to 0.95 | 3 | 0.7 (1) | ≥ 0.9 | met, narrowly, but not undisturbed |" in said
-    assert "In 1 the undisturbed rounds alone say otherwise." in said
+    assert "Of 1 the undisturbed rounds alone say otherwise." in said
 
 
 def test_every_row_has_its_costs_and_latencies(tmp_path: Path) -> None:
