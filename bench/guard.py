@@ -40,7 +40,13 @@ STALE = 0.05
 WIDE = 0.50
 #: How often the loop runs then, in turn with that of the reference; the best counts, which others disturb the least.
 RUNS = 5
+#: Where that is too much, it runs as often again, and so on: what is really dearer stays so.
+TRIES = 4
 LIMIT_SECONDS = 900
+
+
+Costs = dict[str, dict[str, float]]
+"""What a job costs, by who carries it out and by row."""
 
 
 class NotCounted(Exception):
@@ -151,7 +157,12 @@ def _judge_times(records: Mapping[str, Any], python: str) -> int:
         f"bench-guard: instructions are not judged, since {lack}: the processor's time is, with a wide bound",
         file=sys.stderr,
     )
-    findings = compare(*_time_both(), records[known]["ratios"], WIDE)
+    best: Costs = {"lineshaft": {}, "reference": {}}
+    for _ in range(TRIES):
+        _time_both(best)
+        findings = compare(best["lineshaft"], best["reference"], records[known]["ratios"], WIDE)
+        if not any(one.is_worse for one in findings):
+            break
     _print("microseconds of the processor per job", findings, _versions())
     return _verdict(findings, "a half")
 
@@ -176,15 +187,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _time_both() -> tuple[dict[str, float], dict[str, float]]:
-    """Microseconds of the processor per job by row: the server's, and the reference's. Raises NotCounted."""
-    best: dict[str, dict[str, float]] = {"lineshaft": {}, "reference": {}}
+def _time_both(best: Costs) -> None:
+    """Run both in turn, and keep the least microseconds of the processor per job of each row. Raises NotCounted."""
     with tempfile.TemporaryDirectory(prefix="guard-") as scratch:
         for number in range(RUNS):
             for kind, costs in best.items():
                 for name, cost in _run(kind, Path(scratch) / f"{kind}-{number}", []).items():
                     costs[name] = min(cost, costs.get(name, cost))
-    return best["lineshaft"], best["reference"]
 
 
 def _count_both() -> tuple[dict[str, float], dict[str, float]]:
