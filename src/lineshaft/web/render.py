@@ -21,10 +21,10 @@ from starlette.requests import Request
 
 from lineshaft import __version__
 from lineshaft.clock import format_instant
-from lineshaft.web.accounts import Role
+from lineshaft.web.access.accounts import Role
+from lineshaft.web.access.security import visitor_of
 from lineshaft.web.language import Language, choose
 from lineshaft.web.pace import Pace
-from lineshaft.web.security import visitor_of
 
 __all__ = ["STATIC", "Renderer", "apart", "cut", "href", "language_of", "prefix_of"]
 

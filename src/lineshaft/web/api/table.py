@@ -9,8 +9,8 @@ from lineshaft.lifecycle import WorkerState
 from lineshaft.web.api import jobs, plans, queues, sets, workers
 from lineshaft.web.api import records as types
 from lineshaft.web.api.operation import PAGED, Operation, answering
+from lineshaft.web.lists.rows import FILTER
 from lineshaft.web.problem import API
-from lineshaft.web.rows import FILTER
 from lineshaft.web.site import Site
 
 __all__ = ["OPERATIONS", "PREFIX", "api_routes"]
