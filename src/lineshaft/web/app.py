@@ -39,7 +39,7 @@ from lineshaft.engine.timed import SetName
 from lineshaft.errors import Refusal, StoreError, Unavailable
 from lineshaft.web.access.security import Guard
 from lineshaft.web.api.openapi import openapi
-from lineshaft.web.api.table import PREFIX, api_routes
+from lineshaft.web.api.table import api_routes
 from lineshaft.web.backend import Backend
 from lineshaft.web.failures import Failures
 from lineshaft.web.figures.pulse import MOST_WATCHERS
@@ -62,7 +62,7 @@ from lineshaft.web.pages import (
 )
 from lineshaft.web.pages.health import HEALTH
 from lineshaft.web.pages.metrics import metrics
-from lineshaft.web.problem import is_api, problem, refusal
+from lineshaft.web.problem import API, is_api, problem, refusal
 from lineshaft.web.render import STATIC, href, language_of, prefix_of
 from lineshaft.web.site import Forbidden, Site
 
@@ -117,7 +117,7 @@ def build_app(backend: Backend) -> tuple[Starlette, Site]:
         Route("/metrics", form(metrics)),
         Route("/stats", form(_stats)),
         *[Route(path, form(answer)) for path, answer in HEALTH.items()],
-        Route(f"{PREFIX}/openapi.json", form(openapi)),
+        Route(f"{API}/openapi.json", form(openapi)),
         *api_routes(site),
         Mount("/static", _Static(directory=STATIC)),
     ]

@@ -13,7 +13,8 @@ from browser.stage import Stage, staged
 from lineshaft.config import Cron, CronJob, Secret
 from lineshaft.config.entries import ApiToken, WebUser
 from lineshaft.config.model import Api, Web
-from lineshaft.web.api.table import OPERATIONS, PREFIX
+from lineshaft.web.api.table import OPERATIONS
+from lineshaft.web.problem import API
 from web.asking import Answer, ask
 
 LATER = "2099-01-01T00:00:00Z"
@@ -43,7 +44,7 @@ def api(served: Stage) -> Stage:
 def call(stage: Stage, method: str, path: str, body: Any = None, token: str = "t-admin") -> Answer:
     raw = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return ask(stage.web_port, PREFIX + path, method=method, body=raw, Content_Type="application/json", **headers)
+    return ask(stage.web_port, API + path, method=method, body=raw, Content_Type="application/json", **headers)
 
 
 def get(stage: Stage, path: str) -> Any:
@@ -154,7 +155,7 @@ def test_a_token_may_what_its_scopes_say(api: Stage, token: str, method: str, pa
 
 
 def test_a_token_opens_the_api_and_the_metrics_alone(api: Stage) -> None:
-    for path, status in (("/", 401), ("/stats", 401), ("/metrics", 200), (f"{PREFIX}/openapi.json", 200)):
+    for path, status in (("/", 401), ("/stats", 401), ("/metrics", 200), (f"{API}/openapi.json", 200)):
         assert ask(api.web_port, path, Authorization="Bearer t-read").status == status, path
     assert ask(api.web_port, "/metrics", Authorization="Bearer t-push").status == 403
 
@@ -181,7 +182,7 @@ def test_what_cannot_be_is_a_problem_with_its_reason(api: Stage, body: bytes, st
 
 
 def test_a_body_must_be_json_and_not_too_long(api: Stage) -> None:
-    url, token = f"{PREFIX}/jobs", "Bearer t-admin"
+    url, token = f"{API}/jobs", "Bearer t-admin"
     form = ask(api.web_port, url, body=b"{}", Content_Type="application/x-www-form-urlencoded", Authorization=token)
     assert form.status == 415
     long = ask(api.web_port, url, body=b" " * (17 << 20), Content_Type="application/json", Authorization=token)
@@ -195,13 +196,13 @@ def test_a_duplicate_of_a_unique_job_is_a_conflict(api: Stage) -> None:
 
 
 def test_the_document_has_every_operation(api: Stage) -> None:
-    document = json.loads(ask(api.web_port, f"{PREFIX}/openapi.json", Authorization="Bearer t-read").body)
+    document = json.loads(ask(api.web_port, f"{API}/openapi.json", Authorization="Bearer t-read").body)
     documented = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
-    assert documented == {(each.method, PREFIX + each.path.replace(":path", "")) for each in OPERATIONS}
+    assert documented == {(each.method, API + each.path.replace(":path", "")) for each in OPERATIONS}
 
 
 def test_nothing_that_the_document_allows_breaks_it(api: Stage) -> None:
-    document = json.loads(ask(api.web_port, f"{PREFIX}/openapi.json", Authorization="Bearer t-read").body)
+    document = json.loads(ask(api.web_port, f"{API}/openapi.json", Authorization="Bearer t-read").body)
     schema = schemathesis.openapi.from_dict(document)
     tried = set()
     for result in schema.get_all_operations():
@@ -243,7 +244,7 @@ def test_all_that_is_refused_under_the_api_is_a_problem(
 def test_a_form_of_another_site_is_a_problem_there_too(api: Stage) -> None:
     answer = ask(
         api.web_port,
-        f"{PREFIX}/jobs",
+        f"{API}/jobs",
         body=b"{}",
         Content_Type="application/json",
         Authorization="Bearer t-admin",

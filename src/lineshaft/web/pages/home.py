@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -11,13 +10,14 @@ from lineshaft.engine.engine import NEVER
 from lineshaft.engine.views.views import Overview
 from lineshaft.web.figures import chart
 from lineshaft.web.figures.past import GRAINS
+from lineshaft.web.figures.tile import Tile
 from lineshaft.web.language import Language
 from lineshaft.web.lists.queues import queue_rows
 from lineshaft.web.pages.attention import notices
 from lineshaft.web.render import href, language_of, prefix_of
 from lineshaft.web.site import Site
 
-__all__ = ["Tile", "home"]
+__all__ = ["home"]
 
 #: Queues that Home shows; the others are a click away.
 MOST_QUEUES: Final = 12
@@ -25,17 +25,6 @@ MOST_QUEUES: Final = 12
 HOUR_MS: Final = 3_600_000
 
 _DAYS: Final = {"6mo": 180}
-
-
-class Tile(Struct, frozen=True):
-    """A figure at a glance."""
-
-    label: str
-    value: str
-    delta: str = ""
-    href: str = ""
-    points: str = ""  #: of a small curve
-    bad: bool = False
 
 
 async def home(request: Request, site: Site) -> Response:

@@ -3,12 +3,12 @@
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
 from lineshaft.clock import parse_instant
 from lineshaft.web.access.accounts import Role
-from lineshaft.web.actions.forms import act, read_form
-from lineshaft.web.lists.rows import PAGE
+from lineshaft.web.actions.forms import act, field_of, read_form, refused
+from lineshaft.web.lists.rows import PAGE, number_of
 from lineshaft.web.render import href, language_of, prefix_of
 from lineshaft.web.site import Site
 
@@ -18,8 +18,7 @@ __all__ = ["on_periodic", "periodic"]
 async def periodic(request: Request, site: Site) -> Response:
     """GET /periodic"""
     language, prefix = language_of(request), prefix_of(request)
-    asked = request.query_params.get("after", "")
-    first = int(asked) if asked.isdecimal() and len(asked) < 7 else 0
+    first = number_of(request.query_params.get("after", ""))
     found, size = site.look(lambda engine: engine.views.periodic(first=first, limit=PAGE))
     return await site.page(
         request,
@@ -40,7 +39,7 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
 async def on_periodic(request: Request, site: Site) -> Response:
     """POST /periodic/NAME: action=run|pause|resume."""
     name, form = request.path_params["name"], await read_form(request, "action")
-    action, target = form.get("action", [""])[0], f"periodic {name}"
+    action, target = field_of(form, "action"), f"periodic {name}"
     if action == "run":
         jid = await act(request, site, Role.OPERATOR, "run", target, lambda engine: engine.cron_run(name), 1)
         return site.back_to(request, "jobs", jid, did="pushed")
@@ -49,5 +48,5 @@ async def on_periodic(request: Request, site: Site) -> Response:
     elif action == "resume":
         await act(request, site, Role.OPERATOR, "resume", target, lambda engine: engine.cron_resume(name))
     else:
-        return PlainTextResponse("action must be run, pause or resume", 400)
+        return refused("action must be run, pause or resume")
     return site.back_to(request, "periodic", did="rests" if action == "pause" else "again")

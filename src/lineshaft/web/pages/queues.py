@@ -16,12 +16,12 @@ from lineshaft.web.access.accounts import Role
 from lineshaft.web.actions.forms import act, field_of, read_form, refused
 from lineshaft.web.actions.verbs import COMMANDS, DID, on_known_queue, on_queue_jobs
 from lineshaft.web.figures.pulse import MOST_QUEUES
+from lineshaft.web.figures.tile import Tile
 from lineshaft.web.language import Language
 from lineshaft.web.lists.queues import Asked, QueueRow, listed, orders, queue_rows
 from lineshaft.web.lists.rows import PAGE, Row, filter_of_page, number_of, query_of, row_of
 from lineshaft.web.lists.search import Found, Place, looked, search
 from lineshaft.web.pages.exports import export_selected
-from lineshaft.web.pages.home import Tile
 from lineshaft.web.pages.lanes import FEW, lanes_shown
 from lineshaft.web.render import href, language_of, prefix_of
 from lineshaft.web.site import Site

@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from lineshaft.store.timing import BOUNDS_SECONDS, Durations
 from lineshaft.web.figures import chart
+from lineshaft.web.figures.tile import Tile
 from lineshaft.web.language import Language
-from lineshaft.web.pages.home import Tile
 from lineshaft.web.render import language_of
 from lineshaft.web.site import N_, Site
 
