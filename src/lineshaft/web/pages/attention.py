@@ -91,10 +91,12 @@ def _damage(request: Request, site: Site) -> Iterator[Notice]:
     count, is_more = site.look(lambda engine: engine.views.set_aside(MOST_DAMAGED))
     if not count:
         return
-    told = language.ngettext("%(num)s damaged row was set aside", "%(num)s damaged rows were set aside", count)
     more = "+" if is_more else ""
+    told = language.ngettext(
+        "%(num)s damaged row was set aside", "%(num)s damaged rows were set aside", count, more=more
+    )
     detail = language.gettext("jobs or records that cannot be read; lineshaft check names them")
-    yield Notice("damage", told.replace("%(num)s", language.number(count) + more), (_DAMAGED, 0), detail, bad=True)
+    yield Notice("damage", told, (_DAMAGED, 0), detail, bad=True)
 
 
 def _dead(request: Request, site: Site) -> Iterator[Notice]:
@@ -112,7 +114,7 @@ def _dead(request: Request, site: Site) -> Iterator[Notice]:
         )
         detail = f"{detail} · {most}"
     link = href(prefix_of(request), "morgue")
-    yield Notice("dead", told.replace("%(num)s", language.number(died)), (_DEAD, died), detail, link, bad=True)
+    yield Notice("dead", told, (_DEAD, died), detail, link, bad=True)
 
 
 def _slow(request: Request, site: Site, queues: list[QueueView]) -> Iterator[Notice]:
@@ -126,7 +128,7 @@ def _slow(request: Request, site: Site, queues: list[QueueView]) -> Iterator[Not
         )
         jobs = language.ngettext("%(num)s job", "%(num)s jobs", queue.size)
         limit = text("threshold {span}").format(span=language.span(slow_ms))
-        detail = f"{limit} · {jobs.replace('%(num)s', language.number(queue.size))}"
+        detail = f"{limit} · {jobs}"
         link = href(prefix_of(request), "queues", queue.name)
         yield Notice(f"slow {queue.name}", waits, (_WAITS, queue.size), detail, link)
 
@@ -142,7 +144,6 @@ def _silent(request: Request, site: Site, now: int) -> Iterator[Notice]:
         )
         detail = language.ngettext("%(num)s job in hand", "%(num)s jobs in hand", worker.holds)
         link = href(prefix_of(request), "busy", wid=worker.wid)
-        detail = detail.replace("%(num)s", language.number(worker.holds))
         yield Notice(f"silent {worker.wid}", told, (_WAITS, worker.holds), detail, link)
 
 

@@ -96,16 +96,14 @@ def _tiles(request: Request, site: Site, now: Overview) -> list[Tile]:
         tile(
             text("Busy"),
             language.number(now.busy),
-            workers.replace("%(num)s", language.number(now.workers)),
+            workers,
             ("busy",),
             [float(note.busy) for note in notes],
         ),
         tile(
             text("Enqueued"),
             language.number(now.enqueued),
-            language.ngettext("in %(num)s queue", "in %(num)s queues", now.queues).replace(
-                "%(num)s", language.number(now.queues)
-            ),
+            language.ngettext("in %(num)s queue", "in %(num)s queues", now.queues),
             ("queues",),
             [float(note.enqueued) for note in notes],
         ),

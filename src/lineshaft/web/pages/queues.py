@@ -183,7 +183,7 @@ async def confirm_queue(request: Request, site: Site, verb: str) -> Response:
     text = language.gettext
     view = site.look(lambda engine: engine.views.queue(name))
     size = view.size if view else 0
-    jobs = language.ngettext("%(num)s job", "%(num)s jobs", size).replace("%(num)s", language.number(size))
+    jobs = language.ngettext("%(num)s job", "%(num)s jobs", size)
     question = text("Remove the queue {queue}?") if verb == "delete" else text("Clear the queue {queue}?")
     return await site.page(
         request,

@@ -158,7 +158,7 @@ def _title(language: Language, name: SetName) -> str:
 
 
 def _told(site: Site, language: Language, name: SetName, size: int) -> str:
-    jobs = language.ngettext("%(num)s job", "%(num)s jobs", size).replace("%(num)s", language.number(size))
+    jobs = language.ngettext("%(num)s job", "%(num)s jobs", size)
     if name is SetName.DEAD:
         kept = language.span(site.backend.settings().dead_ms)
         return language.gettext("{jobs} out of retries, kept {span}").format(jobs=jobs, span=kept)
