@@ -29,7 +29,7 @@ from lineshaft.server.feeding import Feeder
 from lineshaft.server.info import info_of
 from lineshaft.server.server import Server
 from lineshaft.store.timing import Durations
-from lineshaft.web.accounts import Account, Role, Token
+from lineshaft.web.access.accounts import Account, Role, Token
 from lineshaft.web.app import build_app
 from lineshaft.web.backend import Setting, WebSettings
 from lineshaft.web.site import Site

@@ -23,6 +23,8 @@ __all__ = ["Ledger", "Load", "check_disk"]
 
 PRODUCERS = WORKERS = 3
 QUEUES = ("q0", "q1", "q2")
+#: A loop of a thousand kills is longer than the half hour that a job is reserved for by default.
+DAY = 86_400
 
 
 @dataclass
@@ -89,8 +91,8 @@ class Load:
                 count += 1
                 jid = f"{name}-{count:06d}"
                 if count % 40 == 1:
-                    wanted = {role: {"jid": f"{jid}-{role}", "jobtype": "C", "args": [], "queue": "q0"}
-                              for role in ("success", "complete")}  # fmt: skip
+                    callback = {"jobtype": "C", "args": [], "queue": "q0", "reserve_for": DAY}
+                    wanted = {role: {"jid": f"{jid}-{role}", **callback} for role in ("success", "complete")}
                     bid = client.command(b"BATCH NEW " + json.dumps(wanted).encode()).decode()
                 if count % 40 == 30:
                     assert client.command(b"BATCH COMMIT " + bid.encode()) == "OK"
@@ -102,8 +104,7 @@ class Load:
 
     def _push(self, client: WireClient, jid: str, count: int, bid: str) -> None:
         custom: dict[str, object] = {}
-        # A loop of a thousand kills is longer than the half hour that a job is reserved for by default.
-        fields: dict[str, object] = {"queue": QUEUES[count % 3], "priority": 1 + count % 9, "reserve_for": 86_400}
+        fields: dict[str, object] = {"queue": QUEUES[count % 3], "priority": 1 + count % 9, "reserve_for": DAY}
         fields["args"] = ["x" * (count % 300)]
         if count % 4 == 0:
             custom["bid"] = bid

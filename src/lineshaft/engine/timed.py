@@ -41,7 +41,7 @@ class SetName(StrEnum):
 _CODES: Final = {SetName.SCHEDULED: b"s", SetName.RETRIES: b"r", SetName.DEAD: b"d"}
 
 
-class TimedJob(Struct, frozen=True):
+class TimedJob(Struct, frozen=True, gc=False):
     """A job in a timed set."""
 
     key: bytes

@@ -36,22 +36,24 @@ def _join_plainly(state: State, timed: TimedSet, waiting: TimedJob) -> bool:
     Nothing can fail here, so nothing need be collected before: a million such jobs due in the same second take half
     the time. False for any other job, of which nothing is changed.
     """
-    job, extras = waiting.job, waiting.extras
-    queue = state.queues.by_name.get(job.queue or DEFAULT_QUEUE)
+    job, extras, queues = waiting.job, waiting.extras, state.queues
+    queue = queues.by_name.get(job.queue or DEFAULT_QUEUE)
     if queue is None or queue.lanes is not None or extras.uses or extras.place:
         return False
     job.enqueued_at = state.stamp
     payload, order, changes = encode_job(job), state.take_order(), state.turn.changes
-    window = queue.window(extras.priority)
+    windows = queue.windows
+    window = windows[0] if windows and windows[0].priority == extras.priority else queue.window(extras.priority)
     key = window.prefix + order.to_bytes(8)
     changes[waiting.key] = None
     changes[key] = join_moved(extras, waiting.seq, payload)
     timed.left()
     state.index.move(job.jid, waiting.seq, key)
     if not window.more:
-        window.append(make_entry(key, waiting.seq, extras, payload), state.queues.bound)
+        window.append(make_entry(key, waiting.seq, extras, payload), queues.bound)
     queue.size += 1
-    state.queues.touch(queue)
+    if not queue.dirty:
+        queues.touch(queue)
     if queue.wanted:
         state.arrivals.append(queue.name)
     return True
