@@ -11,10 +11,10 @@ from lineshaft import web_host
 from lineshaft.config import Secret
 from lineshaft.config.model import Web
 from lineshaft.config.tables import keys_of
-from lineshaft.web import security
-from lineshaft.web.exports import MOST_EXPORTS
-from lineshaft.web.pulse import MOST_WATCHERS
-from lineshaft.web.streams import MOST_STREAMS
+from lineshaft.web.access import security
+from lineshaft.web.figures.pulse import MOST_WATCHERS
+from lineshaft.web.pages.exports import MOST_EXPORTS
+from lineshaft.web.pages.streams import MOST_STREAMS
 from web.asking import ask
 
 ASK = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
