@@ -55,8 +55,8 @@ __all__ = ["Daemon", "run"]
 
 log = logging.getLogger(__name__)
 
-#: How long the loop keeps the interpreter when the thread that syncs wants it. That needs it to begin and to end a sync,
-#: for microseconds; Python's own 5 ms are longer than the loop's rounds, so that it would only be let in by chance.
+#: How long the loop keeps the interpreter when the thread that syncs wants it, which it does for microseconds, to begin
+#: and to end a sync. Python's own 5 ms are longer than most rounds of the loop, so that it was let in by chance only.
 SWITCH_SECONDS: Final = 0.0005
 
 #: What is in flight at a stop is answered within milliseconds; a disk that takes longer than this is stuck.

@@ -21,13 +21,19 @@ __all__ = ["expire_leases", "promote", "prune_dead", "recover_vanished"]
 
 #: Jobs per slice: about a millisecond and a half of work.
 SLICE: Final = 150
+#: So many of them may be jobs that use a feature, or have failed: each is as much work as three others.
+MOST_RELEASED: Final = 50
 
 
 def promote(state: State, timed: TimedSet) -> None:
     """Move jobs whose time has come to the tail of their queues. Raises StoreError."""
-    for waiting in timed.due(state.now, SLICE):
+    released = 0
+    for waiting in timed.due(state.now, MOST_RELEASED if timed.is_grouped else SLICE):
         if timed.is_grouped or not _join_plainly(state, timed, waiting):
             release(state, waiting)
+            released += 1
+            if released == MOST_RELEASED:
+                break
 
 
 def _join_plainly(state: State, timed: TimedSet, waiting: TimedJob) -> bool:
