@@ -290,3 +290,17 @@ def test_a_reload_changes_them() -> None:
     assert told(peer, "PUSH " + job("queued-002", queue="b")) == b"too many queues: 1"
     harness.server.engine.apply(Settings())
     assert peer.ask("PUSH " + job("queued-002", queue="b")) == OK
+
+
+def test_a_reload_changes_how_many_workers_and_labels_there_may_be() -> None:
+    harness = Harness()
+    harness.worker("w-1")
+    harness.server.engine.apply(Settings(most=Limits(workers=1)))
+    harness.server.apply(ServerSettings(most_labels=1))
+    refused = harness.connect(hello=None)
+    assert b"-ERR too many workers: 1\r\n" in refused.ask('HELLO {"v":2,"wid":"w-2"}')
+    harness.server.engine.apply(Settings())
+    labelled = harness.connect('{"v":2,"wid":"w-2","labels":["a","b"]}')
+    assert labelled.session is not None
+    assert labelled.session.worker is not None
+    assert labelled.session.worker.labels == ("a",)
