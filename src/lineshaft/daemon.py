@@ -106,7 +106,7 @@ class Daemon:
     async def serve(self, on_started: Callable[[], None]) -> int:
         """Start, run until told to stop, stop."""
         loop = asyncio.get_running_loop()
-        raise_file_limit(self.config.server.connections)
+        raise_file_limit(self.config.server.connections + self.config.web.connections)
         shell = AsyncShell(loop, lambda: open_store(self.config))
         try:
             listener, web = await self._start(shell)
