@@ -16,7 +16,6 @@ from urllib.parse import quote
 import uvicorn
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lineshaft.config import Config
 from lineshaft.config.shown import shown
@@ -32,23 +31,12 @@ from lineshaft.store.timing import Durations
 from lineshaft.web.access.accounts import Account, Role, Token
 from lineshaft.web.app import build_app
 from lineshaft.web.backend import Setting, WebSettings
+from lineshaft.web.connection import Connection
 from lineshaft.web.site import Site
 
 __all__ = ["HttpServer", "ServerBackend", "serve_http"]
 
 T = TypeVar("T")
-
-#: Within so many seconds a request must be here with all its headers.
-ASK_SECONDS: Final = 10
-
-#: A connection that is one too many is told at once, and has so long to say something before it is closed.
-REFUSED_SECONDS: Final = 1
-
-_TOLD: Final = b"too many connections to this server: try again later\n"
-REFUSAL: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nRetry-After: 5\r\n"
-    b"Connection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(_TOLD), _TOLD)
-)
 
 #: As Python's own default has them, and so the job port. uvicorn's are those of TLS 1.0, with SHA-1 and CBC.
 CIPHERS: Final = "@SECLEVEL=2:ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:DHE+AES:!aNULL:!eNULL:!aDSS:!SHA1:!AESCCM"
@@ -187,47 +175,6 @@ class ToLeader:
         await RedirectResponse(f"{self.scheme}://{leader}{quote(scope['path'])}{query}")(scope, receive, send)
 
 
-class _Connection(H11Protocol):
-    """A connection to the pages: one too many is told so and closed, and so is one that does not ask in time.
-
-    uvicorn's own limit counts in the same way, but refuses the requests of those who were there before as well.
-    """
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """It is open, or too many are."""
-        super().connection_made(transport)
-        most, self.limit_concurrency = self.limit_concurrency, None
-        self.is_refused = most is not None and len(self.connections) > most
-        if self.is_refused:
-            self.connections.discard(self)
-            transport.write(REFUSAL)
-        self.patience = self.loop.call_later(REFUSED_SECONDS if self.is_refused else ASK_SECONDS, self._look)
-
-    def data_received(self, data: bytes) -> None:
-        """A piece of a request."""
-        if self.is_refused:
-            # It is read before the end, since a socket that is closed over unread bytes takes back what it was told.
-            self.transport.close()
-            return
-        super().data_received(data)
-
-    def on_response_complete(self) -> None:
-        """The next request has as much time as the first."""
-        self.patience.cancel()
-        self.patience = self.loop.call_later(ASK_SECONDS, self._look)
-        super().on_response_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """It has gone."""
-        self.patience.cancel()
-        super().connection_lost(exc)
-
-    def _look(self) -> None:
-        """Close it, unless a request of it is being answered."""
-        if self.cycle is None or self.cycle.response_complete:
-            self.transport.close()
-
-
 class _Uvicorn(uvicorn.Server):
     """uvicorn without its signal handlers: the daemon has its own."""
 
@@ -265,7 +212,7 @@ async def serve_http(
         files = {"ssl_certfile": os.fspath(tls[0]), "ssl_keyfile": os.fspath(tls[1]), "ssl_ciphers": CIPHERS}
     settings = uvicorn.Config(
         app,
-        http=_Connection,
+        http=Connection,
         limit_concurrency=config().web.connections,
         log_config=None,
         access_log=False,

@@ -26,4 +26,5 @@ class Compactions:
 
     def since(self, before: Self) -> "Compactions":
         """Those that ended since then."""
-        return Compactions(self.count - before.count, self.seconds - before.seconds)
+        # RocksDB deletes what it said long ago.
+        return Compactions(max(self.count - before.count, 0), max(self.seconds - before.seconds, 0.0))

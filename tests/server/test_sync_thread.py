@@ -19,7 +19,7 @@ class Disk(MemoryStore):
         self.go_on.set()
         self.begun = threading.Semaphore(0)
         self.threads: list[str] = []
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
 
     def sync(self) -> None:
         self.threads.append(threading.current_thread().name)
@@ -76,6 +76,18 @@ def test_a_failure_is_told_and_the_next_is_tried() -> None:
         sync(disk)
 
     assert [failure for _, failure, _ in run(scene, 3)] == [*failures, None]
+
+
+def test_a_panic_of_the_store_is_told_too() -> None:
+    def scene(sync: Callable[[Store], None], disk: Disk) -> None:
+        other = Disk()
+        other.failure = BaseException("a panic")
+        sync(other)
+        sync(disk)
+
+    (_, panic, _), (_, none, _) = run(scene, 2)
+    assert isinstance(panic, StoreError)
+    assert (str(panic), none) == ("BaseException('a panic')", None)
 
 
 def test_the_end_waits_for_the_sync_under_way() -> None:

@@ -1,23 +1,26 @@
 """What visitors of the pages can make grow has an end: each limit is reached here, and told to who meets it."""
 
 import socket
+from contextlib import suppress
 from http.client import HTTPResponse
 from pathlib import Path
 
 import pytest
 
+from acceptance.clients.programs import wait_until
 from browser.stage import Stage, staged
-from lineshaft import web_host
 from lineshaft.config import Secret
 from lineshaft.config.model import Web
 from lineshaft.config.tables import keys_of
+from lineshaft.web import connection as lines
 from lineshaft.web.access import security
 from lineshaft.web.figures.pulse import MOST_WATCHERS
 from lineshaft.web.pages.exports import MOST_EXPORTS
 from lineshaft.web.pages.streams import MOST_STREAMS
 from web.asking import ask
 
-ASK = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+ASK = b"GET /stats HTTP/1.1\r\nHost: localhost\r\n\r\n"
+ASK_HEALTH = ASK.replace(b"/stats", b"/health/live")
 
 
 def knock(stage: Stage) -> socket.socket:
@@ -49,10 +52,16 @@ def test_one_too_many(tmp_path: Path) -> None:
             third.sendall(ASK)
             refused = rest(third)
         assert refused.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        assert b"retry-after: 5\r\n" in refused
         assert refused.endswith(b"\r\n\r\ntoo many connections to this server: try again later\n")
         assert status(first) == 200, "who is there is served as before"
         with knock(stage) as silent:
-            assert rest(silent).startswith(b"HTTP/1.1 503 "), "one that says nothing is told, and closed"
+            assert rest(silent) == b"", "one that says nothing is closed"
+        with knock(stage) as probe:
+            probe.sendall(2 * ASK_HEALTH)
+            alive = rest(probe)
+        assert alive.startswith(b"HTTP/1.1 200 OK\r\n"), "nobody is to restart a server because it is much asked"
+        assert alive.count(b"HTTP/1.1") == 1, "once, and it is closed"
         second.sendall(ASK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         rest(second)
         with knock(stage) as fourth:
@@ -60,7 +69,7 @@ def test_one_too_many(tmp_path: Path) -> None:
 
 
 def test_one_that_asks_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web_host, "ASK_SECONDS", 0.1)
+    monkeypatch.setattr(lines, "ASK_SECONDS", 0.1)
     with staged(tmp_path) as stage:
         with knock(stage) as silent:
             assert rest(silent) == b""
@@ -71,6 +80,23 @@ def test_one_that_asks_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             assert status(again) == 200
             again.sendall(ASK[:20])
             assert rest(again) == b"", "the second request has as much time as the first"
+
+
+@pytest.mark.parametrize("asked", [2000, 30], ids=["more than is taken on its way", "less"])
+def test_one_that_reads_nothing_loses_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: int) -> None:
+    monkeypatch.setattr(lines, "READ_SECONDS", 0.1)
+    monkeypatch.setattr(lines, "ASK_SECONDS", 0.2)
+    with staged(tmp_path, web=Web(connections=1)) as stage, socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        deaf.connect(("127.0.0.1", stage.web_port))
+        with suppress(ConnectionError):
+            deaf.sendall(asked * ASK.replace(b"/stats", b"/static/app.css"))
+        wait_until(lambda: is_let_in(stage), "it keeps its place")
+
+
+def is_let_in(stage: Stage) -> bool:
+    with knock(stage) as other:
+        return status(other) == 200
 
 
 def test_streams_leave_room_for_operators() -> None:

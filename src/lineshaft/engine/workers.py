@@ -8,12 +8,13 @@ is the only thing on disk (K <wid>); after a restart each such worker has a fres
 
 How many workers are known at a time is limited, since a client can make wids up. What is remembered of those without a
 connection matters only for jobs that they hold, or fetch when they are back; where there is no room for a new worker,
-those that hold none are forgotten.
+some that hold none are forgotten.
 
 What is true after every call: `present` are the workers with a connection; `absent` are known workers without one
 and the instant since when; nobody is in both.
 """
 
+from itertools import islice
 from typing import Final
 
 from msgspec import Struct
@@ -30,8 +31,9 @@ __all__ = ["SILENT_AFTER", "Worker", "Workers"]
 #: A worker that says nothing for this long is forgotten; clients send a BEAT every 5 to 30 s.
 SILENT_AFTER: Final = 60_000
 
-#: Room is made no more often than this, since that looks at every lease.
-ROOM_EVERY: Final = 1_000
+#: Room is made no more often than this, since that looks at every lease; and then for so many.
+ROOM_EVERY_MS: Final = 1_000
+ROOM: Final = 1_000
 
 
 class Worker(Struct, gc=False):
@@ -69,7 +71,7 @@ class Workers:
         #: How many are known at most, with a connection or without.
         self.most = 1 << 62
         #: No room is made for others before this instant.
-        self.next_room = 0
+        self.next_room_at = 0
 
     def load(self, now: int) -> None:
         """Read which workers have ever sent a BEAT; those not present have a fresh time. Raises StoreError."""
@@ -92,10 +94,12 @@ class Workers:
         """A connection of this worker opened. Raises Refusal for a worker that is one too many."""
         worker = self.present.get(wid)
         if worker is None:
-            if len(self.present) + len(self.absent) >= self.most and wid not in self.absent:
+            is_known = wid in self.absent or wid in self.vanished
+            if len(self.present) + len(self.absent) >= self.most and not is_known:
                 self._make_room(now)
             worker = self.present[wid] = Worker(wid, hostname, pid, labels, started_at=now, heard_at=now)
-            worker.has_beaten = self.absent.pop(wid, None) is not None or wid in self.vanished
+            worker.has_beaten = is_known
+            self.absent.pop(wid, None)
         worker.connections += 1
         worker.heard_at = now
         self.next_check = min(self.next_check, now + SILENT_AFTER)
@@ -157,11 +161,12 @@ class Workers:
                 self.turn.changes[keys.worker_key(wid)] = None
 
     def _make_room(self, now: int) -> None:
-        """Forget the workers without a connection that hold no job. Raises Refusal when that is not enough."""
-        if not self.next_room - ROOM_EVERY <= now < self.next_room:
-            self.next_room = now + ROOM_EVERY
-            busy = {lease.holder for lease in self.leases.by_seq.values()} | self.vanished
-            for wid in self.absent.keys() - busy:
+        """Forget workers without a connection that hold no job, those that left last before the others: who makes wids
+        up leaves at once. Raises Refusal when that is not enough."""
+        if not self.next_room_at - ROOM_EVERY_MS <= now < self.next_room_at:
+            self.next_room_at = now + ROOM_EVERY_MS
+            busy = {lease.holder for lease in self.leases.by_seq.values()}
+            for wid in list(islice((wid for wid in reversed(self.absent) if wid not in busy), ROOM)):
                 del self.absent[wid]
                 self.turn.changes[keys.worker_key(wid)] = None
         if len(self.present) + len(self.absent) >= self.most:

@@ -9,7 +9,7 @@ loop stands still: so there is a queue and a call into the loop, and no futures,
 kilobytes on a quick disk.
 
 What is true after every call: syncs are done one at a time, in the order in which they were asked for; each is told of
-once, in the loop, unless that has been closed.
+once, in the loop, unless that has been closed; after `close` nothing is asked for.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
 
+from lineshaft.errors import StoreError
 from lineshaft.store.port import Store
 
 __all__ = ["SyncThread"]
@@ -37,8 +38,9 @@ class SyncThread:
     def sync(self, store: Store, done: Done) -> None:
         """Sync a store; `done` hears of it in the loop."""
         if self._thread is None:
-            self._thread = Thread(target=self._run, name="sync", daemon=True)
-            self._thread.start()
+            thread = Thread(target=self._run, name="sync", daemon=True)
+            thread.start()
+            self._thread = thread
         self._wanted.put((store, done))
 
     def close(self) -> None:
@@ -55,6 +57,9 @@ class SyncThread:
                 store.sync()
             except Exception as error:
                 failure = error
+            except BaseException as error:
+                # A panic in the store's own language is none of the others: without this, everybody waits for ever.
+                failure = StoreError(repr(error))
             # A loop that was closed meanwhile has nobody left who would hear it.
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(done, store, failure)

@@ -136,8 +136,8 @@ def _take_in(state: State, arrival: Arrival) -> None:
     if not encode_job(job).startswith(ARGS_FIRST):
         raise refuse_args(job)
     job.failure = failure
-    most, begins = state.settings.most.custom_bytes, at if place is Place.SCHEDULED else None
-    wishes = None if job.custom is ABSENT else read_custom(job, state.now, begins, most=most)
+    # Whatever its size: another server has accepted it.
+    wishes = None if job.custom is ABSENT else read_custom(job, state.now, at if place is Place.SCHEDULED else None)
     try:
         _settle(state, job, place, at, priority, wishes or Wishes(NO_EXTRAS))
     except Refusal as refusal:

@@ -28,12 +28,13 @@ MOST_RELEASED: Final = 50
 def promote(state: State, timed: TimedSet) -> None:
     """Move jobs whose time has come to the tail of their queues. Raises StoreError."""
     released = 0
-    for waiting in timed.due(state.now, MOST_RELEASED if timed.is_grouped else SLICE):
+    for waiting in timed.due(state.now, MOST_RELEASED if timed.is_grouped or timed.is_dear else SLICE):
         if timed.is_grouped or not _join_plainly(state, timed, waiting):
             release(state, waiting)
             released += 1
             if released == MOST_RELEASED:
                 break
+    timed.is_dear = released == MOST_RELEASED
 
 
 def _join_plainly(state: State, timed: TimedSet, waiting: TimedJob) -> bool:

@@ -187,7 +187,7 @@ def commit(state: "State", change: Change, bid: str, batch: Batch) -> None:
 
 
 def look_at(state: "State", change: Change, bid: str, batch: Batch) -> None:
-    """Set when the batch is looked at next: as long as it is filled, the first look is early enough."""
+    """Set when the batch is looked at next: as long as it is being filled, the first look is early enough."""
     was_open = batch.is_open()
     if not batch.committed:
         until = batch.until or state.now + state.settings.batches_open
