@@ -37,7 +37,7 @@ class Connection(H11Protocol):
         self.is_extra = most is not None and len(self.connections) > most
         if self.is_extra:
             self.connections.discard(self)
-            self.app = partial(_health_alone, self.app)  # type: ignore[assignment]
+            self.app = partial(_health_alone, self.app)
         self.unread: asyncio.TimerHandle | None = None
         self.patience = self.loop.call_later(EXTRA_SECONDS if self.is_extra else ASK_SECONDS, self._look)
 
