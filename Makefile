@@ -172,6 +172,7 @@ screenshots: $(DEV) ## take the pictures of every page (needs Chromium)
 	PYTHONPATH=tests $(BIN)/python tests/browser/pictures.py $(ARGS)
 
 texts: $(DEV) ## bring the catalogues of the pages' texts up to date
+	@mkdir -p build
 	cd src/lineshaft/web && ../../../$(BIN)/pybabel -q extract -F locale/babel.cfg -k text -k N_ --no-wrap \
 		--no-location --sort-output -o ../../../build/texts.pot . && ../../../$(BIN)/pybabel -q update -D messages \
 		--no-wrap --no-fuzzy-matching --ignore-obsolete -i ../../../build/texts.pot -d locale

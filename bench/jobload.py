@@ -18,6 +18,8 @@ TLS_FLAGS = ["-DWITH_TLS", "-lssl", "-lcrypto"]
 
 #: jobload stops issuing new jobs after this long, so that a slow server costs a minute and not an evening.
 RUN_LIMIT_SECONDS = 60.0
+#: Of a core: where others used more, on a machine of two, they had a part in what was measured.
+MUCH = 0.5
 
 
 class LoadFailed(Exception):
@@ -39,6 +41,8 @@ class Load:
     jobs: dict[str, int]
     #: Least ratio to the reference, or to the plain load; 0 where none is asked for.
     target: float = 0.0
+    #: The sync modes in which that target is the bench's own aim; in the others it was set before the server was built.
+    own_aims: tuple[str, ...] = ()
     in_flight: int = 1
     bulk: int = 1
     #: The fields of every job but jid and queue, as jobload takes them; `%J` is the job's jid, `%B` the run's batch,
@@ -86,6 +90,16 @@ class Measure:
     seconds: float
     #: What the server had written to files, in whole pages as the kernel counts; None where the kernel does not tell.
     written_bytes_per_job: float | None = None
+
+    @property
+    def foreign_share(self) -> float:
+        """How much of a core others used meanwhile."""
+        return self.foreign_cpu_seconds / self.seconds
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether others left it alone."""
+        return self.foreign_share < MUCH
 
     def as_dict(self) -> dict[str, Any]:
         """For the results file."""

@@ -3,7 +3,8 @@
 The libraries for Python are those of `python_workers.py`, which also says how each is run. Node is measured here:
 BullMQ, and the client and worker `faktory-worker` on our server, since there is no Node library of our own. How much of
 Redis reaches the disk is what each row of BullMQ says: nothing, what its documentation asks for (a log that is synced
-every second), or every command before its answer, as ours with sync = always.
+every second), or every command before its answer. Ours runs with sync = always, where a push waits for the disk, and an
+acknowledgement does not.
 
 Workers start on a full queue, in one process and in two; the clock runs from the first job that is counted to the last.
 """
@@ -58,7 +59,7 @@ NODE_WORKERS = (
     NodeWorker("BullMQ, Redis syncs every second", "bullmq", "redis", Redis("everysec"), "never"),
     NodeWorker("BullMQ, Redis in memory", "bullmq", "redis", Redis("off"), "never"),
 )
-NODE_SETTINGS = (Setting(50), Setting(50, 2))
+NODE_SETTINGS = (Setting(50, jobs=50_000), Setting(50, 2, jobs=50_000))
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ import shutil
 import statistics
 import subprocess
 import time
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
-__all__ = ["commit", "describe_machine", "other_versions", "versions"]
+__all__ = ["commit", "contents", "describe_machine", "other_versions", "versions"]
 
 LIBRARIES = ("lineshaft", "msgspec", "rocksdict", "uvloop")
 #: What a change in makes another run.
@@ -60,6 +61,12 @@ def commit() -> str:
     found = _git("log", "-1", "--format=%h", "--", *SOURCES)
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", *SOURCES)
     return f"{found}{'-dirty' if changed else ''}" if found else "unknown"
+
+
+def contents(commit: str, paths: Iterable[str]) -> list[str]:
+    """What git calls the content of these files and folders at a commit; empty where it does not know them all."""
+    found = [_git("rev-parse", "--quiet", "--verify", f"{commit}:{path}") for path in paths]
+    return found if all(found) else []
 
 
 def _git(*words: str) -> str:

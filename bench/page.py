@@ -1,279 +1,191 @@
-"""docs/performance.md from the results of a bench: `make bench-page`.
+"""docs/performance.md from the results of benches: `make bench-page`.
 
-Writes what stands between the two marks of the page, and the charts beside it; the words around them are written by
-hand. Rows that were not measured are not there.
+    make bench-page                                    # the last results, with all that measured the same
+    make bench-page ARGS="FILE FILE --earlier FILE"    # these; of an earlier version its open loop
+
+Results are first published, trimmed, in docs/data (`published`), and the page is made of what lies there: where
+`bench/results` is empty, as in a fresh clone, the same page comes out. Two parts of it are written here, between marks:
+the verdicts, of which each target has one, over all rounds, and the tables. The words around them are written by hand.
 """
 
 import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from statistics import median
-from typing import Any
+from statistics import median, quantiles
 
-from charts import Bar, Group, Line, bar_chart, line_chart, span_chart
-from jobload import Measure
 from loads import LOADS
-from ratios import best_settings
+from page_charts import charts
+from page_tables import DASH, SYNCS, features, latency, libraries, servers, span, table
+from published import Published, Unlike, newest, publish, published
+from ratios import Verdict, judge_all
 from results import Results
 
-__all__ = ["charts", "main", "measured"]
+__all__ = ["main", "written"]
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "performance.md"
 IMAGES = ROOT / "docs" / "images"
-BEGIN = "<!-- measured: begin (written by `make bench-page`) -->"
-END = "<!-- measured: end -->"
-
-SYNCS = {"never": "replies do not wait for the disk", "always": "replies wait for the disk"}
-SERVERS = ("lineshaft", "reference", "beanstalkd", "lineshaft, sync interval")
-#: The colour of a server in every chart.
-COLOURS = {name: number for number, name in enumerate(SERVERS)}
-OPEN = "open loop at half the maximum"
-DASH = "-"
+RESULTS = ROOT / "bench" / "results"
+BEGIN = "<!-- {}: begin (written by `make bench-page`) -->"
+END = "<!-- {}: end -->"
+#: Where the best round is so many times the worst, and the target lies between, that is told.
+WILD = 3.0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the page and its charts from a file of results, by default the last one."""
+    """Publish what was asked for, or what there is; write the page and its charts."""
     parser = argparse.ArgumentParser(description="Write docs/performance.md from the results of `make bench`.")
-    parser.add_argument("file", type=Path, nargs="?", help="a file that `make bench` wrote (the last one)")
+    parser.add_argument("files", type=Path, nargs="*", help="of `make bench`, all of one version (the last)")
+    parser.add_argument("--earlier", type=Path, action="append", default=[], metavar="FILE", help="of another version")
     options = parser.parse_args(arguments)
-    found = sorted((ROOT / "bench" / "results").glob("bench-*.json"), key=lambda path: path.stat().st_mtime)
-    if not (options.file or found):
+    try:
+        if files := options.files or newest(RESULTS.glob("bench-*.json")):
+            publish(files, options.earlier)
+        shown = published()
+    except FileNotFoundError:
         print("bench: there are no results: run `make bench` first", file=sys.stderr)
         return 1
-    results = Results.read(options.file or found[-1])
-    for name, text in charts(results):
+    except Unlike as error:
+        print(f"bench: {error}: they are not rounds of one run", file=sys.stderr)
+        return 1
+    for name, text in charts(shown.results):
         (IMAGES / f"performance-{name}.svg").write_text(text, "utf-8")
     page = PAGE.read_text("utf-8")
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{measured(results)}\n{END}{after}", "utf-8")
-    print(f"{PAGE.relative_to(ROOT)} from {(options.file or found[-1]).name}")
+    for name, text in written(shown).items():
+        page = _put(page, name, text)
+    PAGE.write_text(page, "utf-8")
+    print(f"{PAGE.relative_to(ROOT)} from {', '.join(one.path.name for one in shown.files)}")
     return 0
 
 
-def measured(results: Results) -> str:
-    """The generated part of the page."""
-    parts = [*_origin(results), "### Targets\n", *_targets(results.verdicts)]
+def _put(page: str, name: str, text: str) -> str:
+    """Replace what stands between two marks."""
+    before, begin, rest = page.partition(BEGIN.format(name))
+    _, end, after = rest.partition(END.format(name))
+    assert end, f"{PAGE.name} has lost its marks of {name!r}"
+    return f"{before}{begin}\n\n{text}\n{end}{after}"
+
+
+def written(shown: Published) -> dict[str, str]:
+    """The generated parts of the page, by the name of their marks."""
+    found = judge_all(shown.results)
+    parts = [*_origin(shown)]
     for sync, meaning in SYNCS.items():
-        parts += [f"### Sync {sync}: {meaning}\n", *_servers(results, sync)]
-    parts += ["### Latency in an open loop\n", *_latency(results)]
-    parts += ["### What a feature costs the jobs that use it\n", *_features(results.verdicts)]
-    parts += ["### Workers of job libraries, end to end\n", *_libraries(results)]
-    return "\n".join(parts)
+        parts += [f"### Sync {sync}: {meaning}\n", *servers(shown.results, sync)]
+    parts += ["### Latency in an open loop\n", *latency(shown.results, shown.earlier)]
+    parts += ["### What a feature costs the jobs that use it\n", *features(shown.results)]
+    parts += ["### Workers of job libraries, end to end\n", *libraries(shown.results, found)]
+    return {"verdicts": "\n".join(_verdicts(found)), "measured": "\n".join(parts)}
 
 
-def _origin(results: Results) -> Iterator[str]:
-    times = [one.at for one in results.rounds] + [one["at"] for one in results.workers]
-    rounds = [len(results.of(load.name, sync)) for load in LOADS for sync in SYNCS]
-    played = [one for one in rounds if one] or [0]
-    yield f"Measured from {min(times)} to {max(times)}, {_span(played)} rounds per row, by"
-    yield ""
-    yield "```"
-    yield from dict.fromkeys(results.commands)
-    yield "```"
-    yield ""
-    yield "on this machine:"
-    yield ""
-    yield from _table(("", ""), results.machine.items())
-    yield ""
-    shares = [one.foreign_cpu_seconds / one.seconds for each in results.rounds for one in each.measures.values()]
-    if shares:
-        yield f"While a server was measured, other processes used {median(shares):.0%} of a core (median; at most"
-        yield f"{max(shares):.0%}); the more they do, the less the numbers mean."
+def _verdicts(found: Sequence[Verdict]) -> Iterator[str]:
+    aimed = [one for one in found if one.target]
+    yield _counted("were set before the server was built", [one for one in aimed if not one.is_own])
+    workers = [one for one in aimed if one.load.startswith("worker, ")]
+    for title, chosen in {
+        "### The server": [one for one in aimed if not one.is_own and one.yardstick and one not in workers],
+        "### The longest p99 of a command, at half of the maximum load": [one for one in aimed if not one.yardstick],
+        "### Workers of job libraries": workers,
+    }.items():
+        if chosen:
+            yield f"{title}\n"
+            yield from table(*_targets(chosen))
+            yield ""
+    own = [one for one in aimed if one.is_own]
+    if own:
+        yield "### Aims of the bench's own\n"
+        yield _counted("are the bench's own, for what had none", own)
+        yield from table(*_targets(own))
         yield ""
 
 
-def _span(numbers: Sequence[int]) -> str:
-    return str(min(numbers)) if min(numbers) == max(numbers) else f"{min(numbers)} to {max(numbers)}"
+def _counted(which: str, chosen: Sequence[Verdict]) -> str:
+    split = sum(one.is_met and one.is_split for one in chosen)
+    whole = sum(one.is_met for one in chosen) - split
+    doubtful = sum(one.is_doubtful for one in chosen)
+    told = f" Of {doubtful} the undisturbed rounds alone say otherwise." if doubtful else ""
+    return (
+        f"{len(chosen)} targets {which}: **{whole} are met in every round, {split} narrowly (by the median, but not in "
+        f"every round), {len(chosen) - whole - split} are not met.**{told}\n"
+    )
 
 
-def _targets(verdicts: Sequence[dict[str, Any]]) -> Iterator[str]:
-    head = ("Row", "Sync", "Server", "Beside", "Measured", "Range", "Target", "")
+def _targets(chosen: Iterable[Verdict]) -> tuple[Sequence[str], list[Sequence[str]]]:
+    rows: list[Sequence[str]] = []
+    for one in chosen:
+        sign, unit = ("≥", "") if one.yardstick else ("<", " ms")
+        values = (f"{one.median:.3g}{unit}", f"{one.least:.3g} to {one.most:.3g}", str(one.rounds), _quiet(one))
+        row = (one.load, one.sync or DASH, one.subject, one.yardstick or "p99", *values)
+        rows.append((*row, f"{sign} {one.target:g}{unit}", _said(one)))
+    head = ("Row", "Sync", "Server", "Beside", "Median", "Range", "Rounds", "Undisturbed", "Target", "Verdict")
+    # A column that says nothing of any row is left out.
+    kept = [place for place in range(len(head)) if any(row[place] != DASH for row in rows)]
+    return [head[place] for place in kept], [[row[place] for place in kept] for row in rows]
+
+
+def _quiet(one: Verdict) -> str:
+    return DASH if one.quiet is None else f"{one.quiet:.3g} ({one.quiet_rounds})"
+
+
+def _said(one: Verdict) -> str:
+    """The verdict, in words."""
+    said = ["met" if one.is_met else "**not met**"]
+    if one.is_split and one.most > WILD * one.least:
+        said.append(f"rounds differ {one.most / one.least:.0f}-fold")
+    elif one.is_met and one.is_split:
+        said.append("narrowly")
+    if one.is_doubtful:
+        said.append("but not undisturbed" if one.is_met else "but undisturbed it is")
+    if one.load.startswith("worker, ") and one.median < 1:
+        said.append("nor first")
+    return ", ".join(said)
+
+
+def _origin(shown: Published) -> Iterator[str]:
+    """What was run, when, how long, and on what."""
+    yield "### What was run\n"
     rows = []
-    for one in verdicts:
-        if one["target"]:
-            sign, unit = ("≥", "") if one["yardstick"] else ("<", " ms")
-            extremes = f"{one['least']:.3g} to {one['most']:.3g}"
-            values = (f"{one['median']:.3g}{unit}", extremes, f"{sign} {one['target']:g}{unit}")
-            verdict = "met" if one["is_met"] else "**not met**"
-            rows.append((one["load"], one["sync"] or DASH, one["subject"], one["yardstick"] or "p99", *values, verdict))
-    yield from _table(head, rows)
+    for one in shown.files:
+        times = [each.at for each in one.rounds] + [each["at"] for each in one.workers]
+        name = one.path.name
+        rows.append((f"[{name}](data/{name})", one.machine.get("sources", DASH), min(times), max(times), _rounds(one)))
+    yield from table(("Results", "Sources", "From", "To", "Rounds of a row"), rows)
     yield ""
-
-
-def _servers(results: Results, sync: str) -> Iterator[str]:
-    yield f"![Jobs per second beside the reference, sync {sync}](images/performance-{sync}.svg)"
+    for other in shown.earlier:
+        yield f"Of an earlier version, its open loop: [{other.path.name}](data/{other.path.name})."
+    yield "The commands:\n"
+    yield "```"
+    yield from shown.results.commands
+    yield "```\n"
+    yield "The machine:\n"
+    yield from table(("", ""), shown.results.machine.items())
     yield ""
-    if sync == "never":
-        yield "![Jobs per second by connections](images/performance-connections.svg)"
-        yield ""
-    yield "Each number is the median of its rounds, the ratio that of the ratios within each round: what"
-    yield "slowed both down for a while is not in it, and it need not be that of the medians beside it."
-    yield ""
-    numbers = ("jobs/s", "to the reference", "PUSH p50 / p99, ms", "CPU s per 100,000 jobs", "RSS, MB")
-    head = ("Row", "Server", *numbers, "bytes written per job")
-    yield from _table(head, _server_rows(results, sync))
-    yield ""
+    yield from _lengths(shown.results)
 
 
-def _server_rows(results: Results, sync: str) -> Iterator[Sequence[str]]:
-    for load in LOADS:
-        if load.plain or load.open_share:
-            continue
-        rounds = results.of(load.name, sync)
-        for label in _labels(rounds):
-            found = [one.measures[label] for one in rounds if label in one.measures]
-            pairs = [(one.measures[label], one.measures["reference"]) for one in rounds if label in one.measures]
-            ratio = median(mine.jobs_per_second / theirs.jobs_per_second for mine, theirs in pairs)
-            cost = _of(found, lambda one: one.cpu_seconds_per_100k_jobs)
-            push = _of(found, lambda one: one.latency_us.get("PUSH", (0, 0))[0] / 1000)
-            long = _of(found, lambda one: one.latency_us.get("PUSH", (0, 0))[1] / 1000)
-            written = [one.written_bytes_per_job for one in found if one.written_bytes_per_job is not None]
-            yield (
-                load.name,
-                label,
-                f"{_of(found, lambda one: one.jobs_per_second):,.0f}",
-                f"{ratio:.2f}",
-                f"{push:.2f} / {long:.2f}" if push else DASH,
-                f"{cost:.2f}",
-                f"{_of(found, lambda one: one.rss_mb):.0f}",
-                f"{median(written):,.0f}" if written else DASH,
-            )
+def _rounds(results: Results) -> str:
+    played = [len(results.of(load.name, sync)) for load in LOADS for sync in SYNCS]
+    return span([one for one in played if one] or [0])
 
 
-def _latency(results: Results) -> Iterator[str]:
-    yield "![p50, p99 and p99.9 of a PUSH in an open loop](images/performance-latency.svg)"
-    yield ""
-    head = ("Sync", "Server", "cycles/s", "PUSH", "FETCH", "ACK", "whole cycle", "the load tool's own")
-    rows = []
+def _lengths(results: Results) -> Iterator[str]:
+    """How long a measure was, and what others did meanwhile."""
+    measures = [one for each in results.rounds for one in each.measures.values()]
+    seconds = [one.seconds for one in measures]
+    yield f"{len(measures)} measures of servers, each {median(seconds):.1f} s long (median; {span(seconds, '.1f')})."
+    if results.workers:
+        lengths = [one["jobs"] / one["jobs_per_second"] for one in results.workers]
+        yield f"{len(results.workers)} of workers, each {median(lengths):.1f} s long (median; {span(lengths, '.1f')})."
     for sync in SYNCS:
-        rounds = results.of(OPEN, sync)
-        for label in _labels(rounds):
-            found = [one.measures[label] for one in rounds if label in one.measures]
-            cells = [_percentiles(found, verb) for verb in ("PUSH", "FETCH", "ACK", "CYCLE", "LATE")]
-            rows.append((sync, label, f"{_of(found, lambda one: one.jobs_per_second):,.0f}", *cells))
-    yield from _table(head, rows)
-    yield ""
-    yield "p50 / p99 / p99.9 in milliseconds, medians of the rounds."
-    yield ""
-
-
-def _features(verdicts: Iterable[dict[str, Any]]) -> Iterator[str]:
-    names = {load.name for load in LOADS if load.plain}
-    rows = [
-        (one["load"], one["sync"], f"{one['median']:.2f}", f"{one['least']:.2f} to {one['most']:.2f}")
-        for one in verdicts
-        if one["load"] in names
-    ]
-    yield "Jobs per second beside plain jobs without it on the same server, in the same round."
-    yield ""
-    yield from _table(("Row", "Sync", "Ratio", "Range"), rows)
-    yield ""
-
-
-def _libraries(results: Results) -> Iterator[str]:
-    best = best_settings(results.workers)
-    workers = list(dict.fromkeys(worker for worker, _ in best))
-    if not workers:
-        yield "Not measured in this run.\n"
-        return
-    yield "![Jobs per second of each library's workers](images/performance-workers.svg)"
-    yield ""
-    rows = []
-    for worker in workers:
-        found = [best[worker, kind] for kind in ("noop", "1ms")]
-        rows.append((worker, *(cell for setting, rates in found for cell in (f"{median(rates):,.0f}", setting))))
-    head = ("Worker", "noop, jobs/s", "in its best setting", "1 ms, jobs/s", "in its best setting")
-    yield from _table(head, rows)
-    yield ""
-    beside = []
-    for one in results.verdicts:
-        if one["load"].startswith("worker, "):
-            numbers = (f"{one['median']:.1f}", f"{one['least']:.1f} to {one['most']:.1f}")
-            beside.append((one["load"], one["subject"], one["yardstick"], *numbers))
-    yield from _table(("Row", "Ours", "Beside", "Ratio", "Range"), beside)
-    yield ""
-
-
-def charts(results: Results) -> Iterator[tuple[str, str]]:
-    """The charts that the results have numbers for, by name."""
-    for sync in SYNCS:
-        groups = [group for group in (_group(results, load.name, sync) for load in LOADS) if group.bars]
-        if groups:
-            title = f"Jobs per second beside the reference, sync {sync}"
-            yield sync, bar_chart(title, SERVERS[:3], groups, mark=1.0)
-    lines = [line for line in _lines(results) if line.points]
-    if lines:
-        yield "connections", line_chart("Cycles per second, sync never", "connections", lines)
-    spans = [(sync, _spans(results, sync)) for sync in SYNCS if results.of(OPEN, sync)]
-    if spans:
-        groups_ms = [(f"sync {sync}", found) for sync, found in spans]
-        yield "latency", span_chart("A PUSH at half of the maximum load: p50, p99, p99.9", SERVERS, groups_ms)
-    best = best_settings(results.workers)
-    bars = []
-    for (worker, kind), (_, rates) in best.items():
-        if kind == "noop":
-            colour = 0 if worker.startswith(("lineshaft", "faktory")) else 1
-            bars.append(Group(worker, [Bar(median(rates), colour, f"{median(rates):,.0f}")]))
-    if bars:
-        yield "workers", bar_chart("Jobs that do nothing, per second", ["on lineshaft", "on Redis"], bars)
-
-
-def _group(results: Results, name: str, sync: str) -> Group:
-    load = next(one for one in LOADS if one.name == name)
-    rounds = results.of(name, sync)
-    if load.plain or load.open_share or not rounds:
-        return Group(name, [])
-    bars = []
-    for server in SERVERS[:3]:
-        pairs = [(one.measures[server], one.measures["reference"]) for one in rounds if server in one.measures]
-        if pairs:
-            ratio = median(mine.jobs_per_second / theirs.jobs_per_second for mine, theirs in pairs)
-            bars.append(Bar(ratio, COLOURS[server], f"{median(mine.jobs_per_second for mine, _ in pairs):,.0f}"))
-    return Group(name, bars)
-
-
-def _lines(results: Results) -> Iterator[Line]:
-    for server in SERVERS[:3]:
-        points = []
-        for load in LOADS:
-            if load.name.startswith(f"cycle, {load.connections:,} connection"):
-                found = [one.measures[server] for one in results.of(load.name, "never") if server in one.measures]
-                if found:
-                    points.append((float(load.connections), _of(found, lambda one: one.jobs_per_second)))
-        yield Line(server, COLOURS[server], points)
-
-
-def _spans(results: Results, sync: str) -> list[tuple[int, list[float]]]:
-    rounds = results.of(OPEN, sync)
-    spans = []
-    for server in SERVERS:
-        found = [one.measures[server].latency_us["PUSH"] for one in rounds if server in one.measures]
-        if found:
-            spans.append((COLOURS[server], [median(one[place] for one in found) / 1000 for place in (0, 1, 2)]))
-    return spans
-
-
-def _labels(rounds: Sequence[Any]) -> list[str]:
-    return list(dict.fromkeys(label for one in rounds for label in one.measures))
-
-
-def _of(found: Sequence[Measure], what: Any) -> float:
-    return float(median(what(one) for one in found))
-
-
-def _percentiles(found: Sequence[Measure], verb: str) -> str:
-    values = [one.latency_us[verb] for one in found if verb in one.latency_us]
-    return " / ".join(f"{median(one[place] for one in values) / 1000:.2f}" for place in (0, 1, 2)) if values else DASH
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield f"| {' | '.join('---' for _ in head)} |"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
+        found = [one for each in results.rounds if each.sync == sync for one in each.measures.values()]
+        shares = [one.foreign_share for one in found]
+        if len(shares) > 1:
+            tenth = quantiles(shares, n=10)[-1]
+            yield f"With sync {sync}, processes other than server and load tool used {median(shares):.0%} of a core"
+            yield f"in the median, {tenth:.0%} or more in a tenth of the measures, {max(shares):.0%} at most; in"
+            yield f"{sum(not one.is_quiet for one in found)} of {len(shares)} it was more than half a core."
+    yield "The more they do, the less a number means.\n"
 
 
 if __name__ == "__main__":

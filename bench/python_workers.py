@@ -54,8 +54,9 @@ class Setting:
     processes: int = 1
     #: Celery's pool, RQ's worker, how many jobs our worker fetches ahead.
     how: str = ""
-    #: How many jobs a round has: some seconds of work.
-    jobs: int = 20_000
+    #: How many jobs a round of a full run has: five seconds of work and more, on the machine of docs/performance.md, so
+    #: that at a scale of 0.3 it is still more than one.
+    jobs: int = 60_000
 
     def __str__(self) -> str:
         each = f"{self.processes} x {self.concurrency}" if self.concurrency > 1 else str(self.processes)
@@ -67,7 +68,13 @@ class Lineshaft:
 
     package = "lineshaft"
     functions: Any = (noop, sleep_1ms)
-    settings = (Setting(10), Setting(50), Setting(10, 2), Setting(50, 2), Setting(10, 2, "prefetch 20", 40_000))
+    settings = (
+        Setting(10),
+        Setting(50),
+        Setting(10, 2, jobs=100_000),
+        Setting(50, 2, jobs=100_000),
+        Setting(10, 2, "prefetch 20", 150_000),
+    )
 
     def __init__(self, url: str) -> None:
         from lineshaft import Jobs  # noqa: PLC0415 - each library is imported by those who have it
@@ -172,7 +179,7 @@ class Dramatiq:
     """Threads; two processes of eight are its default on two cores."""
 
     package = "dramatiq"
-    settings = (Setting(8, 1, jobs=6_000), Setting(8, 2, jobs=8_000), Setting(2, 2, jobs=8_000))
+    settings = (Setting(8, 1, jobs=12_000), Setting(8, 2, jobs=20_000), Setting(2, 2, jobs=8_000))
 
     def __init__(self, url: str) -> None:
         import dramatiq  # noqa: PLC0415

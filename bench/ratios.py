@@ -4,7 +4,8 @@ Absolute speeds of different days or machines cannot be compared; the ratio to a
 in the same minute on the same machine, can. So the verdict looks at one number per load: the median,
 over the rounds, of the server's jobs per second divided by the yardstick's in that same round. That is
 the reference, beanstalkd, or for jobs that ask for a feature the same server with plain jobs. In an
-open loop the speed is given, and the verdict is the longest p99 of its verbs.
+open loop the speed is given, and the verdict is the longest p99 of its verbs. The workers of libraries are judged round
+by round too; such a round takes minutes, so their ratios scatter more.
 """
 
 from collections.abc import Iterable, Sequence
@@ -45,13 +46,31 @@ class Verdict:
     #: The least ratio, or the longest p99; 0 where none is asked for.
     target: float
     rounds: int
+    #: Whether the target is an aim of the bench's own.
+    is_own: bool = False
+    #: The median of those rounds in which others left the machine alone, None where there are none; how many they were.
+    quiet: float | None = None
+    quiet_rounds: int = 0
 
     @property
     def is_met(self) -> bool:
         """Whether the median reaches the target."""
         if not self.target:
             return True
-        return self.median <= self.target if self.yardstick is None else self.median >= self.target
+        return self._is_enough(self.median)
+
+    @property
+    def is_split(self) -> bool:
+        """Whether rounds reached the target and others did not."""
+        return bool(self.target) and self._is_enough(self.least) != self._is_enough(self.most)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the rounds in which nobody disturbed say otherwise than all of them."""
+        return bool(self.target) and self.quiet is not None and self._is_enough(self.quiet) != self.is_met
+
+    def _is_enough(self, value: float) -> bool:
+        return value <= self.target if self.yardstick is None else value >= self.target
 
     def as_dict(self) -> dict[str, Any]:
         """For the results file."""
@@ -96,11 +115,9 @@ def judge_libraries(records: Iterable[dict[str, Any]]) -> list[Verdict]:
 
 
 def _library(kind: str, ours: str, other: str, target: float, found: dict[str, list[float]]) -> Verdict:
-    """They do not run in pairs, so the range is that of the extremes."""
-    mine, theirs = found[ours], found[other]
-    extremes = (min(mine) / max(theirs), max(mine) / min(theirs))
-    rounds = min(len(mine), len(theirs))
-    return Verdict(f"worker, {kind}", "", ours, other, median(mine) / median(theirs), *extremes, target, rounds)
+    """Round by round, as far as both have them."""
+    values = [mine / theirs for mine, theirs in zip(found[ours], found[other], strict=False)]
+    return Verdict(f"worker, {kind}", "", ours, other, median(values), min(values), max(values), target, len(values))
 
 
 def _worst_p99_ms(measure: Measure) -> float:
@@ -129,7 +146,8 @@ def medians_table(played: Iterable[tuple[Match, Sequence[Round]]]) -> str:
 
 
 def _p99(match: Match, label: str, rounds: Sequence[Round]) -> list[Verdict]:
-    values = [_worst_p99_ms(one.measures[label]) for one in rounds if label in one.measures]
+    found = [one.measures[label] for one in rounds if label in one.measures]
+    values = [(_worst_p99_ms(one), one.is_quiet) for one in found]
     target = match.load.p99_limit_ms[match.sync] if label == "lineshaft" else 0.0
     return [_verdict(match, label, None, target, values)] if values else []
 
@@ -137,11 +155,15 @@ def _p99(match: Match, label: str, rounds: Sequence[Round]) -> list[Verdict]:
 def _ratio(match: Match, comparison: Comparison, rounds: Sequence[Round]) -> list[Verdict]:
     ours, theirs = comparison.subject, comparison.yardstick
     pairs = [(one.measures[ours], one.measures[theirs]) for one in rounds if {ours, theirs} <= one.measures.keys()]
-    values = [subject.jobs_per_second / yardstick.jobs_per_second for subject, yardstick in pairs]
+    values = [(one.jobs_per_second / two.jobs_per_second, one.is_quiet and two.is_quiet) for one, two in pairs]
     return [_verdict(match, ours, theirs, comparison.target, values)] if values else []
 
 
-def _verdict(match: Match, subject: str, yardstick: str | None, target: float, values: Sequence[float]) -> Verdict:
+def _verdict(
+    match: Match, subject: str, yardstick: str | None, target: float, found: Sequence[tuple[float, bool]]
+) -> Verdict:
+    """Of values, and whether each is of a quiet round."""
+    values, quiet = [value for value, _ in found], [value for value, is_quiet in found if is_quiet]
     return Verdict(
         load=match.load.name,
         sync=match.sync,
@@ -152,6 +174,9 @@ def _verdict(match: Match, subject: str, yardstick: str | None, target: float, v
         most=max(values),
         target=target,
         rounds=len(values),
+        is_own=bool(target) and match.sync in match.load.own_aims,
+        quiet=median(quiet) if quiet else None,
+        quiet_rounds=len(quiet),
     )
 
 

@@ -189,7 +189,7 @@ def _print(plan: Plan, results: Results, verdicts: list[Verdict]) -> None:
 
 def _worst_foreign_share(results: Results) -> float:
     measures = [measure for one in results.rounds for measure in one.measures.values()]
-    return max((one.foreign_cpu_seconds / one.seconds for one in measures), default=0.0)
+    return max((one.foreign_share for one in measures), default=0.0)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,12 @@
-"""The page of the scale bench: its tables and charts in docs/performance-scale.md, written from what was measured."""
+"""The page of the scale bench: its tables and charts in docs/performance-scale.md, written from what was measured.
 
+    python bench/scale_page.py FILE       the page of an earlier run, from its figures
+
+The figures themselves are published beside the page, in docs/data, and named on it.
+"""
+
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +23,11 @@ Figures = dict[str, Any]
 def write_page(result: Figures) -> None:
     """Write the tables and charts of what was measured into the page; what was not measured stays as it is there."""
     machine, day = result["machine"], result["at"][:10]
+    figures = PAGE.parent / "data" / f"scale-{day}-{machine['sources']}.json"
+    figures.parent.mkdir(exist_ok=True)
+    figures.write_text(json.dumps(result, separators=(",", ":")) + "\n")
     where = f"{day}, {machine['processor']}, {machine['python']}, {machine['libraries']}, {machine['sources']}"
+    where += f" ([figures](data/{figures.name}))"
     if result["backlog"]:
         _put("backlog", f"Measured {where}.\n\n" + _backlog_table(result["backlog"]))
         lines = [
@@ -62,7 +73,13 @@ def _backlog_table(found: list[Figures]) -> str:
 
 def _spread_table(spread: dict[str, list[Figures]]) -> str:
     rows = [
-        f"| {name} | " + ", ".join(f"{one['us_per_job']:.0f} µs with {one['count']:,}" for one in found) + " |"
+        f"| {name} | "
+        + ", ".join(f"{one['us_per_job']:.0f} µs with {one['count']:,}" for one in found)
+        + f" | {found[-1]['us_per_job'] / found[0]['us_per_job'] - 1:+.0%} |"
         for name, found in spread.items()
     ]
-    return "\n".join(["| Over | A job costs |", "| --- | --- |", *rows])
+    return "\n".join(["| Over | A job costs | The most beside the fewest |", "| --- | --- | ---: |", *rows])
+
+
+if __name__ == "__main__":
+    write_page(json.loads(Path(sys.argv[1]).read_text()))

@@ -261,6 +261,8 @@ def check_batches(rows: dict[bytes, bytes], places: dict[int, bytes], kept: dict
             assert slots.get((bid, role)) == (slot if slot in {Slot.ENQUEUED, Slot.DEAD} else None)
         assert bool(batch.until) is (batch.is_finished() or not batch.committed)
     assert {bid for bid, _ in waiting} <= batches.keys()
+    unfinished = sum(not batch.is_finished() for batch in batches.values())
+    assert int(rows.get(b"Bn", b"0")) == unfinished, f"{rows.get(b'Bn')!r} batches are counted as open: {unfinished}"
     return {keys.expiry_key(batch.until, b"b", bid.encode()) for bid, batch in batches.items() if batch.until}
 
 

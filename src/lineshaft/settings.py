@@ -29,6 +29,9 @@ def engine_settings(config: Config) -> Settings:
             config.limits.mutates,
             config.limits.nesting,
             config.limits.result_bytes,
+            config.limits.batches,
+            config.limits.custom_bytes,
+            config.limits.workers,
         ),
         jid_index=config.storage.jid_index,
         refuse_duplicate_jids=config.server.refuse_duplicate_jids,
@@ -51,7 +54,7 @@ def engine_settings(config: Config) -> Settings:
             name: Throttle(each.concurrency, each.worker, each.timeout_ms, each.rate, each.per_ms or 1000)
             for name, each in config.throttles.named.items()
         },
-        periodic=tuple(periodic(cron) for cron in config.cron),
+        periodic=tuple(periodic(cron, config.limits.custom_bytes) for cron in config.cron),
     )
 
 
@@ -63,8 +66,8 @@ def _lane_rules(queue: Queue) -> LaneRules | None:
     return LaneRules(queue.lane_by, queue.lane_concurrency, queue.lane_order == "strict", rate)
 
 
-def periodic(cron: Cron) -> Periodic:
-    """A periodic job as the rules know it. Raises ConfigError for what no push would accept."""
+def periodic(cron: Cron, most_custom: int) -> Periodic:
+    """A periodic job as the rules know it, with so many bytes of `custom` at most. Raises ConfigError for any other."""
     job = cron.job
     pushed = {
         "jobtype": job.jobtype,
@@ -85,7 +88,7 @@ def periodic(cron: Cron) -> Periodic:
         catch_up=cron.catch_up == "once",
     )
     try:
-        check_periodic(what)
+        check_periodic(what, most_custom)
     except Refusal as refusal:
         raise ConfigError(f"{cron.where}.job: {refusal}") from None
     return what
@@ -106,6 +109,7 @@ def server_settings(config: Config) -> ServerSettings:
         line_limit_bytes=config.server.line_limit_bytes,
         unfinished_bytes=config.limits.unfinished_bytes,
         waiting_places=config.limits.waiting,
+        most_labels=config.limits.labels,
         description=config.server.description,
         backups=backup_rule(config),
         data=None if config.ephemeral else str(config.data_dir),

@@ -28,15 +28,15 @@ from lineshaft.server.feeding import Feeder
 from lineshaft.server.info import info_of
 from lineshaft.server.server import Server
 from lineshaft.store.timing import Durations
-from lineshaft.web.accounts import Account, Role, Token
+from lineshaft.web.access.accounts import Account, Role, Token
 from lineshaft.web.app import build_app
 from lineshaft.web.backend import Setting, WebSettings
+from lineshaft.web.connection import Connection
 from lineshaft.web.site import Site
 
 __all__ = ["HttpServer", "ServerBackend", "serve_http"]
 
 T = TypeVar("T")
-
 
 #: As Python's own default has them, and so the job port. uvicorn's are those of TLS 1.0, with SHA-1 and CBC.
 CIPHERS: Final = "@SECLEVEL=2:ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:DHE+AES:!aNULL:!eNULL:!aDSS:!SHA1:!AESCCM"
@@ -211,7 +211,15 @@ async def serve_http(
     if tls is not None:
         files = {"ssl_certfile": os.fspath(tls[0]), "ssl_keyfile": os.fspath(tls[1]), "ssl_ciphers": CIPHERS}
     settings = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False, **files
+        app,
+        http=Connection,
+        limit_concurrency=config().web.connections,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        server_header=False,
+        **files,
     )
     web = _Uvicorn(settings)
     task = asyncio.create_task(web.serve([listening]))

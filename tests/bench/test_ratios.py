@@ -1,12 +1,13 @@
 """The verdict of a bench run, from measures made up here."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from jobload import Load, Measure
 from loads import LOADS
 from matches import Match, matches
-from ratios import judge, medians_table, verdicts_table
+from ratios import judge, judge_libraries, medians_table, verdicts_table
 from results import Results, Round
 
 BY_NAME = {load.name: load for load in LOADS}
@@ -63,6 +64,24 @@ def test_a_round_without_its_yardstick_says_nothing() -> None:
     match = match_of("cycle, 50 connections")
     (ratio,) = judge(match, [*rounds(lineshaft=(100,)), *rounds(lineshaft=(80,), reference=(100,))])
     assert (ratio.median, ratio.rounds) == (0.8, 1)
+
+
+def test_rounds_that_others_disturbed_are_counted_and_told() -> None:
+    found = rounds(lineshaft=(90, 100, 60), reference=(100, 100, 100))
+    for one in found[:2]:
+        one.measures["reference"] = replace(one.measures["reference"], foreign_cpu_seconds=0.5)
+    (ratio,) = judge(match_of("cycle, 50 connections"), found)
+    assert (ratio.median, ratio.rounds, ratio.quiet, ratio.quiet_rounds) == (0.9, 3, 0.6, 1)
+    assert (ratio.is_met, ratio.is_split, ratio.is_doubtful) == (True, True, True)
+
+
+def test_workers_are_judged_round_by_round() -> None:
+    def records(worker: str, *rates: float) -> list[dict[str, object]]:
+        return [{"worker": worker, "setting": "1 x 10", "kind": "noop", "jobs_per_second": rate} for rate in rates]
+
+    found = [*records("lineshaft, async", 400, 900, 300), *records("celery", 100, 300, 200)]
+    (ratio,) = judge_libraries(found)
+    assert (ratio.least, ratio.median, ratio.most, ratio.rounds) == (1.5, 3.0, 4.0, 3)
 
 
 @pytest.mark.parametrize(

@@ -62,3 +62,5 @@ def test_the_page_gets_what_was_measured_and_keeps_the_rest(monkeypatch: pytest.
     assert "| 1,000 | 987 | 4.0 µs | 1,000 | 16.0 µs | 90 MB | 100 MB | 50 MB | 1.00 s |" in after
     assert after.split("<!-- backlog: end -->")[1] == before.split("<!-- backlog: end -->")[1]
     assert (tmp_path / "scale-backlog.svg").read_text().startswith("<svg")
+    assert "([figures](data/scale-2026-11-25-abc.json))" in after
+    assert '"pushed_per_second":987' in (tmp_path / "data" / "scale-2026-11-25-abc.json").read_text()

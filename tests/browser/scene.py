@@ -11,8 +11,8 @@ from lineshaft.clock import format_instant
 from lineshaft.config import Cron, CronJob
 from lineshaft.config.entries import Queue, Throttle
 from lineshaft.config.model import Queues, Throttles
-from lineshaft.web.past import GRAINS, Note
-from lineshaft.web.pulse import Trend
+from lineshaft.web.figures.past import GRAINS, Note
+from lineshaft.web.figures.pulse import Trend
 
 TRACE = [
     "app/jobs/report_job.rb:41:in `render'",

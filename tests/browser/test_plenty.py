@@ -12,7 +12,7 @@ from browser.conftest import Watched
 from browser.plenty import LONG_QUEUE, LONG_WORD, fill, laned, name_of, periodic, throttled
 from browser.stage import Stage, staged
 from lineshaft.engine.stats.groups import MOST_GROUPS
-from lineshaft.web import search
+from lineshaft.web.lists import search
 from web.asking import ask
 
 Opener = Callable[..., Watched]

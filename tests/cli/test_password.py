@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from lineshaft.web.accounts import Account, Keyring, Role
+from lineshaft.web.access.accounts import Account, Keyring, Role
 
 
 def ask(given: str) -> subprocess.CompletedProcess[str]:

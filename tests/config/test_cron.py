@@ -43,7 +43,7 @@ def test_every_key(loaded):
         backtrace=20,
         custom={"tenant": "acme"},
     )
-    assert periodic(cron) == Periodic(
+    assert periodic(cron, 1000) == Periodic(
         "nightly",
         Schedule("30 2 * * *", "Europe/Madrid"),
         "Report",
@@ -198,10 +198,11 @@ def test_an_entry_is_counted_in_its_own_file(machine):
         ("{ unique_for = 'x' }", "invalid custom: Expected `float | null`, got `str` - at `$.unique_for`"),
         ("{ unique_for = 60, unique_until = 'x' }", 'invalid custom: unique_until must be "success" or "start"'),
         ("{ backoff = 'x' }", "invalid custom: "),
+        (f"{{ x = '{'y' * 2000}' }}", "custom is too large: 2008 bytes, and the limit is 1024"),
     ],
 )
 def test_what_no_push_would_accept_is_refused_before_anything_starts(machine, custom, complaint):
-    file = machine.write(LEAST + entry(job=f"custom = {custom}"))
+    file = machine.write("[limits]\ncustom = 1024\n" + LEAST + entry(job=f"custom = {custom}"))
     with pytest.raises(ConfigError) as caught:
         engine_settings(machine.load())
     assert str(caught.value).startswith(f"{file}: cron[2].job: {complaint}")

@@ -12,8 +12,9 @@ from lineshaft.engine.records import LaneRules, Rate
 from lineshaft.engine.settings import Settings
 from lineshaft.engine.settings import Throttle as Limits
 from lineshaft.errors import ConfigError
+from lineshaft.protocol.handshake import MAX_LABELS
 from lineshaft.server.settings import ServerSettings
-from lineshaft.settings import engine_settings
+from lineshaft.settings import engine_settings, server_settings
 from lineshaft.store.rocks_options import DEFAULT_MEMORY_BYTES
 
 EVERYTHING = """
@@ -139,6 +140,17 @@ def test_the_defaults_are_those_of_the_parts(machine):
     assert config.retention.results_ms == engine.results_keep
     assert config.retention.batches_ms == engine.batches_keep
     assert config.retention.batches_open_ms == engine.batches_open
+    assert config.limits.batches == engine.most.batches
+    assert config.limits.custom_bytes == engine.most.custom_bytes
+    assert config.limits.workers == engine.most.workers
+    assert config.limits.labels == server.most_labels == MAX_LABELS
+
+
+def test_limits_reach_what_they_limit(loaded):
+    config = loaded('[limits]\nbatches = 7\ncustom = "2KiB"\nworkers = 9\nlabels = 0\n')
+    most = engine_settings(config).most
+    assert (most.batches, most.custom_bytes, most.workers) == (7, 2048, 9)
+    assert server_settings(config).most_labels == 0
 
 
 ADDRESS = '"HOST:PORT" (as "127.0.0.1:7419", "[::1]:7419"; ":7419" is every interface)'
@@ -197,6 +209,11 @@ CASES = [
     ('[limits]\nresult = "17MiB"', f'limits.result must be {SIZE}, from 0 to 16MiB, not "17MiB"'),
     ("[limits]\nwaiting = 0", "limits.waiting must be a whole number from 1 to 100000000, not 0"),
     ("[limits]\nunfinished = 1000", f"limits.unfinished must be {SIZE}, from 1MiB to 1TiB, not 1000"),
+    ("[limits]\nbatches = 0", "limits.batches must be a whole number from 1 to 100000000, not 0"),
+    ("[limits]\ncustom = 1000", f"limits.custom must be {SIZE}, from 1KiB to 1GiB, not 1000"),
+    ("[limits]\nworkers = 0", "limits.workers must be a whole number from 1 to 10000000, not 0"),
+    ("[limits]\nlabels = 1001", "limits.labels must be a whole number from 0 to 1000, not 1001"),
+    ("[web]\nconnections = 599", "web.connections must be a whole number from 600 to 1000000, not 599"),
     ("[workers]\nrecover_limit = 0", "workers.recover_limit must be a whole number from 1 to 1000000, not 0"),
     ("[retention]\ndead = {}", f"retention.dead must be {TIME}, from 1s to 36500d, not a table"),
     ("[retention]\ndead_max = 0", "retention.dead_max must be a whole number from 1 to 1000000000000, not 0"),

@@ -41,7 +41,7 @@ def test_a_wrong_manifest_is_not() -> None:
 
 
 def test_the_probes_ask_what_the_server_answers() -> None:
-    from lineshaft.web.health import HEALTH  # noqa: PLC0415 - the web stack is slow to import
+    from lineshaft.web.pages.health import HEALTH  # noqa: PLC0415 - the web stack is slow to import
 
     (container,) = pod()["containers"]
     paths = {name: container[name]["httpGet"]["path"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}

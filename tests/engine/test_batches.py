@@ -71,6 +71,11 @@ class Box:
         check_memory(self.harness.server.engine)
 
 
+def left(box: Box) -> list[bytes]:
+    """What is still known of batches, but how many are open."""
+    return [key for key in rows_of(box.harness.store) if key[:1] in {b"B", b"E"} and key != keys.OPEN_BATCHES_KEY]
+
+
 def test_callbacks_wait_for_every_job_and_for_the_commit() -> None:
     box = Box()
     bid = box.new("complete", "success")
@@ -357,7 +362,7 @@ def test_a_finished_batch_is_kept_for_thirty_days_and_then_nothing_of_it_is_left
     assert box.status(bid) == (1, 0, 0, "", "2")
     box.harness.advance(2 * 86_400)
     assert box.peer.ask(f"BATCH STATUS {bid}").startswith(b"-ERR no such batch b-")
-    assert not [key for key in rows_of(box.harness.store) if key[:1] in {b"B", b"E"}]
+    assert not left(box)
     box.check()
 
 
@@ -377,8 +382,24 @@ def test_a_batch_that_is_finished_by_its_commit_is_kept_as_long() -> None:
     assert box.status(spoilt) == (1, 0, 1, "", "")
     assert box.status(spared) == (1, 0, 0, "", "")
     box.harness.advance(2 * 86_400)
-    assert not [key for key in rows_of(box.harness.store) if key[:1] in {b"B", b"E"}]
+    assert not left(box)
     box.check()
+
+
+@pytest.mark.parametrize("value", [None, b"-1", b"\xff"])
+def test_a_store_in_which_open_batches_were_not_counted(value: bytes | None) -> None:
+    box = Box()
+    finished, open_ = box.new("success", commit=True), box.new("success")
+    box.do("calls")
+    assert box.status(finished) == (0, 0, 0, "", "2")
+    box.push(open_)
+    store = box.harness.store
+    store.commit({keys.OPEN_BATCHES_KEY: value}, [])
+    again = Harness(store=store)
+    again.server.need_turn()
+    again.settle()
+    assert store.get(keys.OPEN_BATCHES_KEY) == b"1"
+    check_store(store)
 
 
 @pytest.mark.parametrize("bid", ["b-unknown", "b-00000000000000000", "", "é" * 300, "$18\r\nb-unknown"])
@@ -419,7 +440,7 @@ def test_flush_takes_batches_too() -> None:
     box.push(bid)
     box.peer.ask("FLUSH")
     assert box.peer.ask(f"BATCH COMMIT {bid}").startswith(b"-ERR no such batch")
-    assert not [key for key in rows_of(box.harness.store) if key[:1] in {b"B", b"E"}]
+    assert not left(box)
 
 
 def test_a_damaged_job_and_a_damaged_callback_hold_nobody_up() -> None:

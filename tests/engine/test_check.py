@@ -770,6 +770,10 @@ def stuck_batch(rows: Rows) -> None:
     rewrite(rows, batch_in(rows), decode_batch, committed=True, pending=0, until=0)
 
 
+def miscounted_open_batches(rows: Rows) -> None:
+    rows[keys.OPEN_BATCHES_KEY] = b"%d" % (int(rows[keys.OPEN_BATCHES_KEY]) + 1)
+
+
 def miscounted_failures(rows: Rows) -> None:
     key = next(key for key in rows if key.startswith(b"Yd"))
     rewrite(rows, key, decode_group, count=decode_group(rows[key]).count + 3)
@@ -884,6 +888,7 @@ BREAKS: list[tuple[Callable[[Rows], None], Law, str]] = [
     (batch_for_ever, Law.BATCH, "nothing will ever forget it"),
     (unending_batch, Law.BATCH, "nothing will ever forget it"),
     (stuck_batch, Law.BATCH, "its callback 'c' is due, and nothing will enqueue it"),
+    (miscounted_open_batches, Law.BATCH, "batches are counted as open, and"),
     (miscounted_failures, Law.GROUP, "the groups of failures count"),
     (failures_of_nobody, Law.GROUP, "it counts 0 jobs"),
     (failures_of_a_week, Law.GROUP, "what came in each hour"),
@@ -893,6 +898,7 @@ BREAKS: list[tuple[Callable[[Rows], None], Law, str]] = [
     (entry_of_nothing, Law.STALE, "nothing lies at dead, 2025-11-24T16:00:00.000Z, order 700"),
 ]
 HARMLESS = {
+    miscounted_open_batches,
     miscounted_failures,
     failures_of_nobody,
     failures_of_a_week,

@@ -10,7 +10,7 @@ import pytest
 from msgspec import json
 
 from lineshaft.clock import format_instant
-from lineshaft.engine.agenda.due import SLICE
+from lineshaft.engine.agenda.due import MOST_RELEASED, SLICE
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.settings import Settings
 from lineshaft.job import decode_pushed_list
@@ -107,3 +107,19 @@ def test_a_job_that_joins_before_the_others_is_found() -> None:
     assert engine.fetch(["e"], "w") is not None
     run_until_idle(engine, NOW + 1000)
     assert engine.figures()["sets"]["scheduled"] == 0
+
+
+@pytest.mark.parametrize(
+    ("custom", "moved"), [({}, SLICE), ({"unique_for": 60}, MOST_RELEASED)], ids=["plain", "unique"]
+)
+def test_a_slice_of_jobs_that_cost_more_has_fewer_of_them(custom: dict[str, object], moved: int) -> None:
+    engine = Engine(MemoryStore(), Settings(), lambda: 0.5, NOW)
+    at = format_instant(NOW + 1000)
+    jobs = [{"jid": f"job-{n:06}", "jobtype": "T", "args": [n], "at": at, "custom": custom} for n in range(3 * SLICE)]
+    assert engine.push_bulk(decode_pushed_list(json.encode(jobs))) == {}
+    engine.advance(NOW + 1000)
+    assert engine.tick() == NOW + 1000
+    assert engine.figures()["sets"]["scheduled"] == 3 * SLICE - moved
+    while engine.tick() <= NOW + 1000:
+        pass
+    assert engine.figures()["total_enqueued"] == 3 * SLICE

@@ -8,7 +8,8 @@
 While one client has something large done, another process pings the server in an open loop (`ping`): 500 times a second
 for the delay of the event loop, and 50 times with a PUSH. A row fails when 99.9 % of the pings did not come within
 20 ms, or 99 % of the pushes not within 50 ms, and a few when the operation itself takes too long. The first row is the
-server with nothing to do: what the machine itself contributes.
+server with nothing to do: what the machine itself contributes. RocksDB compacts whenever it wants to, beside all of
+this: each row says how often, and for how many seconds.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from urllib.parse import quote
 
 import uvloop
 
+from load.compactions import Compactions
 from load.figures import usage_of
 from load.ping import Heard, Pinger
 from load.visitors import get_page
@@ -58,6 +60,7 @@ class Row:
     seconds: float
     limit_seconds: float | None
     heard: Heard
+    compactions: Compactions
 
     def missed(self) -> list[str]:
         """The limits that it did not keep."""
@@ -73,9 +76,10 @@ class Row:
     def line(self) -> str:
         """For the report."""
         missed = "; ".join(self.missed())
-        return f"{self.name:<34} {self.seconds:7.2f} s | {self.heard.line()}" + (
-            f" | MISSED: {missed}" if missed else ""
-        )
+        return (
+            f"{self.name:<34} {self.seconds:7.2f} s | {self.heard.line()} | "
+            f"{self.compactions.count:3} compactions of {self.compactions.seconds:4.1f} s"
+        ) + (f" | MISSED: {missed}" if missed else "")
 
 
 class Bench:
@@ -96,13 +100,15 @@ class Bench:
     async def timed(self, name: str, work: Any, *, limit: float | None = None) -> None:
         """Do it, and tell what it cost others."""
         await asyncio.sleep(self.settling)
+        before = Compactions.of(self.server.data)
         self.pinger.take()
         began = time.monotonic()
         await work
         seconds = time.monotonic() - began
         # What comes in the very last moment is answered a little later.
         await asyncio.sleep(0.3)
-        self.tell(Row(name, seconds, limit, self.pinger.take()))
+        heard = self.pinger.take()
+        self.tell(Row(name, seconds, limit, heard, Compactions.of(self.server.data).since(before)))
 
     async def ask(self, line: str) -> Any:
         """A command of the client that has large things done."""
@@ -241,7 +247,8 @@ async def start(bench: Bench) -> None:
     seconds = time.monotonic() - began
     bench.pinger.start()
     await asyncio.sleep(min(2, bench.jobs / 100_000))
-    bench.tell(Row("start after SIGKILL, and then", seconds, START_LIMIT_SECONDS, bench.pinger.take()))
+    heard = bench.pinger.take()
+    bench.tell(Row("start after SIGKILL, and then", seconds, START_LIMIT_SECONDS, heard, Compactions(0, 0.0)))
 
 
 async def _then_calm(bench: Bench, line: str) -> None:

@@ -5,8 +5,9 @@
 
 The set is filled with jobs for tomorrow; 278 jobs a second (a million in an hour) are due over the next minutes, each
 at an instant of its own; `bench/jobload` asks for so many PUSH, FETCH and ACK a second in an open loop. Workers fetch
-what is due and compare the clock with the instant that stands in the job's arguments. The limit is 100 ms late (99 %).
-What the load tool really reached is told beside it: a machine that cannot carry it is said so.
+what is due and compare the clock with the instant that stands in the job's arguments. The limit is 100 ms late (99 %),
+while the load that was asked for runs: where the machine did not carry it, that is missed too, and said in a line of
+its own, since jobs that start in time beside a smaller load prove less.
 """
 
 import argparse
@@ -26,10 +27,12 @@ from load.figures import percentile, usage_of
 from load.wire import Wire, instant
 from processes import ServerProcess, stop_on_sigterm
 
-__all__ = ["main", "measure"]
+__all__ = ["judge", "main", "measure"]
 
 A_SECOND = 278
 LATE_LIMIT_MS = 100.0
+#: Of the cycles that were asked for, so many must have been carried out: they come at random instants.
+RATE_LIMIT = 0.98
 CHUNK = 500
 WORKERS = 10
 
@@ -90,23 +93,33 @@ async def _measure(server: ServerProcess, jobs: int, seconds: int, rate: int) ->
 
 
 def measure(jobs: int, seconds: int, rate: int, root: Path, *, sync: str = "always") -> tuple[bool, str]:
-    """Whether the limit was kept, and the report."""
+    """Whether the limits were kept, and the report."""
     with ServerProcess(root, f'[storage]\nsync = "{sync}"\n') as server:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             late, load = runner.run(_measure(server, jobs, seconds, rate))
         assert server.stop() == 0
-    worst = percentile(late, 99)
     text = (
         f"{len(late):,} scheduled jobs over {seconds} s, {jobs:,} others waiting, sync {sync}\n"
-        f"late: p50 {percentile(late, 50):.1f}  p99 {worst:.1f}  max {max(late):.1f} ms   limit p99 {LATE_LIMIT_MS:g}\n"
+        f"late: p50 {percentile(late, 50):.1f}  p99 {percentile(late, 99):.1f}  max {max(late):.1f} ms\n"
         f"load meanwhile: {load['rate']:,.0f} cycles a second of {rate:,} asked for; "
         f"server {100 * float(str(load['busy'])):.0f} % of a core"
     )
-    return worst < LATE_LIMIT_MS, text
+    missed = judge(late, float(str(load["rate"])), rate)
+    return not missed, "\n".join([text, *(f"MISSED: {one}" for one in missed)])
+
+
+def judge(late: Sequence[float], reached: float, asked: int) -> list[str]:
+    """What was missed: that jobs start in time, and that they do so beside the load that was asked for."""
+    missed = []
+    if (worst := percentile(late, 99)) >= LATE_LIMIT_MS:
+        missed.append(f"99 % of the jobs within {worst:.1f} ms of their time, limit {LATE_LIMIT_MS:g}")
+    if reached < RATE_LIMIT * asked:
+        missed.append(f"only {reached:,.0f} cycles a second, {asked:,} asked for")
+    return missed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; 1 when the limit was missed."""
+    """Measure and print; 1 when a limit was missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=1_000_000)
     parser.add_argument("--seconds", type=int, default=300)

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from harness import Harness, Peer
 from invariants import check_memory, check_store, rows_of
 from lineshaft.engine.settings import Limits, Settings
@@ -62,6 +64,106 @@ def test_batches_in_batches() -> None:
     for _ in range(3):
         bid = peer.ask("BATCH NEW " + wanted % bid).split(b"\r\n")[1].decode()
     assert told(peer, "BATCH NEW " + wanted % bid) == b"batches are nested too deeply: the limit is 3"
+
+
+def begin(peer: Peer) -> str:
+    return peer.ask('BATCH NEW {"success":{"jobtype":"C","args":[],"queue":"called"}}').split(b"\r\n")[1].decode()
+
+
+def test_open_batches() -> None:
+    harness = limited(batches=2)
+    peer = harness.worker("w-1")
+    line = 'BATCH NEW {"success":{"jobtype":"C","args":[]}}'
+    first, second = begin(peer), begin(peer)
+    assert told(peer, line) == b"too many open batches: 2"
+    # A restart knows how many there are.
+    again = Harness(store=harness.store, rules=Settings(most=Limits(batches=2)))
+    peer = again.worker("w-1")
+    assert told(peer, line) == b"too many open batches: 2"
+    # One that is committed is open until its callback is done, and makes room then.
+    assert peer.ask(f"BATCH COMMIT {first}") == OK
+    assert told(peer, line) == b"too many open batches: 2"
+    callback = peer.ask_json("FETCH called")
+    assert peer.ask(json.dumps({"jid": callback["jid"]}).join(["ACK ", ""])) == OK
+    third = begin(peer)
+    assert told(peer, line) == b"too many open batches: 2"
+    # A job for a finished one opens it again, whatever the limit; one that nobody commits is forgotten.
+    assert peer.ask("PUSH " + job("late-00001", custom={"bid": first})) == OK
+    check_store(again.store)
+    assert again.server.engine.state.open_batches == 3
+    again.advance(31 * 60)
+    assert peer.closed, "it said nothing for half an hour"
+    peer = again.connect()
+    assert told(peer, f"BATCH STATUS {second}").startswith(b"no such batch")
+    assert told(peer, f"BATCH STATUS {third}").startswith(b"no such batch")
+    assert again.server.engine.state.open_batches == 1
+    check_store(again.store)
+    assert peer.ask("FLUSH") == OK
+    assert [begin(peer) != "" for _ in range(2)] == [True, True]
+    assert told(peer, line) == b"too many open batches: 2"
+    check_store(again.store)
+
+
+def test_workers_that_are_known() -> None:
+    harness = limited(workers=3)
+    busy = harness.worker("w-busy")
+    assert busy.ask("PUSH " + job("held-00001")) == OK
+    assert b"held-00001" in busy.ask("FETCH default")
+    busy.leave()
+    for number in range(20):
+        harness.worker(f"made-up-{number}").leave()
+        harness.advance(1)
+    known = {key for key in rows_of(harness.store) if key[:1] == b"K"}
+    assert b"Kw-busy" in known, "it holds a job, which is to be taken back"
+    assert len(known) <= 3
+    here = [harness.worker(f"here-{number}") for number in range(2)]
+    assert {key for key in rows_of(harness.store) if key[:1] == b"K"} == {b"Kw-busy", b"Khere-0", b"Khere-1"}
+    refused = harness.connect(hello=None)
+    refused.take()
+    assert refused.ask('HELLO {"v":2,"wid":"one-more"}') == b"-ERR too many workers: 3\r\n"
+    assert refused.closed
+    # Whoever is known comes in, and so does who has no wid.
+    harness.worker("here-0")
+    harness.connect()
+    assert harness.worker("w-busy").ask('ACK {"jid":"held-00001"}') == OK
+    here[1].leave()
+    harness.advance(1)
+    harness.worker("one-more")
+    check_memory(harness.server.engine)
+
+
+def test_a_worker_that_is_forgotten_for_others_is_as_good_as_new() -> None:
+    harness = limited(workers=1)
+    harness.worker("w-1").leave()
+    harness.worker("w-2").leave()
+    harness.advance(1)
+    back = harness.worker("w-1", beats=False)
+    assert back.session is not None
+    assert back.session.worker is not None
+    assert not back.session.worker.has_beaten
+    assert back.ask('BEAT {"wid":"w-1"}') == OK
+    assert [key for key in rows_of(harness.store) if key[:1] == b"K"] == [b"Kw-1"]
+
+
+def test_custom() -> None:
+    harness = limited(custom_bytes=2000)
+    peer = harness.connect()
+    for size, is_taken in ((1990, True), (1991, False)):
+        custom = {"x": "y" * (size + 2000 - 1990 - 8)}
+        assert (len(json.dumps(custom, separators=(",", ":"))) == 2000) is is_taken
+        line = json.dumps(
+            {"jid": f"custom-{size}", "jobtype": "T", "args": [], "custom": custom}, separators=(",", ":")
+        )
+        text = b"custom is too large: 2001 bytes, and the limit is 2000"
+        if is_taken:
+            assert peer.ask("PUSH " + line) == OK
+            continue
+        assert told(peer, "PUSH " + line) == text
+        assert peer.ask_json(f"PUSHB [{line}]") == {f"custom-{size}": text.decode()}
+        assert told(peer, 'BATCH NEW {"success":' + line + "}") == b"invalid callback: " + text
+        # Another server has accepted it.
+        assert peer.ask_json('ADOPT [{"place":"ready","job":' + line + "}]")["adopted"] == 1
+    check_store(harness.store)
 
 
 def test_mutates_under_way() -> None:
@@ -148,6 +250,38 @@ def test_names_labels_and_ids() -> None:
     assert [len(label) for label in labelled.session.worker.labels] == [255] * 50
 
 
+def test_texts_and_paths() -> None:
+    harness = Harness()
+    peer = harness.worker("w-1")
+    line = json.dumps({"description": "d" * 1001, "success": {"jobtype": "C", "args": []}})
+    bid = peer.ask("BATCH NEW " + line).split(b"\r\n")[1].decode()
+    assert peer.ask_json(f"BATCH STATUS {bid}")["description"] == "d" * 1000
+    assert peer.ask("PUSH " + job("told-00001", custom={"track": 1, "bid": "b" * 101})) == OK
+    assert peer.ask(json.dumps({"jid": "told-00001", "desc": "d" * 1001}).join(["TRACK SET ", ""])) == OK
+    assert peer.ask_json("TRACK GET told-00001")["desc"] == "d" * 1000
+    assert (
+        told(peer, json.dumps({"dir": "/" + "d" * 4096}).join(["BACKUP ", ""])) == b"dir is longer than 4096 characters"
+    )
+    check_store(harness.store)
+
+
+def test_unknown_batches_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    harness = Harness()
+    jobs = [job(f"lost-{number:05d}", custom={"bid": f"b-{number}" + "x" * 200}) for number in range(20)]
+    harness.connect().ask(f"PUSHB [{','.join(jobs)}]")
+    found = [message for message in caplog.messages if "is not known" in message]
+    assert len(found) == 10
+    assert all("x" * 98 not in message for message in found)
+
+
+def test_labels() -> None:
+    harness = Harness(settings=ServerSettings(most_labels=2))
+    peer = harness.connect(json.dumps({"v": 2, "wid": "w-1", "labels": ["a", "b", "c"]}))
+    assert peer.session is not None
+    assert peer.session.worker is not None
+    assert peer.session.worker.labels == ("a", "b")
+
+
 def test_a_reload_changes_them() -> None:
     harness = Harness()
     peer = harness.connect()
@@ -156,3 +290,17 @@ def test_a_reload_changes_them() -> None:
     assert told(peer, "PUSH " + job("queued-002", queue="b")) == b"too many queues: 1"
     harness.server.engine.apply(Settings())
     assert peer.ask("PUSH " + job("queued-002", queue="b")) == OK
+
+
+def test_a_reload_changes_how_many_workers_and_labels_there_may_be() -> None:
+    harness = Harness()
+    harness.worker("w-1")
+    harness.server.engine.apply(Settings(most=Limits(workers=1)))
+    harness.server.apply(ServerSettings(most_labels=1))
+    refused = harness.connect(hello=None)
+    assert b"-ERR too many workers: 1\r\n" in refused.ask('HELLO {"v":2,"wid":"w-2"}')
+    harness.server.engine.apply(Settings())
+    labelled = harness.connect('{"v":2,"wid":"w-2","labels":["a","b"]}')
+    assert labelled.session is not None
+    assert labelled.session.worker is not None
+    assert labelled.session.worker.labels == ("a",)

@@ -107,9 +107,10 @@ def test_how_long_ago() -> None:
 
 def test_plurals() -> None:
     english, spanish = languages()["en"], languages()["es"]
-    assert [english.ngettext("%(num)s job", "%(num)s jobs", count) for count in (0, 1, 2)] == [
-        "%(num)s jobs",
-        "%(num)s job",
-        "%(num)s jobs",
+    assert [english.ngettext("%(num)s job", "%(num)s jobs", count) for count in (0, 1, 2000)] == [
+        "0 jobs",
+        "1 job",
+        "2,000 jobs",
     ]
-    assert spanish.ngettext("%(num)s job", "%(num)s jobs", 1) == "%(num)s trabajo"
+    assert english.ngettext("%(num)s job", "%(num)s jobs", 100, more="+") == "100+ jobs"
+    assert spanish.ngettext("%(num)s job", "%(num)s jobs", 1) == "1 trabajo"

@@ -148,14 +148,15 @@ def _password(config: Config) -> Finding:
 
 def _open_files(config: Config) -> Finding:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = config.server.connections + OTHER_FILES
+    connections = config.server.connections + config.web.connections
+    wanted = connections + OTHER_FILES
     if hard == resource.RLIM_INFINITY or hard >= wanted:
         most = "no limit" if hard == resource.RLIM_INFINITY else f"up to {hard:,}"
-        return Finding("open files", Verdict.GOOD, f"{most}; {config.server.connections:,} connections want {wanted:,}")
+        return Finding("open files", Verdict.GOOD, f"{most}; {connections:,} connections want {wanted:,}")
     advice = (
         f"raise it (LimitNOFILE={wanted} in a systemd unit, `ulimit -Hn` in a shell), or lower [server] connections"
     )
-    found = f"at most {hard:,}; {config.server.connections:,} connections want {wanted:,}"
+    found = f"at most {hard:,}; {connections:,} connections want {wanted:,}"
     return Finding("open files", Verdict.BAD, found, advice)
 
 

@@ -4,7 +4,7 @@ import sys
 from getpass import getpass
 
 from lineshaft.errors import UsageError
-from lineshaft.web.accounts import hash_password
+from lineshaft.web.access.accounts import hash_password
 
 __all__ = ["password"]
 

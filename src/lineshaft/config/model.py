@@ -105,6 +105,9 @@ class Web(Struct, frozen=True):
     hosts: Annotated[tuple[str, ...], names()] = ()
     #: Have browsers ask for this name over TLS only, whatever the port.
     hsts: Annotated[bool, switch()] = False
+    #: From what the pages' own limits let event streams and exports take (532), and some more: else watchers alone
+    #: could keep an operator out.
+    connections: Annotated[int, whole(600, 1_000_000), AT_START] = 1_000
     users: dict[str, WebUser] = {}  #: no key of its own: `tables` collects the `[web.users.NAME]` here
 
 
@@ -151,6 +154,10 @@ class Limits(Struct, frozen=True):
     result_bytes: Annotated[int, size("0", "16MiB")] = field(default=64 << 10, name="result")
     waiting: Annotated[int, whole(1, 100_000_000)] = 1_000_000
     unfinished_bytes: Annotated[int, size("1MiB", "1TiB")] = field(default=256 << 20, name="unfinished")
+    batches: Annotated[int, whole(1, 100_000_000)] = 1_000_000
+    custom_bytes: Annotated[int, size("1KiB", "1GiB")] = field(default=1 << 20, name="custom")
+    workers: Annotated[int, whole(1, 10_000_000)] = 100_000
+    labels: Annotated[int, whole(0, 1_000)] = 50
 
 
 class Log(Struct, frozen=True):

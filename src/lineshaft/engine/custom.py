@@ -62,14 +62,18 @@ NO_WISHES: Final = Wishes(Extras())
 
 _decode: Final = json.Decoder(Custom).decode
 
-#: What is no longer than this is remembered once it was read: the jobs of one kind often ask in the same words.
+#: What is no longer than this, which any limit allows, is remembered once it was read: the jobs of one kind often ask
+#: in the same words.
 SHORT_BYTES: Final = 200
 
 
-def read_custom(job: Job, now: int, at: int | None) -> Wishes | None:
-    """What a pushed job asks for, which is to run at `at`, or now; None for nothing. Raises Refusal."""
+def read_custom(job: Job, now: int, at: int | None, *, most: int | None = None) -> Wishes | None:
+    """What a pushed job asks for, which is to run at `at`, or now; None for nothing.
+
+    `most` is how many bytes a `custom` may have that comes in; None for one that is here already. Raises Refusal.
+    """
     custom = bytes(job.custom)
-    asked = _remembered(custom) if len(custom) <= SHORT_BYTES else _read(custom)
+    asked = _remembered(custom) if len(custom) <= SHORT_BYTES else _read(custom, most)
     if not asked.unique_for and asked.expires_in is None and asked.expires_at is None:
         return asked.wishes
     begin = now if at is None else at
@@ -87,8 +91,10 @@ def _expires(asked: _Asked, begin: int) -> int:
     return max(min(after, NEVER if asked.expires_at is None else asked.expires_at), 1)
 
 
-def _read(sent: bytes) -> _Asked:
+def _read(sent: bytes, most: int | None = None) -> _Asked:
     """Read a `custom`. Raises Refusal."""
+    if most is not None and len(sent) > most:
+        raise Refusal(f"custom is too large: {len(sent)} bytes, and the limit is {most}")
     try:
         custom = _decode(sent)
     except ValidationError as error:

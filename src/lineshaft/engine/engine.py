@@ -24,6 +24,7 @@ from lineshaft.engine.admin.stop import cancel
 from lineshaft.engine.agenda.agenda import deadline, is_due_before, tick
 from lineshaft.engine.agenda.run import run_now
 from lineshaft.engine.damage import set_aside
+from lineshaft.engine.features.batches import load_batches
 from lineshaft.engine.features.batching import Wanted, batch_commit, batch_new, batch_open, batch_status
 from lineshaft.engine.features.features import LISTENING
 from lineshaft.engine.features.tracks import track_get, track_set
@@ -73,6 +74,7 @@ class Engine:
         self.hooks = hooks
         state = State(store, settings, chance, now)
         state.load()
+        load_batches(state)
         self._bind(state)
 
     def _bind(self, state: State) -> None:
@@ -133,6 +135,7 @@ class Engine:
         state.push_refusal = before.push_refusal
         state.periodic.up_since = before.periodic.up_since
         state.load()
+        load_batches(state)
         if now is None:
             state.leases.inherit(before.leases.first_group)
             state.unheld = still_unheld(state, before)
@@ -314,7 +317,7 @@ class Engine:
     # Workers
 
     def connect(self, wid: str, hostname: str, pid: int, labels: tuple[str, ...]) -> Worker:
-        """A worker's connection opened."""
+        """A worker's connection opened. Raises Refusal when too many workers are known."""
         return self.state.workers.connect(wid, hostname, pid, labels, self.state.now)
 
     def disconnect(self, worker: Worker) -> None:

@@ -144,8 +144,11 @@ class Index:
     def move(self, jid: str, seq: int, key: bytes) -> None:
         """A job lies under another key now."""
         if self.enabled:
-            self._drop_young(jid, seq)
-            self.turn.changes[keys.where_key(jid, seq)] = key
+            if jid in self.young:
+                self._drop_young(jid, seq)
+            # As `where_key` has it: a million that are due at once come by here.
+            encoded = jid.encode()
+            self.turn.changes[keys.WHERE[len(encoded)] + encoded + seq.to_bytes(8)] = key
 
     def remove(self, jid: str, seq: int) -> None:
         """A job is no more."""

@@ -5,6 +5,7 @@ A                                        PositionRecord: up to where a node of a
 B b <bid>                                Batch: what is counted of a set of jobs
 B j <bid> <role>                         a callback of a batch, as a job that is not enqueued yet
 B m <bid> <seq>                          a job that belongs to a batch: pending, failing or dead
+B n                                      how many batches are open, as a decimal
 F                                        format: the version of everything below
 N                                        the sequence block that is reserved, as a decimal
 Q <name>                                 QueueRecord: counters, pause, cursors
@@ -59,6 +60,7 @@ __all__ = [
     "INDEX_KEY",
     "JOB_RANGES",
     "NOTES",
+    "OPEN_BATCHES_KEY",
     "POSITION_KEY",
     "SEQUENCE_KEY",
     "TOTALS_KEY",
@@ -120,6 +122,7 @@ FORMAT_KEY: Final = b"F"
 SEQUENCE_KEY: Final = b"N"
 TOTALS_KEY: Final = b"G"
 INDEX_KEY: Final = b"I"
+OPEN_BATCHES_KEY: Final = b"Bn"
 HISTORY_SIZE_KEY: Final = b"Hn"
 #: The cluster's, not the engine's: FLUSH leaves it, and a single server does not look at it.
 POSITION_KEY: Final = b"A"

@@ -72,7 +72,7 @@ def accept(state: State, job: Job) -> None:
     if not payload.startswith(ARGS_FIRST):
         raise refuse_args(job)
     # Before the queue is opened: a job that cannot come in brings none into being.
-    wishes = None if job.custom is ABSENT else read_custom(job, state.now, at)
+    wishes = None if job.custom is ABSENT else read_custom(job, state.now, at, most=state.settings.most.custom_bytes)
     queues = state.queues
     queue = queues.by_name.get(name) or open_queue(state, name, most=state.settings.most.queues)
     if queue.max_jobs is not None and queue.size >= queue.max_jobs:

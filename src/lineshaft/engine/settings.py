@@ -50,6 +50,10 @@ class Limits(Struct, frozen=True):
     #: Batches inside of batches: a chain of parents is followed in one transition.
     nesting: int = 100
     result_bytes: int = 64 << 10  #: a result above it is dropped; its job is done all the same
+    batches: int = 1_000_000  #: that are not finished
+    custom_bytes: int = 1 << 20  #: of a job's `custom`: lanes, plugins and pages look into it
+    #: Known workers: what is remembered of one outlives its connections.
+    workers: int = 100_000
 
 
 class Settings(Struct, frozen=True):

@@ -75,7 +75,7 @@ class State:
         self.dead = self.sets[SetName.DEAD]
         self.groups = Groups(self.turn)
         self.notes = Notes(self.turn)
-        self.workers = Workers(self.turn)
+        self.workers = Workers(self.turn, self.leases)
         self.chores = Chores(self.turn)
         self.expiries = Expiries(self.turn)
         self.cancels = Cancels()
@@ -99,6 +99,8 @@ class State:
         self.orders_reserved = 0
         #: What queues had counted that were removed.
         self.totals = TotalsRecord()
+        #: Batches that are not finished yet; `batches` reads it.
+        self.open_batches = 0
         #: Why pushes are refused at the moment; None when they are not.
         self.push_refusal: str | None = None
         #: Queues in which a job became available while somebody waited for one.
@@ -159,6 +161,7 @@ class State:
         """Take other settings into effect, now."""
         self.settings = settings
         self.workers.recover_after = settings.recover_after
+        self.workers.most = settings.most.workers
         self.workers.next_check = self.now
         self.throttles.apply(settings.throttles, self.now)
         for queue in self.queues:
@@ -239,9 +242,15 @@ class State:
         self.totals = TotalsRecord(totals.processed + processed, totals.failed + failed, totals.expired + expired)
         self.turn.changes[keys.TOTALS_KEY] = encode_record(self.totals)
 
+    def count_open_batches(self, step: int) -> None:
+        """So many more batches are open; an effect."""
+        self.open_batches += step
+        self.turn.changes[keys.OPEN_BATCHES_KEY] = b"%d" % self.open_batches
+
     def forget_figures(self) -> None:
         """Begin all counts anew, with what was counted before gone."""
         self.totals = TotalsRecord()
+        self.open_batches = 0
         self.arrivals.clear()
         self._begin_day()
 

@@ -41,7 +41,7 @@ class SetName(StrEnum):
 _CODES: Final = {SetName.SCHEDULED: b"s", SetName.RETRIES: b"r", SetName.DEAD: b"d"}
 
 
-class TimedJob(Struct, frozen=True):
+class TimedJob(Struct, frozen=True, gc=False):
     """A job in a timed set."""
 
     key: bytes
@@ -68,6 +68,8 @@ class TimedSet:
         self.cursor = 0
         self.first_key = self.prefix
         self.dirty = False
+        #: The last slice that was due was as much work as one may be: read no more than that for the next.
+        self.is_dear = False
 
     def load(self) -> None:
         """Read the set's record; no job is read. Raises StoreError."""

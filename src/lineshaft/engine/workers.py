@@ -6,24 +6,34 @@ FETCH for 60 s: then it is forgotten, and the server closes its connections. A w
 back to the head of their queues. Whether it has ever sent a BEAT is the only thing that a restart must know, so it
 is the only thing on disk (K <wid>); after a restart each such worker has a fresh time to come back.
 
+How many workers are known at a time is limited, since a client can make wids up. What is remembered of those without a
+connection matters only for jobs that they hold, or fetch when they are back; where there is no room for a new worker,
+some that hold none are forgotten.
+
 What is true after every call: `present` are the workers with a connection; `absent` are known workers without one
 and the instant since when; nobody is in both.
 """
 
+from itertools import islice
 from typing import Final
 
 from msgspec import Struct
 
 from lineshaft.engine import keys
-from lineshaft.engine.leases import NEVER
+from lineshaft.engine.leases import NEVER, Leases
 from lineshaft.engine.records import WorkerRecord, encode_record
 from lineshaft.engine.turn import Turn
+from lineshaft.errors import Refusal
 from lineshaft.lifecycle import WorkerState
 
 __all__ = ["SILENT_AFTER", "Worker", "Workers"]
 
 #: A worker that says nothing for this long is forgotten; clients send a BEAT every 5 to 30 s.
 SILENT_AFTER: Final = 60_000
+
+#: Room is made no more often than this, since that looks at every lease; and then for so many.
+ROOM_EVERY_MS: Final = 1_000
+ROOM: Final = 1_000
 
 
 class Worker(Struct, gc=False):
@@ -44,8 +54,9 @@ class Worker(Struct, gc=False):
 class Workers:
     """All worker processes."""
 
-    def __init__(self, turn: Turn) -> None:
+    def __init__(self, turn: Turn, leases: Leases) -> None:
         self.turn = turn
+        self.leases = leases
         self.present: dict[str, Worker] = {}
         #: wid to the instant since when it has had no connection; only workers that have ever sent a BEAT.
         self.absent: dict[str, int] = {}
@@ -57,6 +68,10 @@ class Workers:
         self.next_check = NEVER
         #: Milliseconds; 0 leaves a vanished worker's jobs to their reservation, as the reference does.
         self.recover_after = SILENT_AFTER
+        #: How many are known at most, with a connection or without.
+        self.most = 1 << 62
+        #: No room is made for others before this instant.
+        self.next_room_at = 0
 
     def load(self, now: int) -> None:
         """Read which workers have ever sent a BEAT; those not present have a fresh time. Raises StoreError."""
@@ -76,11 +91,15 @@ class Workers:
         self.next_check = now
 
     def connect(self, wid: str, hostname: str, pid: int, labels: tuple[str, ...], now: int) -> Worker:
-        """A connection of this worker opened."""
+        """A connection of this worker opened. Raises Refusal for a worker that is one too many."""
         worker = self.present.get(wid)
         if worker is None:
+            is_known = wid in self.absent or wid in self.vanished
+            if len(self.present) + len(self.absent) >= self.most and not is_known:
+                self._make_room(now)
             worker = self.present[wid] = Worker(wid, hostname, pid, labels, started_at=now, heard_at=now)
-            worker.has_beaten = self.absent.pop(wid, None) is not None or wid in self.vanished
+            worker.has_beaten = is_known
+            self.absent.pop(wid, None)
         worker.connections += 1
         worker.heard_at = now
         self.next_check = min(self.next_check, now + SILENT_AFTER)
@@ -140,6 +159,18 @@ class Workers:
         for wid in vanished:
             if wid not in self.present and wid not in self.absent:
                 self.turn.changes[keys.worker_key(wid)] = None
+
+    def _make_room(self, now: int) -> None:
+        """Forget workers without a connection that hold no job, those that left last before the others: who makes wids
+        up leaves at once. Raises Refusal when that is not enough."""
+        if not self.next_room_at - ROOM_EVERY_MS <= now < self.next_room_at:
+            self.next_room_at = now + ROOM_EVERY_MS
+            busy = {lease.holder for lease in self.leases.by_seq.values()}
+            for wid in list(islice((wid for wid in reversed(self.absent) if wid not in busy), ROOM)):
+                del self.absent[wid]
+                self.turn.changes[keys.worker_key(wid)] = None
+        if len(self.present) + len(self.absent) >= self.most:
+            raise Refusal(f"too many workers: {self.most}")
 
     def _leave(self, worker: Worker, since: int) -> None:
         del self.present[worker.wid]

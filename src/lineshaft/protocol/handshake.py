@@ -39,6 +39,7 @@ MAX_ITERATIONS: Final = 10_000_000
 MAX_WID_LENGTH: Final = 200
 #: The rest is only shown, so it is cut: host names end at 255 anyway.
 MAX_TEXT_LENGTH: Final = 255
+#: Labels unless a server says otherwise, and features always: there are a handful of these.
 MAX_LABELS: Final = 50
 
 Number = Annotated[int, Meta(ge=-(2**53), le=2**53)]
@@ -112,8 +113,8 @@ def hello_line(hello: Hello) -> bytes:
     return b"HELLO %b\r\n" % msgspec.json.encode(hello)
 
 
-def parse_hello(line: bytes) -> Hello:
-    """A client's first line, without its end; what is only shown comes back cut to a sensible length.
+def parse_hello(line: bytes, most_labels: int = MAX_LABELS) -> Hello:
+    """A client's first line, without its end; what is only shown comes back cut to a sensible length and number.
 
     Raises PeerError, with an empty message for what is no HELLO (load balancers and port scanners are not answered),
     and with a reason for a wid that cannot be one.
@@ -130,7 +131,7 @@ def parse_hello(line: bytes) -> Hello:
         wid=_checked_wid(hello.wid),
         hostname=_cut(hello.hostname),
         username=_cut(hello.username),
-        labels=_cut_all(hello.labels),
+        labels=_cut_all(hello.labels, most_labels),
         features=_cut_all(hello.features),
     )
 
@@ -146,5 +147,5 @@ def _cut(text: str | None) -> str | None:
     return text[:MAX_TEXT_LENGTH] if text else None
 
 
-def _cut_all(texts: list[str] | None) -> list[str] | None:
-    return [text[:MAX_TEXT_LENGTH] for text in texts[:MAX_LABELS]] if texts else None
+def _cut_all(texts: list[str] | None, most: int = MAX_LABELS) -> list[str] | None:
+    return [text[:MAX_TEXT_LENGTH] for text in texts[:most]] if texts else None

@@ -53,14 +53,17 @@ SMALL_BYTES: Final = 1024
 def hello(session: "Session", argument: bytes) -> bytes | None:
     """HELLO: who is there, and does it know the password. Anything else ends the connection."""
     server = session.server
-    greeting = parse_hello(b"HELLO " + argument)
+    greeting = parse_hello(b"HELLO " + argument, server.settings.most_labels)
     if server.stopping:
         raise PeerError("shutdown in progress")
     session.rights = server.users.admit(session, greeting, server.settings)
     if greeting.wid:
-        session.worker = server.engine.connect(
-            greeting.wid, greeting.hostname or "", greeting.pid or 0, tuple(greeting.labels or ())
-        )
+        try:
+            session.worker = server.engine.connect(
+                greeting.wid, greeting.hostname or "", greeting.pid or 0, tuple(greeting.labels or ())
+            )
+        except Refusal as refusal:
+            raise PeerError(str(refusal)) from None
         session.holder = greeting.wid
         server.join(session)
     session.learns_cancels = CANCEL_FEATURE in (greeting.features or ())

@@ -18,6 +18,7 @@ from typing import Any, cast
 from lineshaft.errors import StoreError
 from lineshaft.server.server import Server
 from lineshaft.server.session import Session
+from lineshaft.server.sync_thread import SyncThread
 from lineshaft.store.port import Store
 
 __all__ = ["AsyncShell", "Link", "listen", "raise_file_limit"]
@@ -49,7 +50,7 @@ class AsyncShell:
         #: Called after every sync: a good moment to look how full the disk is.
         self.after_sync: Callable[[], None] = lambda: None
         self._timer: asyncio.TimerHandle | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sync")
+        self._syncs = SyncThread(loop)
         self._apart = ThreadPoolExecutor(1, thread_name_prefix="apart")
 
     def soon(self, callback: Callable[[], None]) -> None:
@@ -68,11 +69,9 @@ class AsyncShell:
 
     def sync(self, store: Store) -> None:
         """Sync in the thread; `Server.synced` hears of it in the loop."""
-        future = self.loop.run_in_executor(self._thread, store.sync)
-        future.add_done_callback(lambda done: self._synced(store, done))
+        self._syncs.sync(store, self._synced)
 
-    def _synced(self, store: Store, done: "asyncio.Future[None]") -> None:
-        failure = done.exception()
+    def _synced(self, store: Store, failure: Exception | None) -> None:
         if store is not self.server.store:
             # It was closed over another failure while this sync ran; nobody waits for it any more.
             return
@@ -106,7 +105,7 @@ class AsyncShell:
         """Wait for the sync that runs, and stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
-        self._thread.shutdown(wait=True)
+        self._syncs.close()
 
     def wait_apart(self) -> None:
         """Wait for what is done in another thread; a copy of the store ends when that is closed."""

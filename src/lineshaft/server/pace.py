@@ -3,9 +3,10 @@
 What comes due by itself, and long work, goes in slices between the commands of clients. Two things about it would make
 a PUSH wait, which needs a sync:
 
-* The thread that syncs needs the interpreter to begin and to end, and gets it only while the loop sleeps: a loop that
-  is busy for a millisecond at a time lets go too shortly for another thread to wake up. So while a client waits for a
-  sync, the work rests between two slices until that has ended, or for a millisecond if it takes longer (`timers`).
+* The thread that syncs needs the interpreter to begin and to end, and gets it soonest while the loop sleeps: a loop
+  that is busy for a millisecond at a time lets go too shortly for another thread to wake up, and otherwise only after a
+  while (`daemon.SWITCH_SECONDS`). So while a client waits for a sync, the work rests between two slices until that has
+  ended, or for a millisecond if it takes longer (`timers`).
 * A sync has to wait for all that was written before it, whoever wrote that. So between the beginnings of two syncs the
   work may write a *share*, and then rests until the sync under way has ended:
 

@@ -57,6 +57,8 @@ class ServerSettings(Struct, frozen=True):
     unfinished_bytes: int = 256 << 20
     #: How many queues all FETCHes together may wait for.
     waiting_places: int = 1_000_000
+    #: How many labels of a worker are kept.
+    most_labels: int = 50
     description: str = "Lineshaft"
     backups: BackupRule = BackupRule()
     #: Where the data lies; None when all is in memory.

@@ -13,12 +13,12 @@
     GET  /finished              the history of finished jobs
     GET  /server, /debug        the server itself
     GET  /live                  server-sent events: a message a second
-    GET  .../?export=1          the jobs of a list as a file (`exports`)
-    GET  .../?stream=1          a list's search, as server-sent events (`streams`)
+    GET  .../?export=1          the jobs of a list as a file (`pages.exports`)
+    GET  .../?stream=1          a list's search, as server-sent events (`pages.streams`)
     /api/v1/...                 the HTTP API (`api`)
     GET  /metrics               for Prometheus
     GET  /stats                 JSON: what INFO gives
-    GET  /health, .../live, .../ready   how it is, see `health`
+    GET  /health, .../live, .../ready   how it is, see `pages.health`
 
 It runs in the server's own event loop, so nothing here may hold it for long: what is shown is read in bounded slices.
 """
@@ -37,7 +37,13 @@ from starlette.staticfiles import StaticFiles
 
 from lineshaft.engine.timed import SetName
 from lineshaft.errors import Refusal, StoreError, Unavailable
-from lineshaft.web import (
+from lineshaft.web.access.security import Guard
+from lineshaft.web.api.openapi import openapi
+from lineshaft.web.api.table import api_routes
+from lineshaft.web.backend import Backend
+from lineshaft.web.failures import Failures
+from lineshaft.web.figures.pulse import MOST_WATCHERS
+from lineshaft.web.pages import (
     batches,
     exports,
     finished,
@@ -54,16 +60,10 @@ from lineshaft.web import (
     streams,
     workers,
 )
-from lineshaft.web.api.openapi import openapi
-from lineshaft.web.api.table import PREFIX, api_routes
-from lineshaft.web.backend import Backend
-from lineshaft.web.failures import Failures
-from lineshaft.web.health import HEALTH
-from lineshaft.web.metrics import metrics
-from lineshaft.web.problem import is_api, problem, refusal
-from lineshaft.web.pulse import MOST_WATCHERS
+from lineshaft.web.pages.health import HEALTH
+from lineshaft.web.pages.metrics import metrics
+from lineshaft.web.problem import API, is_api, problem, refusal
 from lineshaft.web.render import STATIC, href, language_of, prefix_of
-from lineshaft.web.security import Guard
 from lineshaft.web.site import Forbidden, Site
 
 __all__ = ["build_app"]
@@ -117,13 +117,13 @@ def build_app(backend: Backend) -> tuple[Starlette, Site]:
         Route("/metrics", form(metrics)),
         Route("/stats", form(_stats)),
         *[Route(path, form(answer)) for path, answer in HEALTH.items()],
-        Route(f"{PREFIX}/openapi.json", form(openapi)),
+        Route(f"{API}/openapi.json", form(openapi)),
         *api_routes(site),
         Mount("/static", _Static(directory=STATIC)),
     ]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Guard, backend=backend), Middleware(Failures, page=_failed(site))],
+        middleware=[Middleware(Guard, settings=backend.settings), Middleware(Failures, page=_failed(site))],
         exception_handlers={
             404: _not_found(site),
             405: _not_allowed,

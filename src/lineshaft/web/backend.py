@@ -12,24 +12,19 @@ from msgspec import Struct
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.search.scan import Seen, Sought
 from lineshaft.store.timing import Durations
-from lineshaft.web.accounts import Account, Token
+from lineshaft.web.access.settings import AccessSettings
 
 __all__ = ["Backend", "Setting", "WebSettings"]
 
 T = TypeVar("T")
 
 
-class WebSettings(Struct, frozen=True):
-    """What an operator decides about the pages; a reload hands in another one."""
+class WebSettings(AccessSettings, frozen=True):
+    """What an operator decides about the pages, and about who comes in; a reload hands in another one."""
 
-    password: str | None = None  #: asked for when there are no accounts; None lets everybody in
-    accounts: tuple[Account, ...] = ()  #: with any, only these come in
-    tokens: tuple[Token, ...] = ()  #: of programs, for the API
     slow_after_ms: int = 60_000  #: a queue whose oldest job waits longer needs attention
     history_ms: int = 0  #: how long finished jobs are kept
     dead_ms: int = 0  #: how long dead ones are
-    hosts: frozenset[str] = frozenset()  #: names that are ours, in small letters, for those who give no password
-    hsts: bool = False  #: have browsers ask over TLS only; never set where it is not served
 
 
 class Setting(Struct, frozen=True):

@@ -50,12 +50,14 @@ class Language:
         """A text in this language."""
         return self._messages.get(text, text)
 
-    def ngettext(self, one: str, many: str, count: int) -> str:
-        """A text that depends on a number."""
+    def ngettext(self, one: str, many: str, count: int, *, more: str = "") -> str:
+        """A text that depends on a number, which stands for `%(num)s`: its digits in groups, and behind them `more`."""
         forms = self._plurals.get(one)
         if forms is None:
-            return one if count == 1 else many
-        return forms[0] if self._is_plural(count) == "one" else forms[-1]
+            text = one if count == 1 else many
+        else:
+            text = forms[0] if self._is_plural(count) == "one" else forms[-1]
+        return text.replace("%(num)s", self.number(count) + more)
 
     def number(self, value: int) -> str:
         """A whole number, its digits in groups."""

@@ -21,10 +21,10 @@ from starlette.requests import Request
 
 from lineshaft import __version__
 from lineshaft.clock import format_instant
-from lineshaft.web.accounts import Role
+from lineshaft.web.access.accounts import Role
+from lineshaft.web.access.security import visitor_of
 from lineshaft.web.language import Language, choose
 from lineshaft.web.pace import Pace
-from lineshaft.web.security import visitor_of
 
 __all__ = ["STATIC", "Renderer", "apart", "cut", "href", "language_of", "prefix_of"]
 
@@ -94,7 +94,7 @@ class Renderer:
         ago, moment = _dates(language, now)
         return self._env.get_template(template).generate(
             _=partial(_text, language),
-            ngettext=partial(_texts, language),
+            ngettext=language.ngettext,
             lang=language,
             number=language.number,
             span=language.span,
@@ -122,11 +122,6 @@ def _text(language: Language, text: str, **fields: object) -> str:
     translated = language.gettext(text)
     # In the catalogue a sign that stands for itself is doubled, whether there are fields or not.
     return translated % fields if fields else translated.replace("%%", "%")
-
-
-def _texts(language: Language, one: str, many: str, count: int) -> str:
-    """The same, of one that depends on a number; it is filled in with its digits in groups."""
-    return language.ngettext(one, many, count).replace("%(num)s", language.number(count))
 
 
 def _dates(language: Language, now: int) -> tuple[Callable[[int], Markup], Callable[[int], Markup]]:

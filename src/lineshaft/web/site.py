@@ -17,14 +17,14 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.views.views import Overview
-from lineshaft.web.accounts import Role
-from lineshaft.web.audit import Audit
+from lineshaft.web.access.accounts import Role
+from lineshaft.web.access.audit import Audit
+from lineshaft.web.access.security import visitor_of
 from lineshaft.web.backend import Backend
-from lineshaft.web.latencies import Latencies
+from lineshaft.web.figures.latencies import Latencies
+from lineshaft.web.figures.pulse import Pulse
 from lineshaft.web.pace import Pace
-from lineshaft.web.pulse import Pulse
 from lineshaft.web.render import Renderer, href, language_of, prefix_of
-from lineshaft.web.security import visitor_of
 
 __all__ = ["Forbidden", "Site"]
 

@@ -136,7 +136,8 @@ def _take_in(state: State, arrival: Arrival) -> None:
     if not encode_job(job).startswith(ARGS_FIRST):
         raise refuse_args(job)
     job.failure = failure
-    wishes = read_custom(job, state.now, at if place is Place.SCHEDULED else None) if job.custom is not ABSENT else None
+    # Whatever its size: another server has accepted it.
+    wishes = None if job.custom is ABSENT else read_custom(job, state.now, at if place is Place.SCHEDULED else None)
     try:
         _settle(state, job, place, at, priority, wishes or Wishes(NO_EXTRAS))
     except Refusal as refusal:

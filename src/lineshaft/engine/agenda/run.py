@@ -81,13 +81,13 @@ def run_jid(name: str, due: int) -> str:
     return f"cron-{name}-{format_instant(due)[:19].replace('-', '').replace(':', '')}Z"
 
 
-def check_periodic(what: Periodic) -> None:
-    """Raises Refusal for a periodic job whose job no push would ever accept."""
+def check_periodic(what: Periodic, most: int) -> None:
+    """Raises Refusal for a periodic job whose job no push would accept; a `custom` may have `most` bytes."""
     job = decode_pushed(what.job)
     job.jid = run_jid(what.name, 0)
     admit(job, "")
     if job.custom is not ABSENT:
-        read_custom(job, 0, None)
+        read_custom(job, 0, None, most=most)
 
 
 def _pushed(state: State, entry: Entry, job: Job) -> PeriodicRecord:

@@ -7,7 +7,7 @@ job is held by counting, as with the jid index: each job looks for its own state
 from collections import Counter
 
 from lineshaft.engine import keys
-from lineshaft.engine.check.findings import Law, MalformedKey, Report
+from lineshaft.engine.check.findings import Law, MalformedKey, Report, Severity
 from lineshaft.engine.check.reader import Reader
 from lineshaft.engine.feature import BATCHED
 from lineshaft.engine.features.batch import DEAD, MEMBER_STATES, PENDING, Batch, Role, Slot, decode_batch
@@ -26,6 +26,9 @@ class BatchLaws:
     def __init__(self, reader: Reader, report: Report) -> None:
         self.reader = reader
         self.report = report
+        #: Batches that are open, and how many the store says that there are.
+        self.open = 0
+        self.said_open: int | None = None
         #: Callbacks and states that were found, less those that were looked for and found.
         self.callbacks = 0
         self.members = 0
@@ -46,6 +49,8 @@ class BatchLaws:
                 raise ValueError(f"{value[:40]!r} is no state of a job in a batch")
             self.members += 1
             self.found.setdefault(bid.decode(), Counter())[value] += 1
+        elif key == keys.OPEN_BATCHES_KEY:
+            self.said_open = int(value)
         else:
             raise MalformedKey
 
@@ -69,8 +74,13 @@ class BatchLaws:
             self.report(Law.BATCH, b"Bm", what)
         if self.callbacks > 0:
             self.report(Law.BATCH, b"Bj", f"{self.callbacks} callbacks wait for no batch")
+        # A start counts them where nothing is said.
+        if self.said_open not in (None, self.open) and not self.reader.unreadable:
+            what = f"{self.said_open} batches are counted as open, and {self.open} are"
+            self.report(Law.BATCH, keys.OPEN_BATCHES_KEY, what, Severity.UNTIDY)
 
     def _batch(self, key: bytes, bid: str, batch: Batch) -> None:
+        self.open += not batch.is_finished()
         if batch.total > batch.succeeded + batch.lost:
             self.counted[bid] = (batch.total - batch.succeeded - batch.lost, batch.pending, batch.dead)
         for role in (Role.COMPLETE, Role.SUCCESS, Role.DEATH):

@@ -163,6 +163,10 @@ class Batch(Struct, array_like=True, gc=False):
             return Standing.HOPELESS
         return Standing.SUCCEEDED if self._has_succeeded() else Standing.OVER
 
+    def is_open(self) -> bool:
+        """Whether it was not finished when that was last looked at: only then it waits for an end, once committed."""
+        return not (self.committed and self.until)
+
     def is_finished(self) -> bool:
         """Whether nothing more can happen to it by itself: no job of it is left, nor a callback."""
         if self._is_enqueued() or Slot.DEAD in (self.complete, self.success, self.death):

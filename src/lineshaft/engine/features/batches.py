@@ -4,6 +4,7 @@
 B b <bid> -> Batch                     the counts, rewritten with every move of a job of it that changes them
 B j <bid> <role> -> a job's value      a callback that is not enqueued yet: `c` complete, `s` success, `d` death
 B m <bid> <seq> -> p | f | d           a live job of it: pending, failing, dead
+B n -> a decimal                       how many are open: not finished yet
 E <until> b <bid>                      when it is looked at: left uncommitted for too long, or finished long ago
 ```
 
@@ -15,9 +16,11 @@ like any other, with the hooks of `Callback`; `custom._bid` tells its worker whi
 A batch that was forgotten, and one that never was: its jobs run all the same, and are counted nowhere.
 
 What is true after every call: each live job of a batch that is here has its state beside it, and the counts are those
-of these states; a callback lies here exactly while its slot is `WAITING`; `until` has its entry among the expiries.
+of these states; a callback lies here exactly while its slot is `WAITING`; `until` has its entry among the expiries;
+`state.open_batches` is how many are open, and stands under `B n`.
 """
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
@@ -39,7 +42,7 @@ from lineshaft.lifecycle import Place
 if TYPE_CHECKING:
     from lineshaft.engine.state import State
 
-__all__ = ["BATCH", "Callback", "Member", "commit", "follow", "forget_batch", "look_at", "read_batch"]
+__all__ = ["BATCH", "Callback", "Member", "commit", "follow", "forget_batch", "load_batches", "look_at", "read_batch"]
 
 #: The kind of the expiry entries.
 BATCH: Final = b"b"
@@ -94,6 +97,23 @@ class Callback(Feature):
         if batch is not None and batch.slot(role) is not slot:
             batch.set_slot(role, slot)
             follow(state, change, bid, batch)
+
+
+def load_batches(state: "State") -> None:
+    """Read how many batches are open. Raises StoreError."""
+    value = state.turn.get(keys.OPEN_BATCHES_KEY)
+    if value is not None and value.isdigit():
+        state.open_batches = int(value)
+        return
+    # It is damaged, or this is a store from before they were counted, or one that has had none.
+    start, end = keys.prefix_range(b"Bb")
+    while rows := state.turn.scan(start, end, limit=1000):
+        for _, batch in rows:
+            with suppress(*UNREADABLE):
+                state.open_batches += decode_batch(batch).is_open()
+        start = keys.after(rows[-1][0])
+    if state.open_batches or value is not None:
+        state.count_open_batches(0)
 
 
 def read_batch(change: Change, bid: str) -> Batch | None:
@@ -167,7 +187,8 @@ def commit(state: "State", change: Change, bid: str, batch: Batch) -> None:
 
 
 def look_at(state: "State", change: Change, bid: str, batch: Batch) -> None:
-    """Set when the batch is looked at next: as long as it is open, the first look is early enough."""
+    """Set when the batch is looked at next: as long as it is being filled, the first look is early enough."""
+    was_open = batch.is_open()
     if not batch.committed:
         until = batch.until or state.now + state.settings.batches_open
     elif batch.is_finished():
@@ -175,6 +196,8 @@ def look_at(state: "State", change: Change, bid: str, batch: Batch) -> None:
     else:
         until = 0
     _look_again(state, change, bid, batch, until)
+    if batch.is_open() is not was_open:
+        change.then(state.count_open_batches, -1 if was_open else 1)
 
 
 def _look_again(state: "State", change: Change, bid: str, batch: Batch, until: int) -> None:
@@ -203,6 +226,8 @@ def forget_batch(state: "State", change: Change, bid: str) -> None:
         _write(change, bid, batch)
         return
     change.delete(keys.batch_key(bid))
+    if batch.is_open():
+        change.then(state.count_open_batches, -1)
     for role in (Role.COMPLETE, Role.SUCCESS, Role.DEATH):
         if batch.slot(role) is Slot.WAITING:
             change.delete(keys.callback_key(bid, role))

@@ -63,6 +63,8 @@ def batch_new(state: State, wanted: Wanted) -> str:
         raise Refusal("a batch needs a callback: success, complete or death")
     if state.push_refusal is not None:
         raise Refusal(state.push_refusal)
+    if state.open_batches >= state.settings.most.batches:
+        raise Refusal(f"too many open batches: {state.settings.most.batches}")
     with state.change() as change:
         parent = _get(change, wanted.parent) if wanted.parent else None
         if parent is not None and parent.depth + 1 >= state.settings.most.nesting:
@@ -78,6 +80,7 @@ def batch_new(state: State, wanted: Wanted) -> str:
                 batch.set_slot(role, Slot.WAITING)
         look_at(state, change, bid, batch)
         change.put(keys.batch_key(bid), encode_record(batch))
+        change.then(state.count_open_batches, 1)
         if parent is not None:
             parent.children += 1
             follow(state, change, wanted.parent, parent)
@@ -176,8 +179,9 @@ def _prepare(state: State, job: Job, bid: str, parent: str, jid: str) -> bytes:
     try:
         admit(job, state.stamp)
         at = take_instant(job, after=state.now)
+        if job.custom is not ABSENT:
+            read_custom(job, state.now, at, most=state.settings.most.custom_bytes)
         _tell_of(job, bid, parent)
-        read_custom(job, state.now, at)
         payload = encode_job(job)
         if not payload.startswith(ARGS_FIRST):
             raise refuse_args(job)

@@ -7,12 +7,12 @@ import msgspec
 from lineshaft.clock import parse_instant
 from lineshaft.errors import Refusal
 from lineshaft.job import Job, decode_pushed
+from lineshaft.web.actions.push import with_jid
+from lineshaft.web.actions.verbs import on_every_place
+from lineshaft.web.actions.verbs import reschedule as move_to
 from lineshaft.web.api import records as types
 from lineshaft.web.api.operation import Call, Handler
 from lineshaft.web.api.shown import job_out
-from lineshaft.web.jobs import with_jid
-from lineshaft.web.verbs import on_every_place
-from lineshaft.web.verbs import reschedule as move_to
 
 __all__ = ["job", "on_job", "push", "push_many", "reschedule"]
 

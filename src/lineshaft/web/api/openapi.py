@@ -10,8 +10,8 @@ from starlette.responses import JSONResponse, Response
 
 from lineshaft import __version__
 from lineshaft.web.api.operation import Operation
-from lineshaft.web.api.table import OPERATIONS, PREFIX
-from lineshaft.web.problem import Problem
+from lineshaft.web.api.table import OPERATIONS
+from lineshaft.web.problem import API, Problem
 from lineshaft.web.site import Site
 
 __all__ = ["document", "openapi"]
@@ -39,7 +39,7 @@ def document() -> dict[str, Any]:
     by_shape = dict(zip(map(repr, [*shapes, Problem]), schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
-        path = PREFIX + operation.path.replace(":path", "")
+        path = API + operation.path.replace(":path", "")
         paths.setdefault(path, {})[operation.method.lower()] = _described(operation, by_shape)
     return {
         "openapi": "3.1.0",

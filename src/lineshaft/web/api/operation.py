@@ -14,11 +14,11 @@ from starlette.responses import Response
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.search.filter import Filter
 from lineshaft.errors import LineshaftError, Refusal, StoreError, Unavailable
-from lineshaft.web.accounts import Role
-from lineshaft.web.forms import act
+from lineshaft.web.access.accounts import Role
+from lineshaft.web.access.security import visitor_of
+from lineshaft.web.actions.forms import act
+from lineshaft.web.lists.rows import filter_of
 from lineshaft.web.problem import problem
-from lineshaft.web.rows import filter_of
-from lineshaft.web.security import visitor_of
 from lineshaft.web.site import Forbidden, Site
 
 __all__ = [

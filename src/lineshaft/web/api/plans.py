@@ -8,7 +8,7 @@ from lineshaft.errors import Refusal, Unavailable
 from lineshaft.web.api import records as types
 from lineshaft.web.api.operation import MOST_ROWS, Call, Handler
 from lineshaft.web.api.shown import batch_out, periodic_out
-from lineshaft.web.rows import PAGE
+from lineshaft.web.lists.rows import PAGE
 
 __all__ = ["batch", "batches", "on_periodic", "periodic"]
 

@@ -5,13 +5,13 @@ from typing import Any
 
 from lineshaft.engine.engine import Engine
 from lineshaft.errors import Refusal
+from lineshaft.web.actions.verbs import on_known_queue, on_queue_jobs
 from lineshaft.web.api import records as types
 from lineshaft.web.api.operation import MOST_ROWS, Call, Handler
 from lineshaft.web.api.sets import jobs_out
 from lineshaft.web.api.shown import lanes_out, overview_out, queue_out
-from lineshaft.web.rows import PAGE
-from lineshaft.web.search import Place
-from lineshaft.web.verbs import on_known_queue, on_queue_jobs
+from lineshaft.web.lists.rows import PAGE
+from lineshaft.web.lists.search import Place
 
 __all__ = ["enqueued", "on_queue", "overview", "queue", "queues"]
 

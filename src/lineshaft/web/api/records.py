@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from lineshaft.engine.search.filter import MOST_TEXT, Filter
-from lineshaft.web.rows import filter_of
+from lineshaft.web.lists.rows import filter_of
 
 __all__ = [
     "BatchOut",

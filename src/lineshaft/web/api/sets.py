@@ -5,12 +5,12 @@ import msgspec
 from lineshaft.engine.search.filter import EVERYTHING
 from lineshaft.engine.timed import SetName
 from lineshaft.errors import Refusal
+from lineshaft.web.actions.verbs import on_set
 from lineshaft.web.api import records as types
 from lineshaft.web.api.operation import MOST_ROWS, Call, Handler
 from lineshaft.web.api.shown import job_out
-from lineshaft.web.rows import PAGE
-from lineshaft.web.search import Place, search
-from lineshaft.web.verbs import on_set
+from lineshaft.web.lists.rows import PAGE
+from lineshaft.web.lists.search import Place, search
 
 __all__ = ["bulk", "jobs_out", "timed"]
 

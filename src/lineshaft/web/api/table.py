@@ -9,13 +9,11 @@ from lineshaft.lifecycle import WorkerState
 from lineshaft.web.api import jobs, plans, queues, sets, workers
 from lineshaft.web.api import records as types
 from lineshaft.web.api.operation import PAGED, Operation, answering
+from lineshaft.web.lists.rows import FILTER
 from lineshaft.web.problem import API
-from lineshaft.web.rows import FILTER
 from lineshaft.web.site import Site
 
-__all__ = ["OPERATIONS", "PREFIX", "api_routes"]
-
-PREFIX: Final = API
+__all__ = ["OPERATIONS", "api_routes"]
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation("GET", "/overview", "read", "The figures of the whole server", queues.overview, types.OverviewOut),
@@ -130,4 +128,4 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
 def api_routes(site: Site) -> list[Route]:
     """The routes of all operations; the more particular of two paths first."""
     ordered = sorted(OPERATIONS, key=lambda operation: ":path" in operation.path)
-    return [Route(PREFIX + each.path, answering(site, each), methods=[each.method]) for each in ordered]
+    return [Route(API + each.path, answering(site, each), methods=[each.method]) for each in ordered]

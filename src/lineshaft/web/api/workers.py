@@ -1,11 +1,11 @@
 """The API's workers, and the jobs in their hands."""
 
 from lineshaft.lifecycle import WorkerState
-from lineshaft.web import verbs
+from lineshaft.web.actions import verbs
 from lineshaft.web.api import records as types
 from lineshaft.web.api.operation import Call, Handler
 from lineshaft.web.api.shown import held_out, worker_out
-from lineshaft.web.rows import PAGE
+from lineshaft.web.lists.rows import PAGE
 
 __all__ = ["signal", "workers"]
 
