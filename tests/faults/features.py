@@ -141,7 +141,8 @@ def _say_what_it_holds(client: WireClient, ledger: Ledger, name: str) -> list[st
 
 def _fetch(client: WireClient, ledger: Ledger) -> dict[str, Any] | None:
     """Ask, and hold what comes against what is known of it."""
-    asked, was_paused, switches = (time.time(), time.monotonic()), ledger.is_paused, ledger.switches
+    # How often it was switched first: whatever comes between the two looks is seen as one more.
+    asked, switches, was_paused = (time.time(), time.monotonic()), ledger.switches, ledger.is_paused
     job = client.fetch(*WORKED.split())
     if job is None:
         return None

@@ -10,7 +10,7 @@
 | a pause of a queue, or of a periodic job, that was answered is in force, and so is its end | yes | yes |
 | no more jobs of a throttled queue or a lane are leased than may be; of a strict lane only the first | yes | yes |
 | a worker has none of the jobs that it did not name when it said what it holds | yes | yes |
-| as many runs of a periodic job are counted as there were due times with a job | yes | yes |
+| no fewer runs of a periodic job are counted than were seen | yes | yes |
 | an ACK that was answered is not undone, and its job is in the history, where there is one | yes | |
 | a job whose FETCH was answered is leased | yes | |
 | no more jobs of the throttled queue began in a time than its rate lets, over kills too | yes | |
@@ -57,7 +57,7 @@ CASES = {
 
 #: What is finished is kept for longer than this (`features.HISTORY`).
 SURELY_KEPT_SECONDS = 15
-#: A job that expired so long ago has met several lives of the server.
+#: A job that expired so long ago has met another life of the server, as long as a start takes less than that.
 SURELY_GONE_SECONDS = 8
 
 SETS = {b"s": "scheduled", b"r": "retries", b"d": "dead"}

@@ -57,12 +57,14 @@ class Load:
             raise self.errors[0]
 
     def _run(self, target: Callable[[], None]) -> None:
-        # The server was killed, or told to stop and refuses what comes now.
         try:
-            with suppress(OSError, EOFError, ValueError, WireError):
+            # The server was killed, perhaps in the middle of a reply,
+            with suppress(OSError, EOFError, ValueError):
                 target()
         except BaseException as error:
-            self.errors.append(error)
+            # or told to stop, and refuses what comes now.
+            if not isinstance(error, WireError) or "shutdown in progress" not in str(error):
+                self.errors.append(error)
 
     def _produce(self, name: str) -> None:
         ledger, count, bid = self.ledger, 0, ""

@@ -22,6 +22,8 @@ def main() -> None:
     logging.getLogger("lineshaft").setLevel(logging.CRITICAL + 1)
     kept = Path("build/fuzz") / target
     kept.mkdir(parents=True, exist_ok=True)
+    for old in kept.glob("made-*"):
+        old.unlink()
     for number, data in enumerate(MADE[target]() if target in MADE else []):
         (kept / f"made-{number:03}").write_bytes(data)
     corpus = Path(__file__).with_name("corpus") / target

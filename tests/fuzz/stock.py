@@ -37,7 +37,30 @@ RULES = Settings(
 
 #: How keys begin: see `lineshaft.engine.keys`. In R, V, O, T, S, Y and E a part behind tells kinds of their own apart.
 ALL_KINDS = {
-    *["A", "Bb", "Bj", "Bm", "C", "D", "F", "G", "Hj", "Hn", "Ht", "I", "J", "K", "L", "M", "N", "Ol", "Ot", "Oa", "P"],
+    *[
+        "A",
+        "Bb",
+        "Bj",
+        "Bm",
+        "Bn",
+        "C",
+        "D",
+        "F",
+        "G",
+        "Hj",
+        "Hn",
+        "Ht",
+        "I",
+        "J",
+        "K",
+        "L",
+        "M",
+        "N",
+        "Ol",
+        "Ot",
+        "Oa",
+        "P",
+    ],
     *["Q", "R", "Sd", "Sr", "Ss", "Td", "Tr", "Ts", "U", "V", "W", "X", "Yd", "Yr", "Z", "Eb", "Ee", "El", "Et", "Eu"],
 }
 
