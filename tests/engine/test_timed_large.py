@@ -10,6 +10,7 @@ import pytest
 from msgspec import json
 
 from lineshaft.clock import format_instant
+from lineshaft.engine.admin import mutate
 from lineshaft.engine.agenda.due import MOST_RELEASED, SLICE
 from lineshaft.engine.engine import Engine
 from lineshaft.engine.settings import Settings
@@ -123,3 +124,21 @@ def test_a_slice_of_jobs_that_cost_more_has_fewer_of_them(custom: dict[str, obje
     while engine.tick() <= NOW + 1000:
         pass
     assert engine.figures()["total_enqueued"] == 3 * SLICE
+
+
+@pytest.mark.parametrize("command", ["clear", "kill"])
+def test_a_queue_that_is_emptied_is_looked_at_without_passing_what_has_gone(command: str) -> None:
+    store = Graves()
+    engine = Engine(store, Settings(jid_index=False), lambda: 0.5, NOW)
+    jobs = [{"jid": f"job-{n:06}", "jobtype": "T", "args": []} for n in range(40 * mutate.SLICE)]
+    assert engine.push_bulk(decode_pushed_list(json.encode(jobs))) == {}
+    engine.commit()
+    engine.mutate(command, "queue:default")
+    engine.commit()
+    for count in range(41):
+        engine.tick()
+        engine.commit()
+        if count % 10 == 0:
+            engine.latency(["default"])
+    assert engine.take_finished()
+    assert store.passed <= 2 * mutate.SLICE

@@ -144,8 +144,20 @@ def _check(state: State, command: str, target: str) -> int | None:
 def mutate_slice(state: State, number: int, record: ChoreRecord) -> None:
     """One slice of a MUTATE. Raises StoreError."""
     order = _decode_order(record.arguments)
+    _keep_heads(state, order)
     rows, cursor = _rows_by_jid(state, order, record) if _by_index(state, order) else _rows(state, order, record)
     _treat(state, number, record, rows, cursor)
+
+
+def _keep_heads(state: State, order: Order) -> None:
+    """Have the head of the queue's line in memory, or whoever asks for it next (the pages do each second) passes the
+    deleted keys of thousands of jobs. Raises StoreError."""
+    if not order.target.startswith(QUEUE_TARGET):
+        return
+    queue = state.queues.by_name.get(order.target.removeprefix(QUEUE_TARGET))
+    for window in () if queue is None else queue.windows:
+        if window.more and not window.entries:
+            state.queues.refill(window, 1)
 
 
 def sought_by(record: ChoreRecord) -> Sought | None:
