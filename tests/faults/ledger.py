@@ -36,6 +36,8 @@ class Ledger:
     places: dict[str, Place] = field(default_factory=dict)
     #: When a job that is to expire soon does: seconds since the epoch.
     expires: dict[str, float] = field(default_factory=dict)
+    #: At the end of how many lives in a row it was there all the same.
+    overdue: Counter[str] = field(default_factory=Counter)
     #: What each worker has in hand, whoever died meanwhile.
     in_hand: dict[str, list[str]] = field(default_factory=dict)
     #: What each worker said last that it has, for good: when it began to say so (ms), and the jids.
