@@ -195,6 +195,21 @@ def test_one_that_is_stuck_is_ended(store: RocksStore, monkeypatch: pytest.Monke
     play(store, scene, idle_seconds=0.1)
 
 
+def test_one_that_is_stuck_is_noticed_long_before_an_idle_one_would_end(
+    store: RocksStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene(search: SearchProcess) -> None:
+        monkeypatch.setattr(process_module, "STUCK_SECONDS", 0.5)
+        monkeypatch.setattr(process_module, "END_SECONDS", 0.1)
+        await search.look(sought("x"))
+        assert search.pid is not None
+        os.kill(search.pid, signal.SIGSTOP)
+        with pytest.raises(Unavailable, match="has not answered"):
+            await asyncio.wait_for(search.look(sought("x")), 30)
+
+    play(store, scene)
+
+
 def test_it_ends_with_the_server_however_that_ends(store: RocksStore) -> None:
     async def scene(search: SearchProcess) -> None:
         await search.look(sought("x"))

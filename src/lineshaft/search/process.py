@@ -133,7 +133,8 @@ class SearchProcess:
         assert process.stdout is not None, "it has pipes"
         try:
             while True:
-                patience = STUCK_SECONDS if self._asking else self._idle_seconds
+                # Whether somebody asks or not: a look may begin while this waits.
+                patience = min(STUCK_SECONDS, self._idle_seconds)
                 try:
                     line = await asyncio.wait_for(process.stdout.readline(), patience)
                 except TimeoutError:
