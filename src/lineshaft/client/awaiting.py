@@ -111,20 +111,18 @@ class HeldLink:
         self._talker = talker
         self._link: Link | None = None
 
-    async def ask(self, commands: Sequence[bytes], take: Callable[[Reply], None]) -> None:
-        """Send commands, and hand on each reply when it comes, in order."""
+    async def ask(self, commands: Sequence[bytes], take: Callable[[list[Reply]], None]) -> None:
+        """Send commands, and hand on replies when they come, in order."""
         seconds = self._talker.pool.timeout_seconds
         link = self._link
         try:
             if link is None:
                 link = self._link = await self._talker.run(open_link(self._talker.pool, time.monotonic() + seconds))
             connection, stream = link.connection, cast(AwaitingStream, link.stream)
-            for command in commands:
-                connection.send(command)
+            connection.send(*commands)
             while connection.unanswered:
                 # The timeout is that of each piece: what is asked is answered in its order, and nothing takes as long.
-                for reply in replies_in(link, await stream.carry(connection.take_outgoing(), seconds)):
-                    take(reply)
+                take(replies_in(link, await stream.carry(connection.take_outgoing(), seconds)))
         except BaseException:
             self._link = None
             if link is not None:

@@ -212,8 +212,7 @@ def _ask_once(pool: Pool, commands: Sequence[bytes], until: float, attempt: _Att
     link, whole = None, False
     try:
         link = pool.take_idle() or (yield from open_link(pool, until))
-        for command in commands:
-            link.connection.send(command)
+        link.connection.send(*commands)
         attempt.sent = True
         replies = yield from _converse(link, until)
         if all(isinstance(reply, ErrorReply) and reply.message == _STOPPING for reply in replies):

@@ -36,6 +36,9 @@ __all__ = [
 class ConnectionState(StrEnum):
     """Where a conversation stands."""
 
+    # That of `Enum` is written in Python, and a conversation looks into MOVES at every command.
+    __hash__ = str.__hash__
+
     WAITING = "waiting"  #: for the server's greeting
     INTRODUCED = "introduced"  #: HELLO is sent
     READY = "ready"
@@ -45,6 +48,8 @@ class ConnectionState(StrEnum):
 
 class Happening(StrEnum):
     """What moves a conversation."""
+
+    __hash__ = str.__hash__
 
     GREETED = "greeted"
     ACCEPTED = "accepted"
@@ -117,15 +122,16 @@ class ClientConnection:
         """How many commands wait for their answer."""
         return len(self._sent)
 
-    def send(self, command: bytes) -> None:
-        """Put a command, without its line's end, among what goes out next.
+    def send(self, *commands: bytes) -> None:
+        """Put commands, without their lines' ends, among what goes out next.
 
-        Raises UsageError before `Ready`, after `end` or `Closed`, and for what is more than one line.
+        Raises UsageError before `Ready`, after `end` or `Closed`, and, of none of them, when one is more than a line.
         """
-        check_command(command)
+        for command in commands:
+            check_command(command)
         self._move(Happening.COMMAND)
-        self._sent.append(command)
-        self._outgoing.append(command + b"\r\n")
+        self._sent += commands
+        self._outgoing += [command + b"\r\n" for command in commands]
 
     def end(self) -> None:
         """Say good-bye; the server closes when all is answered. Raises UsageError unless the connection is ready."""
@@ -145,7 +151,11 @@ class ClientConnection:
             return events
         try:
             for reply in self._replies.feed(data):
-                self._take(reply, events)
+                if self.state is ConnectionState.READY and self._sent:
+                    # As `_take` does it, for nearly all that ever comes.
+                    events.append(Answered(self._sent.popleft(), reply))
+                else:
+                    self._take(reply, events)
             if self._replies.failure is not None:
                 raise self._replies.failure
         except LineshaftError as error:

@@ -71,8 +71,9 @@ class ReplyParser:
 
     def __init__(self, limit_bytes: int = MAX_REPLY_BYTES) -> None:
         self._limit_bytes = limit_bytes
-        self._buffer = bytearray()
-        #: Up to here the buffer has been searched for a line's end.
+        #: What is not complete yet: the beginning of a line, or of a bulk. It grows in place.
+        self._held = bytearray()
+        #: Up to here that has been searched for a line's end.
         self._searched = 0
         #: The size of the bulk at hand, once its first line is through.
         self._bulk_bytes: int | None = None
@@ -84,65 +85,74 @@ class ReplyParser:
 
         What is no reply sets `failure`. Raises it when there is no reply before it to return, and from then on.
         """
-        if self.failure is None:
-            self._buffer += data
+        if self.failure is not None:
+            raise self.failure
+        held = self._held
+        if held:
+            held += data
         replies: list[Reply] = []
         try:
-            while self.failure is None and self._take(replies):
-                pass
+            # Nearly always a call brings whole replies, which are cut out of it as it is.
+            done = self._take_all(held or data, replies)
         except PeerError as failure:
             self.failure = failure
-            self._buffer.clear()
-        if self.failure is not None and not replies:
-            raise self.failure
+            held.clear()
+            if not replies:
+                raise
+            return replies
+        if held:
+            del held[:done]
+        elif done < len(data):
+            held += data[done:]
         return replies
 
-    def _take(self, replies: list[Reply]) -> bool:
-        """Take one step through the buffer; False when it needs more bytes."""
-        if self._bulk_bytes is not None:
-            return self._take_bulk(self._bulk_bytes, replies)
-        end = self._buffer.find(b"\n", self._searched)
-        if max(end, len(self._buffer) if end < 0 else 0) > MAX_LINE_BYTES:
-            raise PeerError("the server sent a line that is no reply: too long")
-        if end < 0:
-            self._searched = len(self._buffer)
-            return False
-        line = bytes(self._buffer[:end])
-        del self._buffer[: end + 1]
-        self._searched = 0
-        self._take_line(line.removesuffix(b"\r"), replies)
-        return True
+    def _take_all(self, data: bytes | bytearray, replies: list[Reply]) -> int:
+        """Take what is complete; returns how far that goes. A worker's every job comes this way, so it is one loop."""
+        at, size = 0, self._bulk_bytes
+        while True:
+            if size is not None:
+                end = at + size
+                if len(data) < end + 2:
+                    break
+                if data[end : end + 2] != b"\r\n":
+                    raise PeerError("the server sent a reply that is longer than it says")
+                replies.append(bytes(data[at:end]))
+                at, size = end + 2, None
+            elif data.startswith(OK, at):
+                replies.append("OK")
+                at += len(OK)
+            else:
+                end = data.find(b"\n", at + self._searched)
+                self._searched = 0
+                if (len(data) if end < 0 else end) - at > MAX_LINE_BYTES:
+                    raise PeerError("the server sent a line that is no reply: too long")
+                if end < 0:
+                    self._searched = len(data) - at
+                    break
+                size = self._take_line(bytes(data[at:end]).removesuffix(b"\r"), replies)
+                at = end + 1
+        self._bulk_bytes = size
+        return at
 
-    def _take_line(self, line: bytes, replies: list[Reply]) -> None:
+    def _take_line(self, line: bytes, replies: list[Reply]) -> int | None:
+        """One line; returns the size of the bulk that it begins, if it does."""
         kind, rest = line[:1], line[1:]
-        if kind == b"+":
+        if kind == b"$" and _LENGTH.fullmatch(rest):
+            size = int(rest)
+            if size > self._limit_bytes:
+                raise PeerError(f"the server sent a reply of {size} bytes: the limit is {self._limit_bytes}")
+            if size >= 0:
+                return size
+            replies.append(None)
+        elif kind == b"+":
             replies.append(_text(rest))
         elif kind == b"-":
             replies.append(_error_reply(_text(rest)))
         elif kind == b":" and _INTEGER.fullmatch(rest):
             replies.append(int(rest))
-        elif kind == b"$" and _LENGTH.fullmatch(rest):
-            self._begin_bulk(int(rest), replies)
         else:
             raise PeerError(f"the server sent a line that is no reply: {line[:50]!r}")
-
-    def _begin_bulk(self, size: int, replies: list[Reply]) -> None:
-        if size > self._limit_bytes:
-            raise PeerError(f"the server sent a reply of {size} bytes: the limit is {self._limit_bytes}")
-        if size < 0:
-            replies.append(None)
-        else:
-            self._bulk_bytes = size
-
-    def _take_bulk(self, size: int, replies: list[Reply]) -> bool:
-        if len(self._buffer) < size + 2:
-            return False
-        if self._buffer[size : size + 2] != b"\r\n":
-            raise PeerError("the server sent a reply that is longer than it says")
-        replies.append(bytes(self._buffer[:size]))
-        del self._buffer[: size + 2]
-        self._bulk_bytes = None
-        return True
+        return None
 
 
 def _text(line: bytes) -> str:

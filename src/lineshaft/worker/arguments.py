@@ -81,6 +81,8 @@ class Arguments:
         """A JSON array as the arguments of a call. Raises msgspec.DecodeError, naming the argument."""
         values = msgspec.structs.astuple(self._decoder.decode(array))
         given = [value for value in values if value is not msgspec.UNSET]
+        if len(given) <= self._positional:
+            return given, {}
         names = [parameter.name for parameter in self._parameters[self._positional : len(given)]]
         return given[: self._positional], dict(zip(names, given[self._positional :], strict=True))
 

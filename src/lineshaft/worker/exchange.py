@@ -22,7 +22,7 @@ has a packet of its own (`alone`), or a worker that is to end would wait for all
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from lineshaft.client.awaiting import AwaitingTalker, HeldLink
 from lineshaft.protocol.resp import Reply
@@ -33,22 +33,17 @@ __all__ = ["Exchange"]
 class _Errand:
     """What one puller has to say, and the replies so far."""
 
-    __slots__ = ("alone", "answered", "fetch", "packet", "replies", "reports")
+    __slots__ = ("alone", "answered", "fetch", "missing", "packet", "replies", "reports")
 
     def __init__(
         self, reports: Sequence[bytes], fetch: bytes | None, alone: bool, answered: "asyncio.Future[list[Reply]]"
     ) -> None:
         self.reports, self.fetch, self.alone = reports, fetch, alone
         self.replies: list[Reply] = []
+        self.missing = len(reports) + (fetch is not None)
         self.answered = answered
         #: What carries it, once it is on its way.
         self.packet: asyncio.Task[None] | None = None
-
-    def take(self, reply: Reply) -> None:
-        """One more reply; the last one ends the puller's wait."""
-        self.replies.append(reply)
-        if len(self.replies) == len(self.reports) + (self.fetch is not None) and not self.answered.done():
-            self.answered.set_result(self.replies)
 
     def fail(self, failure: Exception) -> None:
         """There will be no more replies."""
@@ -116,11 +111,13 @@ class Exchange:
     async def _carry(self, errands: list[_Errand]) -> None:
         link = self._idle.pop() if self._idle else HeldLink(self._talker)
         renewals = self._renewals
-        said = [(report, errand) for errand in errands for report in errand.reports]
-        said += [(errand.fetch, errand) for errand in errands if errand.fetch]
-        owners = iter([errand for _, errand in said])
+        said = [report for errand in errands for report in errand.reports]
+        said += [errand.fetch for errand in errands if errand.fetch]
+        owners = iter(
+            [errand for errand in errands for _ in errand.reports] + [errand for errand in errands if errand.fetch]
+        )
         try:
-            await link.ask([command for command, _ in said], lambda reply: next(owners).take(reply))
+            await link.ask(said, lambda replies: _deal(replies, owners))
         except Exception as failure:
             self.on_break()
             for errand in errands:
@@ -142,3 +139,12 @@ class Exchange:
         await asyncio.gather(*self._packets, return_exceptions=True)
         for link in self._idle:
             link.close()
+
+
+def _deal(replies: list[Reply], owners: Iterator[_Errand]) -> None:
+    """Give replies to those who asked, in turn; the last one of each ends its wait."""
+    for reply, owner in zip(replies, owners, strict=False):
+        owner.replies.append(reply)
+        owner.missing -= 1
+        if not owner.missing and not owner.answered.done():
+            owner.answered.set_result(owner.replies)

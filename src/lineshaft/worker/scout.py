@@ -126,5 +126,5 @@ def _is_ours(info: Reply) -> bool:
 
 async def _ask(link: HeldLink, command: bytes) -> Reply:
     replies: list[Reply] = []
-    await link.ask([command], replies.append)
+    await link.ask([command], replies.extend)
     return replies[0]

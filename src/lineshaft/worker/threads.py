@@ -1,7 +1,17 @@
 """The threads that functions run in: a job goes to one, and how it ended comes back to the loop.
 
-As the standard library's pool, with less on the way: no lock for each call, and however many calls end while the loop
-is busy, it is woken once. For a job that does nothing, the way there and back is most of what it costs.
+For a job that does nothing, the way there and back is most of what it costs: a thread is woken, waits until others let
+go of the interpreter, and so does the loop when it is woken in turn. So a thread that is awake takes one call after the
+other, and how many are awake depends on what calls took lately:
+
+    they took long      who takes a call wakes the next thread for what still waits, and the loop when it has ended
+    they were quick     one thread takes all that wait, and wakes the loop when none is left
+
+In the second way a call may turn out not to be quick after all. So the loop looks after a millisecond: takes what has
+ended, and wakes a thread for what waits.
+
+What is true after every call: where something waits, a thread is going to look at it, or is woken within a millisecond,
+if not all of them run calls; where something has ended, the loop is going to take it.
 """
 
 import asyncio
@@ -10,13 +20,21 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from queue import Empty, SimpleQueue
-from typing import Any, TypeAlias
+from queue import SimpleQueue
+from time import perf_counter
+from typing import Any, Final, TypeAlias
 
 __all__ = ["Threads"]
 
 _Call: TypeAlias = "tuple[asyncio.Future[_End], contextvars.Context, Callable[..., Any], tuple[Any, ...]]"
 _End: TypeAlias = "tuple[Any, BaseException | None]"
+
+#: Calls that take less on average are quick. To wake a thread and to be woken costs some fifty microseconds.
+QUICK_SECONDS: Final = 0.0002
+#: The longest that one call counts for, so that dozens of quick ones are enough to forget it.
+LONG_SECONDS: Final = 0.01
+#: So soon the loop looks whether calls that were taken for quick are.
+LOOK_SECONDS: Final = 0.001
 
 
 class Threads:
@@ -25,43 +43,97 @@ class Threads:
     def __init__(self, most: int) -> None:
         self._most = most
         self._loop = asyncio.get_running_loop()
-        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        #: What nobody has begun.
+        self._calls: deque[_Call] = deque()
+        #: An entry wakes a thread; False ends it.
+        self._wakes: SimpleQueue[bool] = SimpleQueue()
         #: Only the loop counts: how many threads there are, and how many calls are under way.
         self._started = self._under_way = 0
+        #: A thread is going to look at `_calls` once more.
+        self._is_seen_to = False
+        #: How long a call takes, on average; each counts an eighth.
+        self._usual_seconds = LONG_SECONDS
         #: What ended, on its way to the loop; and whether that has been woken for it.
         self._ended: deque[tuple[asyncio.Future[_End], _End]] = deque()
         self._is_woken = False
+        #: It is going to look, within a millisecond.
+        self._looks = False
 
     async def run(self, call: Callable[..., Any], *args: Any) -> Any:
         """Call in a thread, with the context of here; returns and raises what it does."""
         future: asyncio.Future[_End] = self._loop.create_future()
         self._under_way += 1
+        self._calls.append((future, contextvars.copy_context(), call, args))
         if self._started < min(self._under_way, self._most):
             self._started += 1
             threading.Thread(target=self._work, name=f"job_{self._started}").start()
-        self._calls.put((future, contextvars.copy_context(), call, args))
+        if not self._is_seen_to:
+            self._wake()
+        if self._usual_seconds < QUICK_SECONDS and not self._looks:
+            self._looks = True
+            self._loop.call_later(LOOK_SECONDS, self._look)
         result, failure = await future
         if failure is not None:
             raise failure
         return result
 
+    def _wake(self) -> None:
+        """Have a thread look at what waits; called in the loop, and in threads."""
+        self._is_seen_to = True
+        self._wakes.put(True)
+
+    def _look(self) -> None:
+        """See whether anything waits for a call that was taken for quick."""
+        self._looks = False
+        self._hand_over()
+        if self._calls:
+            self._usual_seconds = LONG_SECONDS
+            self._wake()
+
     def _work(self) -> None:
         """A thread, until it is told to end."""
-        while (taken := self._calls.get()) is not None:
-            future, context, call, args = taken
+        while self._wakes.get():
+            self._run_all()
+            # What came before that had said so, nobody was woken for.
+            while self._calls:
+                self._run_all()
+
+    def _run_all(self) -> None:
+        """Run calls until none is left, and say so: for the next one a thread is woken."""
+        began = perf_counter()
+        while True:
+            try:
+                future, context, call, args = self._calls.popleft()
+            except IndexError:
+                self._is_seen_to = False
+                return
+            if self._usual_seconds > QUICK_SECONDS:
+                self._leave_the_rest()
             end: _End
             try:
                 end = context.run(call, *args), None
             except BaseException as failure:  # it is raised where the call is awaited
                 end = None, failure
             self._ended.append((future, end))
+            ended = perf_counter()
+            self._usual_seconds += (min(ended - began, LONG_SECONDS) - self._usual_seconds) / 8
+            began = ended
+            may_wait = self._calls and self._usual_seconds < QUICK_SECONDS and self._looks
             # Whoever finds it set has put its end there before the loop begins to take them.
-            if not self._is_woken:
+            if not (self._is_woken or may_wait):
                 self._is_woken = True
                 # A loop that is gone waits for nothing.
                 with suppress(RuntimeError):
                     self._loop.call_soon_threadsafe(self._hand_over)
-            del taken, future, context, call, args, end
+            del future, context, call, args, end
+
+    def _leave_the_rest(self) -> None:
+        """See to it that another thread takes what waits, and that for what comes now one is woken."""
+        if not self._calls:
+            self._is_seen_to = False
+        # What came before that was said, too.
+        if self._calls:
+            self._wake()
 
     def _hand_over(self) -> None:
         self._is_woken = False
@@ -73,8 +145,6 @@ class Threads:
 
     def close(self) -> None:
         """Let threads end when their calls have; what has not begun never does."""
-        with suppress(Empty):
-            while True:
-                self._calls.get_nowait()
+        self._calls.clear()
         for _ in range(self._started):
-            self._calls.put(None)
+            self._wakes.put(False)
