@@ -5,9 +5,10 @@
 
 The set is filled with jobs for tomorrow; 278 jobs a second (a million in an hour) are due over the next minutes, each
 at an instant of its own; `bench/jobload` asks for so many PUSH, FETCH and ACK a second in an open loop, over ten
-connections with up to 16 cycles under way on each. Workers fetch what is due and compare the clock with the instant that stands in the job's arguments. The limit is 100 ms late (99 %),
-while the load that was asked for runs: where the machine did not carry it, that is missed too, and said in a line of
-its own, since jobs that start in time beside a smaller load prove less.
+connections with up to 16 cycles under way on each. Workers fetch what is due and compare the clock with the instant
+that stands in the job's arguments. The limit is 100 ms late (99 %), while the load that was asked for runs: where the
+machine did not carry it, that is missed too, and said in a line of its own, since jobs that start in time beside a
+smaller load prove less.
 """
 
 import argparse

@@ -91,6 +91,14 @@ replies = st.one_of(
 )
 
 
+def test_what_was_searched_of_one_line_is_not_taken_for_searched_of_the_next() -> None:
+    parser = ReplyParser()
+    assert parser.feed(b"+OK\r") == []
+    assert parser.feed(b"\n:1\r\n") == ["OK", 1]
+    assert parser.feed(b"+OK\r\n+OK\r") == ["OK"]
+    assert parser.feed(b"\n$2\r\n{}\r\n") == ["OK", b"{}"]
+
+
 @given(st.lists(replies, max_size=8), st.data())
 def test_splits_do_not_matter(pairs: list[tuple[bytes, Reply]], data: st.DataObject) -> None:
     whole = b"".join(sent for sent, _ in pairs)

@@ -36,9 +36,6 @@ __all__ = [
 class ConnectionState(StrEnum):
     """Where a conversation stands."""
 
-    # That of `Enum` is written in Python, and a conversation looks into MOVES at every command.
-    __hash__ = str.__hash__
-
     WAITING = "waiting"  #: for the server's greeting
     INTRODUCED = "introduced"  #: HELLO is sent
     READY = "ready"
@@ -48,8 +45,6 @@ class ConnectionState(StrEnum):
 
 class Happening(StrEnum):
     """What moves a conversation."""
-
-    __hash__ = str.__hash__
 
     GREETED = "greeted"
     ACCEPTED = "accepted"
@@ -125,7 +120,7 @@ class ClientConnection:
     def send(self, *commands: bytes) -> None:
         """Put commands, without their lines' ends, among what goes out next.
 
-        Raises UsageError before `Ready`, after `end` or `Closed`, and, of none of them, when one is more than a line.
+        Raises UsageError, and sends none, before `Ready`, after `end` or `Closed`, or when one is more than a line.
         """
         for command in commands:
             check_command(command)

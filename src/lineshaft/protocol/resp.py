@@ -121,6 +121,7 @@ class ReplyParser:
             elif data.startswith(OK, at):
                 replies.append("OK")
                 at += len(OK)
+                self._searched = 0
             else:
                 end = data.find(b"\n", at + self._searched)
                 self._searched = 0

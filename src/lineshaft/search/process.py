@@ -35,6 +35,8 @@ IDLE_SECONDS: Final = 60.0
 MOST_WAITING: Final = 32
 #: A look takes hundredths of a second; a disk that answers none in this time is stuck.
 STUCK_SECONDS: Final = 20.0
+#: No wait is shorter: a clock and a timer may differ by a little.
+LEAST_SECONDS: Final = 0.01
 #: After one has failed, no other is started for so long.
 REST_SECONDS: Final = 2.0
 #: It ends by itself when its input does; one that does not is killed.
@@ -133,12 +135,14 @@ class SearchProcess:
         assert process.stdout is not None, "it has pipes"
         try:
             while True:
-                # Whether somebody asks or not: a look may begin while this waits.
+                # A look may begin while this waits, and whatever is left of its time is waited for the next time.
                 patience = min(STUCK_SECONDS, self._idle_seconds)
+                if self._asking:
+                    patience = max(self._asked_at + STUCK_SECONDS - loop.time(), LEAST_SECONDS)
                 try:
                     line = await asyncio.wait_for(process.stdout.readline(), patience)
                 except TimeoutError:
-                    if self._asking and loop.time() - self._asked_at > STUCK_SECONDS:
+                    if self._asking and loop.time() - self._asked_at >= STUCK_SECONDS:
                         why = f"the search process has not answered for {STUCK_SECONDS:.0f} s"
                         break
                     if not self._asking and loop.time() - self._asked_at >= self._idle_seconds:

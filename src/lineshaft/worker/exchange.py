@@ -111,6 +111,7 @@ class Exchange:
     async def _carry(self, errands: list[_Errand]) -> None:
         link = self._idle.pop() if self._idle else HeldLink(self._talker)
         renewals = self._renewals
+        # Each command, and whose it is, in the same order.
         said = [report for errand in errands for report in errand.reports]
         said += [errand.fetch for errand in errands if errand.fetch]
         owners = iter(
@@ -143,6 +144,7 @@ class Exchange:
 
 def _deal(replies: list[Reply], owners: Iterator[_Errand]) -> None:
     """Give replies to those who asked, in turn; the last one of each ends its wait."""
+    # In this order, since `zip` asks the first one first: the owner of a reply that is still to come must stay.
     for reply, owner in zip(replies, owners, strict=False):
         owner.replies.append(reply)
         owner.missing -= 1

@@ -19,7 +19,7 @@ __all__ = ["run_worker"]
 
 log = logging.getLogger("lineshaft.worker")
 
-#: How many new objects the collector waits for. A job makes some dozens, none of them in a circle; at Python's 700 it
+#: How many new objects the collector waits for. What a job makes is in no circle, and to look for one at Python's 700
 #: takes a tenth of what a short job costs.
 GARBAGE_OBJECTS: Final = 10_000
 
@@ -27,8 +27,11 @@ GARBAGE_OBJECTS: Final = 10_000
 def run_worker(worker: Worker) -> int:
     """Work until a signal or the server ends it; returns the exit code: 0, or 1 when jobs had to be left behind."""
     # What was imported until now stays.
+    gc.collect()
     gc.freeze()
-    gc.set_threshold(max(gc.get_threshold()[0], GARBAGE_OBJECTS), *gc.get_threshold()[1:])
+    # 0 is off, and whoever wanted that has it.
+    if 0 < gc.get_threshold()[0] < GARBAGE_OBJECTS:
+        gc.set_threshold(GARBAGE_OBJECTS)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(worker))
         if not worker.left_behind:

@@ -224,11 +224,9 @@ class Worker:
         """Fetch, run, report, until there is nothing to report and nothing is to be fetched."""
         reports: list[bytes] = []
         self._outstanding.append(reports)
-        task = asyncio.current_task()
-        assert task is not None
         while (fetching := self.state is WorkerState.RUNNING) or reports:
             try:
-                payload = await self._exchange(task, reports, fetching)
+                payload = await self._exchange(reports, fetching)
             except (LineshaftError, OSError) as failure:
                 if is_lasting(failure):
                     raise
@@ -237,13 +235,15 @@ class Worker:
             if payload is not None:
                 reports += await self._work(payload)
 
-    async def _exchange(self, task: "asyncio.Task[None]", reports: list[bytes], fetching: bool) -> bytes | None:
+    async def _exchange(self, reports: list[bytes], fetching: bool) -> bytes | None:
         """Report and fetch, in one packet if that can be; returns the job that came. Clears what was reported."""
         if reports and not (fetching and len(reports) == 1 and reports[0].startswith(b"ACK ")):
             # What does harm when it is repeated is not sent with a FETCH, which may be cut off while it waits.
             await self._settle(reports)
         if not fetching:
             return None
+        task = asyncio.current_task()
+        assert task is not None
         self._fetching.add(task)
         try:
             command = self.queues.fetch_command(knows_weights=self._is_lineshaft)
