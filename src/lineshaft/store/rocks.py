@@ -115,7 +115,14 @@ class RocksStore:
         # The other process deletes tables as it likes: what is open stays readable.
         options.set_max_open_files(-1)
         options.set_keep_log_file_num(1)
-        return cls._reader(path, options, AccessType.secondary(str(log)))
+        store = cls._reader(path, options, AccessType.secondary(str(log)))
+        try:
+            # As it is opened it has seen no more than a first catch-up has.
+            store.catch_up()
+        except StoreError:
+            store.close()
+            raise
+        return store
 
     @classmethod
     def _reader(cls, path: Path, options: Options, access: AccessType) -> Self:
@@ -130,10 +137,15 @@ class RocksStore:
         return store
 
     def catch_up(self) -> None:
-        """Let a store that follows another process see what that has committed by now. Raises StoreError."""
+        """Let a store that follows another process see what that has committed by now. Raises StoreError.
+
+        Twice, since RocksDB reads first which tables there are, and then the logs. What moves from a log into a table
+        in between is in neither; the second time finds that table, and what the first found in a log stays in memory.
+        """
         self._check()
         try:
-            self._database.try_catch_up_with_primary()
+            for _ in range(2):
+                self._database.try_catch_up_with_primary()
         except Exception as error:
             raise self._translated(error) from None
 
