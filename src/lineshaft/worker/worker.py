@@ -302,11 +302,7 @@ class Worker:
         job = RunningJob(fetched, self._teller.tell)
         self.running.add(job)
         try:
-            if self._prefetch:
-                async with self._slots:
-                    outcome = await self._run(job)
-            else:
-                # There are no more pullers than slots.
+            async with self._slots:
                 outcome = await self._run(job)
         finally:
             self.running.discard(job)
