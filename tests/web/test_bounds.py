@@ -69,7 +69,7 @@ def test_one_too_many(tmp_path: Path) -> None:
 
 
 def test_one_that_asks_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines, "ASK_SECONDS", 0.1)
+    monkeypatch.setattr(lines, "ASK_SECONDS", 0.5)
     with staged(tmp_path) as stage:
         with knock(stage) as silent:
             assert rest(silent) == b""
