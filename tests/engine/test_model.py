@@ -464,6 +464,8 @@ class EngineMachine(RuleBasedStateMachine):
             self.model.keep(job, "cancelled")
             self.model.drop(job)
         elif job is not None and job.holder == holder:
+            # Its late ACK still counts.
+            job.former = holder
             self.model.put_back(job)
 
     @rule(jid=st.sampled_from(JIDS))
