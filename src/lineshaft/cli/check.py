@@ -23,7 +23,7 @@ from cyclopts import Parameter
 from msgspec import Struct, field
 from msgspec import json as msgspec_json
 from rich.console import Console
-from rocksdict import DBRecoveryMode, Rdict
+from rocksdict import DBRecoveryMode
 
 from lineshaft.cli.flag import Flag
 from lineshaft.cli.reach import data_of_server, reach
@@ -32,6 +32,7 @@ from lineshaft.config.places import find_data_directory
 from lineshaft.engine.check.check import check as check_store
 from lineshaft.engine.check.findings import Finding, Law, Severity, Tally
 from lineshaft.errors import LineshaftError, StoreCorrupt, StoreError, UsageError
+from lineshaft.store.families import Families
 from lineshaft.store.rocks import RocksStore
 from lineshaft.store.rocks_options import rocks_options
 
@@ -272,9 +273,9 @@ def salvage_copy(path: Path, target: Path) -> None:
     try:
         shutil.copytree(path, target)
         options = rocks_options()
-        options.set_wal_recovery_mode(DBRecoveryMode.point_in_time())
+        options.default.set_wal_recovery_mode(DBRecoveryMode.point_in_time())
         try:
-            Rdict(str(target), options, {"default": options}).close()
+            Families(target, options).close()
         except Exception as error:  # rocksdict raises nothing finer
             raise StoreCorrupt(f"{path} cannot be salvaged, more than its log is damaged: {error}") from None
     except BaseException:

@@ -11,9 +11,10 @@ it is not replayed. Each of these is found here before the open, by looking alon
 from pathlib import Path
 from typing import Final
 
-from rocksdict import AccessType, Rdict
+from rocksdict import AccessType
 
 from lineshaft.errors import StoreCorrupt
+from lineshaft.store.families import Families
 from lineshaft.store.rocks_options import rocks_options
 
 __all__ = ["refuse_what_is_lost"]
@@ -85,15 +86,15 @@ def _has_lost_its_tables(path: Path) -> bool:
         return False
     options = rocks_options()
     try:
-        database = Rdict(str(path), options, {"default": options}, AccessType.read_only(error_if_log_file_exist=False))
+        families = Families(path, options, AccessType.read_only(error_if_log_file_exist=False))
     except Exception:  # rocksdict raises nothing finer; the open proper says it again
         return False
     try:
-        rows = database.iter()
+        rows = families.database.iter()
         rows.seek_to_first()
-        return not database.live_files() and not rows.valid()
+        return not families.database.live_files() and not rows.valid()
     except Exception:  # as above: what cannot be read is not lost
         return False
     finally:
         del rows
-        database.close()
+        families.close()

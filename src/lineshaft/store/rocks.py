@@ -1,4 +1,4 @@
-"""The store on RocksDB, through rocksdict: one directory, one process, one column family.
+"""The store on RocksDB, through rocksdict: one directory, one process.
 
     commit   one WriteBatch: memtable and write-ahead log (WAL), so kill -9 loses nothing
     sync     fsync of the WAL, in the caller's thread, while another thread commits
@@ -14,33 +14,25 @@ What is true after every call:
   charged for the memtables.
 
 rocksdict raises bare `Exception` for whatever RocksDB reports, hence the broad `except` clauses here: they
-stand around single calls into RocksDB and turn its words into our errors. The options are in `rocks_options`; what
-RocksDB would open as if it had never been is refused by `lost`.
+stand around single calls into RocksDB and turn its words into our errors. Which rows lie in which tables is said in
+`families`; the options are in `rocks_options`; what RocksDB would open as if it had never been is refused by `lost`.
 """
 
 import shutil
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Final, Self
 
-from rocksdict import (
-    AccessType,
-    Checkpoint,
-    Options,
-    Rdict,
-    RdictIter,
-    ReadOptions,
-    WriteBatch,
-)
+from rocksdict import AccessType, Checkpoint
 
 from lineshaft.errors import StoreBusy, StoreCorrupt, StoreError, UsageError
 from lineshaft.store.copying import move_files, sync_directory
+from lineshaft.store.families import Families
 from lineshaft.store.lost import refuse_what_is_lost
 from lineshaft.store.port import Changes, KeyRange
-from lineshaft.store.rocks_options import DEFAULT_MEMORY_BYTES, rocks_options, rocks_write_options
+from lineshaft.store.rocks_options import DEFAULT_MEMORY_BYTES, FamilyOptions, rocks_options, rocks_write_options
 from lineshaft.store.timing import Durations
 
 __all__ = ["FOLLOWER", "RocksStore"]
@@ -77,10 +69,7 @@ class RocksStore:
         try:
             path.mkdir(parents=True, exist_ok=True)
             refuse_what_is_lost(path)
-            options = rocks_options(memory_bytes)
-            # The column family is named although it is the only one: otherwise rocksdict opens an existing
-            # database with the column family options it finds on disk, and silently ignores these.
-            self._database = Rdict(str(path), options, {"default": options})
+            self._open(rocks_options(memory_bytes))
             # Makes the name of a new directory durable: RocksDB does that only for what lies inside.
             sync_directory(path.parent)
             # What a backup left that a crash cut short would keep old tables on the disk.
@@ -101,7 +90,7 @@ class RocksStore:
         """
         refuse_what_is_lost(path)
         options = rocks_options()
-        options.set_db_log_dir(str(log))
+        options.default.set_db_log_dir(str(log))
         return cls._reader(path, options, AccessType.read_only(error_if_log_file_exist=False))
 
     @classmethod
@@ -113,8 +102,8 @@ class RocksStore:
         """
         options = rocks_options(memory_bytes)
         # The other process deletes tables as it likes: what is open stays readable.
-        options.set_max_open_files(-1)
-        options.set_keep_log_file_num(1)
+        options.default.set_max_open_files(-1)
+        options.default.set_keep_log_file_num(1)
         store = cls._reader(path, options, AccessType.secondary(str(log)))
         try:
             # As it is opened it has seen no more than a first catch-up has.
@@ -125,16 +114,20 @@ class RocksStore:
         return store
 
     @classmethod
-    def _reader(cls, path: Path, options: Options, access: AccessType) -> Self:
+    def _reader(cls, path: Path, options: FamilyOptions, access: AccessType) -> Self:
         store = cls.__new__(cls)
         store._path, store._failure = path, None
         store._syncing, store._copying = threading.Lock(), threading.Lock()
         store._durations = {"commit": Durations(), "sync": Durations()}
         try:
-            store._database = Rdict(str(path), options, {"default": options}, access)
+            store._open(options, access)
         except Exception as error:
             raise store._refusal_to_open(str(error)) from None
         return store
+
+    def _open(self, options: FamilyOptions, access: AccessType | None = None) -> None:
+        self._families = Families(self._path, options, access)
+        self._database = self._families.database
 
     def catch_up(self) -> None:
         """Let a store that follows another process see what that has committed by now. Raises StoreError.
@@ -154,10 +147,9 @@ class RocksStore:
         if self._failure is not None:
             raise StoreError(self._failure)
         try:
-            value: bytes | None = self._database.get(key)
+            return self._families.get(key)
         except Exception as error:
             raise self._translated(error) from None
-        return value
 
     def scan(
         self, start: bytes, end: bytes, *, limit: int, limit_bytes: int = 1 << 62, reverse: bool = False
@@ -166,11 +158,8 @@ class RocksStore:
         self._check()
         if start >= end or limit <= 0:
             return []
-        bounds = ReadOptions()
-        # Never `set_iterate_lower_bound`: in rocksdict 0.3.29 it sets the upper bound.
-        bounds.set_iterate_upper_bound(end)
         try:
-            return _read_rows(self._database.iter(bounds), start, limit, limit_bytes, reverse)
+            return self._families.scan(start, end, limit, limit_bytes, reverse)
         except Exception as error:
             raise self._translated(error) from None
 
@@ -182,20 +171,7 @@ class RocksStore:
         """
         if self._failure is not None:
             raise StoreError(self._failure)
-        batch = WriteBatch(True)
-        for start, end in cleared:
-            # RocksDB takes a range that ends before it starts for a failed write, and stays failed.
-            if start < end:
-                batch.delete_range(start, end)
-        put, delete = batch.put, batch.delete
-        # In key order, since a hint from the key before makes each insertion into the memtable cheaper: keys of
-        # several kinds, mixed as they come, cost a third more.
-        for key in sorted(changes):
-            value = changes[key]
-            if value is None:
-                delete(key)
-            else:
-                put(key, value)
+        batch = self._families.batch(changes, cleared)
         began = perf_counter()
         try:
             self._database.write(batch)
@@ -233,7 +209,7 @@ class RocksStore:
             with self._copying:
                 self._check()
                 shutil.rmtree(staging, ignore_errors=True)
-                self._database.flush()
+                self._families.flush()
                 Checkpoint(self._database).create_checkpoint(str(staging))
             move_files(staging, path, lambda _: self._check())
         except (StoreError, UsageError):
@@ -244,23 +220,24 @@ class RocksStore:
             shutil.rmtree(staging, ignore_errors=True)
 
     def figures(self) -> dict[str, int]:
-        """The database's own counters; about ten microseconds, no disk access.
+        """The database's own counters; some thirty microseconds, no disk access.
 
         `disk_bytes` is an estimate: the table files, and for the write-ahead log as much as the memtables
         hold. `block_cache_bytes` includes what the cache is charged for the memtables.
         """
         self._check()
         try:
-            tables = self._figure("total-sst-files-size")
-            memtables = self._figure("size-all-mem-tables")
+            figure, shared = self._families.figure, self._families.shared_figure
+            tables = figure("total-sst-files-size")
+            memtables = figure("size-all-mem-tables")
             return {
                 "disk_bytes": tables + memtables,
                 "memtable_bytes": memtables,
-                "table_reader_bytes": self._figure("estimate-table-readers-mem"),
-                "block_cache_bytes": self._figure("block-cache-usage"),
-                "running_compactions": self._figure("num-running-compactions"),
-                "pending_compaction_bytes": self._figure("estimate-pending-compaction-bytes"),
-                "sst_files": sum(self._figure(f"num-files-at-level{level}") for level in range(_LEVELS)),
+                "table_reader_bytes": figure("estimate-table-readers-mem"),
+                "block_cache_bytes": shared("block-cache-usage"),
+                "running_compactions": shared("num-running-compactions"),
+                "pending_compaction_bytes": figure("estimate-pending-compaction-bytes"),
+                "sst_files": sum(figure(f"num-files-at-level{level}") for level in range(_LEVELS)),
             }
         except Exception as error:
             raise self._translated(error) from None
@@ -276,16 +253,11 @@ class RocksStore:
         """
         with self._syncing, self._copying:
             self._failure = self._failure or f"the store in {self._path} is closed"
-            # Whatever it complains of has been reported, or is found by the next open; it closes regardless.
-            with suppress(Exception):
-                self._database.close()
+            self._families.close()
 
     def _check(self) -> None:
         if self._failure is not None:
             raise StoreError(self._failure)
-
-    def _figure(self, name: str) -> int:
-        return int(self._database.property_value(f"rocksdb.{name}") or 0)
 
     def _poisoned(self, error: Exception) -> StoreError:
         """The error to raise for a failed write; from here on every call is refused."""
@@ -306,38 +278,6 @@ class RocksStore:
         if "lock hold by current process" in text:
             return StoreError(f"{self._path} is open in this process already")
         return StoreError(f"cannot open the store in {self._path}: {text}")
-
-
-def _read_rows(
-    iterator: RdictIter, start: bytes, limit: int, limit_bytes: int, reverse: bool
-) -> list[tuple[bytes, bytes]]:
-    """The rows between `start` and the iterator's upper bound; raises what RocksDB says of a bad block.
-
-    The raw iterator, since the pleasant one (`Rdict.items`, twice as fast per row) cannot tell the end of a
-    range from a block that it could not read: a queue would look empty.
-    """
-    rows: list[tuple[bytes, bytes]] = []
-    read_key, read_value = iterator.key, iterator.value
-    try:
-        if reverse:
-            advance = iterator.prev
-            iterator.seek_to_last()
-        else:
-            advance = iterator.next
-            iterator.seek(start)
-        # No key is less than `start` on the way up; on the way down it is what ends the range.
-        while (key := read_key()) is not None and key >= start:
-            value = read_value()
-            rows.append((key, value))
-            limit_bytes -= len(value)
-            if len(rows) == limit or limit_bytes <= 0:
-                break
-            advance()
-        iterator.status()
-    finally:
-        # An error's traceback keeps this frame, and a live iterator would keep the directory locked.
-        del iterator, read_key, read_value, advance
-    return rows
 
 
 def _corrupt(path: Path, text: str) -> StoreCorrupt:
