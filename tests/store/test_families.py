@@ -10,7 +10,7 @@ from rocksdict import Rdict, WriteBatch
 from conformance.store import contents
 from copies import copied
 from lineshaft.engine import keys
-from lineshaft.errors import StoreBusy
+from lineshaft.errors import StoreBusy, StoreError
 from lineshaft.store.families import READY
 from lineshaft.store.rocks import RocksStore
 from lineshaft.store.rocks_options import rocks_options
@@ -86,7 +86,7 @@ def test_a_copy_and_a_follower_have_both(store: RocksStore, tmp_path: Path) -> N
 
 
 def test_a_database_that_was_made_with_one_family_goes_on_with_one(tmp_path: Path) -> None:
-    options = rocks_options().default
+    options = rocks_options()
     old = Rdict(str(tmp_path / "old"), options, {"default": options})
     batch = WriteBatch(True)
     for key, value in ROWS.items():
@@ -120,4 +120,32 @@ def test_a_family_of_which_little_is_written_does_not_keep_the_log(tmp_path: Pat
                 store._database.flush()
     logs = sum(log.stat().st_size for log in (tmp_path / "store").glob("*.log"))
     assert logs < 80 * MIB
+    store.close()
+
+
+def test_a_manifest_that_was_cut_off_before_the_family_was_made_is_refused(store: RocksStore, tmp_path: Path) -> None:
+    """In its first life: RocksDB would pass over the rows of a family that it does not know in the log."""
+    (manifest,) = store._path.glob("MANIFEST-*")
+    whole = manifest.read_bytes()
+    refused = 0
+    for length in range(0, len(whole), 3):
+        cut = copied(store._path, tmp_path / f"cut-{length}")
+        (cut / manifest.name).write_bytes(whole[:length])
+        try:
+            opened = RocksStore(cut)
+        except StoreError:
+            refused += 1
+            continue
+        assert contents(opened) == ROWS, length
+        opened.close()
+    assert refused
+
+
+def test_a_making_that_was_cut_short_begins_again(tmp_path: Path) -> None:
+    options = rocks_options()
+    Rdict(str(tmp_path / "data"), options, {"default": options}).close()
+    store = RocksStore(tmp_path / "data")
+    store.commit(ROWS)
+    store._families.flush()
+    assert store.figures()["sst_files"] == 2
     store.close()

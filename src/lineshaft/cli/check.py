@@ -273,7 +273,7 @@ def salvage_copy(path: Path, target: Path) -> None:
     try:
         shutil.copytree(path, target)
         options = rocks_options()
-        options.default.set_wal_recovery_mode(DBRecoveryMode.point_in_time())
+        options.set_wal_recovery_mode(DBRecoveryMode.point_in_time())
         try:
             Families(target, options).close()
         except Exception as error:  # rocksdict raises nothing finer

@@ -20,14 +20,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from rocksdict import AccessType, ColumnFamily, Rdict, RdictIter, ReadOptions, WriteBatch
+from rocksdict import AccessType, ColumnFamily, Options, Rdict, RdictIter, ReadOptions, WriteBatch
 
 from lineshaft.store.port import Changes, KeyRange
-from lineshaft.store.rocks_options import FamilyOptions
 
-__all__ = ["READY", "Families"]
+__all__ = ["READY", "READY_NAME", "Families", "is_empty"]
 
-_NAME: Final = "ready"
+READY_NAME: Final = "ready"
 
 #: The keys of the ready jobs (`engine.keys`).
 READY: Final[KeyRange] = (b"R", b"S")
@@ -37,17 +36,17 @@ _FIRST, _BEYOND = READY
 class Families:
     """The database in the directory `path`; whatever RocksDB reports is raised as it comes from rocksdict."""
 
-    def __init__(self, path: Path, options: FamilyOptions, access: AccessType | None = None) -> None:
+    def __init__(self, path: Path, options: Options, access: AccessType | None = None) -> None:
         # All that there are must be named; for one that is not, rocksdict would take the options that it finds on disk.
-        families = {"default": options.default, _NAME: options.ready}
-        if (path / "CURRENT").exists() and _NAME not in Rdict.list_cf(str(path)):
-            del families[_NAME]
-        self.database = Rdict(str(path), options.default, families, access or AccessType.read_write())
+        names = ["default", READY_NAME]
+        if not (is_empty(path) and access is None) and READY_NAME not in Rdict.list_cf(str(path)):
+            names.remove(READY_NAME)
+        self.database = Rdict(str(path), options, dict.fromkeys(names, options), access or AccessType.read_write())
         self._ready: Rdict | None = None
         self._handle: ColumnFamily | None = None
-        if _NAME in families:
-            self._ready = self.database.get_column_family(_NAME)
-            self._handle = self.database.get_column_family_handle(_NAME)
+        if READY_NAME in names:
+            self._ready = self.database.get_column_family(READY_NAME)
+            self._handle = self.database.get_column_family_handle(READY_NAME)
 
     def get(self, key: bytes) -> bytes | None:
         """The value of `key`, or None."""
@@ -102,7 +101,11 @@ class Families:
         return batch
 
     def flush(self) -> None:
-        """Write what is in memory to tables."""
+        """Write what is in memory to tables: one family after the other, as rocksdict has it.
+
+        In between, and until they are next flushed together (a checkpoint does that), tables of one are ahead of the
+        other's: a log that is damaged in just that moment cannot be cut off.
+        """
         for family in self._all():
             family.flush()
 
@@ -137,6 +140,13 @@ class Families:
                 (self.database, _BEYOND, end),
             ]
         return [(family, low, high) for family, low, high in parts if low < high]
+
+
+def is_empty(path: Path) -> bool:
+    """Whether there is no database yet, or one whose making was cut short: nothing was ever written to it."""
+    if not (path / "CURRENT").exists():
+        return True
+    return not any(path.glob("*.sst")) and not any(log.stat().st_size for log in path.glob("*.log"))
 
 
 def _figure(family: Rdict, name: str) -> int:

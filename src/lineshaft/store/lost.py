@@ -11,10 +11,10 @@ it is not replayed. Each of these is found here before the open, by looking alon
 from pathlib import Path
 from typing import Final
 
-from rocksdict import AccessType
+from rocksdict import AccessType, Rdict
 
 from lineshaft.errors import StoreCorrupt
-from lineshaft.store.families import Families
+from lineshaft.store.families import READY_NAME, Families
 from lineshaft.store.rocks_options import rocks_options
 
 __all__ = ["refuse_what_is_lost"]
@@ -37,6 +37,11 @@ _LOST_LOG: Final = (
     " Copy the directory first; then run `lineshaft check -d {path}`"
 )
 
+_LOST_FAMILY: Final = (
+    "the store in {path} is damaged: the end of its manifest is missing, and an open would begin without the jobs in"
+    " line. Copy the directory first; then run `lineshaft check -d {path}`"
+)
+
 #: What CURRENT says of a store whose making was cut short: until its first open is through there is no log.
 _FIRST_MANIFEST: Final = b"MANIFEST-000001"
 
@@ -47,6 +52,8 @@ def refuse_what_is_lost(path: Path) -> None:
         raise StoreCorrupt(_LOST_MANIFEST.format(path=path, name=lost))
     if _has_lost_its_log(path):
         raise StoreCorrupt(_LOST_LOG.format(path=path))
+    if _has_lost_a_family(path):
+        raise StoreCorrupt(_LOST_FAMILY.format(path=path))
     if _has_lost_its_tables(path):
         raise StoreCorrupt(_LOST_TABLES.format(path=path))
 
@@ -76,6 +83,17 @@ def _has_lost_its_log(path: Path) -> bool:
     return current.strip() != _FIRST_MANIFEST and not any(path.glob("*.log"))
 
 
+def _has_lost_a_family(path: Path) -> bool:
+    """Whether a manifest was cut off before it names a family that the options of the last opens have."""
+    options = [file.read_bytes() for file in path.glob("OPTIONS-*")]
+    if not any(b'[CFOptions "%b"]' % READY_NAME.encode() in text for text in options):
+        return False
+    try:
+        return READY_NAME not in Rdict.list_cf(str(path))
+    except Exception:  # rocksdict raises nothing finer; the open proper says it again
+        return False
+
+
 def _has_lost_its_tables(path: Path) -> bool:
     """Whether tables lie in a store's directory, and yet the store looks new: then its manifest has lost them.
 
@@ -89,6 +107,7 @@ def _has_lost_its_tables(path: Path) -> bool:
         families = Families(path, options, AccessType.read_only(error_if_log_file_exist=False))
     except Exception:  # rocksdict raises nothing finer; the open proper says it again
         return False
+    rows = None
     try:
         rows = families.database.iter()
         rows.seek_to_first()

@@ -25,14 +25,14 @@ from pathlib import Path
 from time import perf_counter
 from typing import Final, Self
 
-from rocksdict import AccessType, Checkpoint
+from rocksdict import AccessType, Checkpoint, Options
 
 from lineshaft.errors import StoreBusy, StoreCorrupt, StoreError, UsageError
 from lineshaft.store.copying import move_files, sync_directory
 from lineshaft.store.families import Families
 from lineshaft.store.lost import refuse_what_is_lost
 from lineshaft.store.port import Changes, KeyRange
-from lineshaft.store.rocks_options import DEFAULT_MEMORY_BYTES, FamilyOptions, rocks_options, rocks_write_options
+from lineshaft.store.rocks_options import DEFAULT_MEMORY_BYTES, rocks_options, rocks_write_options
 from lineshaft.store.timing import Durations
 
 __all__ = ["FOLLOWER", "RocksStore"]
@@ -90,7 +90,7 @@ class RocksStore:
         """
         refuse_what_is_lost(path)
         options = rocks_options()
-        options.default.set_db_log_dir(str(log))
+        options.set_db_log_dir(str(log))
         return cls._reader(path, options, AccessType.read_only(error_if_log_file_exist=False))
 
     @classmethod
@@ -102,8 +102,8 @@ class RocksStore:
         """
         options = rocks_options(memory_bytes)
         # The other process deletes tables as it likes: what is open stays readable.
-        options.default.set_max_open_files(-1)
-        options.default.set_keep_log_file_num(1)
+        options.set_max_open_files(-1)
+        options.set_keep_log_file_num(1)
         store = cls._reader(path, options, AccessType.secondary(str(log)))
         try:
             # As it is opened it has seen no more than a first catch-up has.
@@ -114,7 +114,7 @@ class RocksStore:
         return store
 
     @classmethod
-    def _reader(cls, path: Path, options: FamilyOptions, access: AccessType) -> Self:
+    def _reader(cls, path: Path, options: Options, access: AccessType) -> Self:
         store = cls.__new__(cls)
         store._path, store._failure = path, None
         store._syncing, store._copying = threading.Lock(), threading.Lock()
@@ -125,7 +125,7 @@ class RocksStore:
             raise store._refusal_to_open(str(error)) from None
         return store
 
-    def _open(self, options: FamilyOptions, access: AccessType | None = None) -> None:
+    def _open(self, options: Options, access: AccessType | None = None) -> None:
         self._families = Families(self._path, options, access)
         self._database = self._families.database
 

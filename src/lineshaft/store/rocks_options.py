@@ -1,12 +1,11 @@
 """The options of RocksDB; explained, and measured, in docs/decisions/0001-rocksdb-through-rocksdict.md."""
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from rocksdict import (
     BlockBasedIndexType,
     BlockBasedOptions,
     Cache,
-    DBCompactionStyle,
     DBCompressionType,
     DBRecoveryMode,
     Options,
@@ -14,7 +13,7 @@ from rocksdict import (
     WriteOptions,
 )
 
-__all__ = ["DEFAULT_MEMORY_BYTES", "FamilyOptions", "rocks_options", "rocks_write_options"]
+__all__ = ["DEFAULT_MEMORY_BYTES", "rocks_options", "rocks_write_options"]
 
 _MIB: Final = 1 << 20
 
@@ -22,33 +21,14 @@ _MIB: Final = 1 << 20
 DEFAULT_MEMORY_BYTES: Final = 64 * _MIB
 
 
-class FamilyOptions(NamedTuple):
-    """The options of each family (see `families`); RocksDB takes those of the whole database from the default one."""
-
-    default: Options
-    ready: Options
-
-
-def rocks_options(memory_bytes: int = DEFAULT_MEMORY_BYTES) -> FamilyOptions:
-    """How the database is opened; the reason for each choice is given beside it."""
+def rocks_options(memory_bytes: int = DEFAULT_MEMORY_BYTES) -> Options:
+    """How the database and each of its families is opened; the reason for each choice is given beside it."""
     memory_bytes = max(memory_bytes, 8 * _MIB)
-    # One cache for everything: blocks, indexes, filters, and a charge for the memtables.
-    cache = Cache(memory_bytes)
-    default, ready = Options(raw_mode=True), Options(raw_mode=True)
-    _set_up_database(default)
-    default.set_write_buffer_manager(
-        WriteBufferManager.new_write_buffer_manager_with_cache(memory_bytes // 2, False, cache)
-    )
-    # Small memtables stay near the processor.
-    ready.set_write_buffer_size(min(memory_bytes // 8, 16 * _MIB))
-    default.set_write_buffer_size(min(memory_bytes // 16, 8 * _MIB))
-    for options in (default, ready):
-        options.set_block_based_table_factory(_table_options(cache))
-        _shape_tables(options)
-    # Rows in no order overlap everything: in levels each would be merged anew into the one below. In this style tables
-    # of like size are merged: a row is written half as often, and a look-up has a few more places to look at.
-    default.set_compaction_style(DBCompactionStyle.universal())
-    return FamilyOptions(default, ready)
+    options = Options(raw_mode=True)
+    _set_up_database(options)
+    _bound_memory(options, memory_bytes)
+    _shape_tables(options)
+    return options
 
 
 def _set_up_database(options: Options) -> None:
@@ -60,8 +40,8 @@ def _set_up_database(options: Options) -> None:
     options.set_wal_recovery_mode(DBRecoveryMode.tolerate_corrupted_tail_records())
     # Leaves most of the usual 1,024 descriptors to connections; 512 tables hold 32 GiB.
     options.set_max_open_files(512)
-    # All families are written out together. So what the tables hold is of one moment even when the log is lost, a log
-    # that is damaged can be cut off anywhere, and no family of which little is written keeps the log of the other.
+    # All families are written out together. So what the tables hold is of one moment even when the log is lost or cut
+    # off, and no family of which little is written keeps the log of the other.
     options.set_atomic_flush(True)
     # One flush and one compaction beside the event loop.
     options.set_max_background_jobs(2)
@@ -86,8 +66,15 @@ def rocks_write_options() -> WriteOptions:
     return options
 
 
-def _table_options(cache: Cache) -> BlockBasedOptions:
-    """How a table is laid out."""
+def _bound_memory(options: Options, memory_bytes: int) -> None:
+    """One cache for everything: blocks, indexes, filters, and a charge for the memtables."""
+    cache = Cache(memory_bytes)
+    options.set_write_buffer_manager(
+        WriteBufferManager.new_write_buffer_manager_with_cache(memory_bytes // 2, False, cache)
+    )
+    # Small memtables stay near the processor; four of each family, so that a burst does not stall on one flush.
+    options.set_write_buffer_size(min(memory_bytes // 8, 16 * _MIB))
+    options.set_max_write_buffer_number(4)
     tables = BlockBasedOptions()
     tables.set_block_cache(cache)
     tables.set_cache_index_and_filter_blocks(True)
@@ -102,13 +89,11 @@ def _table_options(cache: Cache) -> BlockBasedOptions:
     tables.set_partition_filters(True)
     tables.set_metadata_block_size(4 << 10)
     tables.set_pin_top_level_index_and_filter(True)
-    return tables
+    options.set_block_based_table_factory(tables)
 
 
 def _shape_tables(options: Options) -> None:
     """Levels, compression and clean-up for rows that are written once and soon deleted."""
-    # Four, so that a burst does not stall on one flush.
-    options.set_max_write_buffer_number(4)
     options.set_compression_type(DBCompressionType.lz4())
     options.set_level_compaction_dynamic_level_bytes(True)
     # Small memtables make many small level-0 files. At the usual 20 a burst of pushes would be held up for most of a
