@@ -5,8 +5,7 @@
 
 A table of rows that came in order is written once, and then moves from level to level as it is, since it overlaps no
 other. With a queue's record in it, or a row of the index, each new table would overlap all old ones, and the jobs be
-rewritten with them time after time: of a backlog of three million in one queue that took four times as much of the
-processor's time (docs/decisions/0025-two-families.md).
+rewritten with them time after time (docs/decisions/0025-two-families.md).
 
 A database keeps the families that it was made with: one that has no READY has all of its rows in the default one.
 
