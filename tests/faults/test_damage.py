@@ -165,9 +165,11 @@ def test_flipped_bytes_in_a_table_are_told_of_when_they_are_met(server: ServerPr
 def test_bytes_are_flipped_under_a_running_server(server: ServerProcess) -> None:
     """What it has in memory it serves; what it has to read it does not make up."""
     with server, WireClient(server.port) as client:
+        # The tables of the jobs: a small one is mostly what a store needs to be opened at all.
         for file in server.data.glob("*.sst"):
-            for at in (0.2, 0.4, 0.6):
-                flip(file, at)
+            if file.stat().st_size > 100_000:
+                for at in (0.2, 0.4, 0.6):
+                    flip(file, at)
         fetched, refusal = set[str](), ""
         try:
             while (job := client.fetch()) is not None:

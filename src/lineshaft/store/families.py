@@ -23,7 +23,7 @@ from rocksdict import AccessType, ColumnFamily, Options, Rdict, RdictIter, ReadO
 
 from lineshaft.store.port import Changes, KeyRange
 
-__all__ = ["READY", "READY_NAME", "Families", "is_empty"]
+__all__ = ["READY", "READY_NAME", "Families"]
 
 READY_NAME: Final = "ready"
 
@@ -38,7 +38,7 @@ class Families:
     def __init__(self, path: Path, options: Options, access: AccessType | None = None) -> None:
         # All that there are must be named; for one that is not, rocksdict would take the options that it finds on disk.
         names = ["default", READY_NAME]
-        if not (is_empty(path) and access is None) and READY_NAME not in Rdict.list_cf(str(path)):
+        if not (_is_empty(path) and access is None) and READY_NAME not in Rdict.list_cf(str(path)):
             names.remove(READY_NAME)
         self.database = Rdict(str(path), options, dict.fromkeys(names, options), access or AccessType.read_write())
         self._ready: Rdict | None = None
@@ -78,7 +78,8 @@ class Families:
                 batch.delete_range(low, high, None if family is self.database else self._handle)
         put, delete = batch.put, batch.delete
         # In key order, since a hint from the key before makes each insertion into the memtable cheaper: keys of
-        # several kinds, mixed as they come, cost a third more.
+        # several kinds, mixed as they come, cost a third more. The loop stands here twice, since every commit
+        # passes it: one over both families costs a plain cycle a hundredth more.
         ordered = sorted(changes)
         ready: list[bytes] = []
         if self._ready is not None:
@@ -141,7 +142,7 @@ class Families:
         return [(family, low, high) for family, low, high in parts if low < high]
 
 
-def is_empty(path: Path) -> bool:
+def _is_empty(path: Path) -> bool:
     """Whether there is no database yet, or one whose making was cut short: nothing was ever written to it."""
     if not (path / "CURRENT").exists():
         return True

@@ -25,21 +25,13 @@ def rocks_options(memory_bytes: int = DEFAULT_MEMORY_BYTES) -> Options:
     """How the database and each of its families is opened; the reason for each choice is given beside it."""
     memory_bytes = max(memory_bytes, 8 * _MIB)
     options = Options(raw_mode=True)
-    _set_up_database(options)
-    _bound_memory(options, memory_bytes)
-    _shape_tables(options)
-    return options
-
-
-def _set_up_database(options: Options) -> None:
-    """Recovery, background work and the files beside the tables."""
     options.create_if_missing(True)
     options.create_missing_column_families(True)
     # A torn last record is what a crash leaves; anything else that does not add up refuses the open. The
     # default mode would drop every row behind the damage without a word.
     options.set_wal_recovery_mode(DBRecoveryMode.tolerate_corrupted_tail_records())
-    # Leaves most of the usual 1,024 descriptors to connections; 512 tables hold 32 GiB.
-    options.set_max_open_files(512)
+    _bound_memory(options, memory_bytes)
+    _shape_tables(options)
     # All families are written out together. So what the tables hold is of one moment even when the log is lost or cut
     # off, and no family of which little is written keeps the log of the other.
     options.set_atomic_flush(True)
@@ -53,10 +45,7 @@ def _set_up_database(options: Options) -> None:
     options.set_max_manifest_file_size(16 * _MIB)
     options.set_stats_dump_period_sec(0)
     options.set_stats_persist_period_sec(0)
-    # Tables go to disk as they are written, not in one burst that an fsync of the log would queue behind.
-    # The log itself is not paced so: that would be paid inside commit, and the group's fsync does it anyway.
-    options.set_bytes_per_sync(_MIB)
-    options.set_compaction_readahead_size(2 * _MIB)
+    return options
 
 
 def rocks_write_options() -> WriteOptions:
@@ -75,6 +64,8 @@ def _bound_memory(options: Options, memory_bytes: int) -> None:
     # Small memtables stay near the processor; four of each family, so that a burst does not stall on one flush.
     options.set_write_buffer_size(min(memory_bytes // 8, 16 * _MIB))
     options.set_max_write_buffer_number(4)
+    # Leaves most of the usual 1,024 descriptors to connections; 512 tables hold 32 GiB.
+    options.set_max_open_files(512)
     tables = BlockBasedOptions()
     tables.set_block_cache(cache)
     tables.set_cache_index_and_filter_blocks(True)
@@ -96,10 +87,14 @@ def _shape_tables(options: Options) -> None:
     """Levels, compression and clean-up for rows that are written once and soon deleted."""
     options.set_compression_type(DBCompressionType.lz4())
     options.set_level_compaction_dynamic_level_bytes(True)
+    options.set_compaction_readahead_size(2 * _MIB)
     # Small memtables make many small level-0 files. At the usual 20 a burst of pushes would be held up for most of a
     # second; at 64 a scan opens more files for a while, and nobody waits.
     options.set_level_zero_slowdown_writes_trigger(64)
     options.set_level_zero_stop_writes_trigger(96)
+    # Tables go to disk as they are written, not in one burst that an fsync of the log would queue behind.
+    # The log itself is not paced so: that would be paid inside commit, and the group's fsync does it anyway.
+    options.set_bytes_per_sync(_MIB)
     # A finished job is two or three tombstones; a table with a run of them is compacted before its turn, or
     # every scan that crosses the place pays for them.
     options.add_compact_on_deletion_collector_factory(4096, 2048, 0.5)
